@@ -1,0 +1,144 @@
+//! Who is asking: logins, tokens, principals.
+
+use serde::{Deserialize, Serialize};
+
+/// What a principal may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PrincipalRole {
+    /// Everything.
+    Owner,
+    /// Observe, control, approve, files, git.
+    Collaborator,
+    /// Observe, control, files, git; never approve or admin.
+    Agent,
+    /// Observe.
+    Viewer,
+}
+
+/// `POST /v1/auth/login`: exactly one of the two.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LoginRequest {
+    /// A bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// A one-time code of a login link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Principal {
+    /// Stable id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: PrincipalRole,
+}
+
+/// Signed in. The cookie alone grants nothing; the key goes into `X-Baton-Key` and `baton.key.<k>`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LoginAnswer {
+    /// The per-login key; keep it in `localStorage`, which is bound to the port as the cookie is not.
+    pub key: String,
+    /// Who that is.
+    pub principal: Principal,
+}
+
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// Signs in once, within 60 s.
+    Login,
+}
+
+/// `POST /v1/auth/links`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LinkRequest {
+    /// What for.
+    pub kind: LinkKind,
+    /// Open this session after signing in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<crate::ids::SessionId>,
+}
+
+/// A link. Its code sits in the fragment, which browsers never send.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Link {
+    /// Its id.
+    pub id: String,
+    /// Open this.
+    pub url: String,
+    /// Until then, RFC 3339.
+    pub expires_at: String,
+}
+
+/// `GET /v1/health`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok`, or `degraded` while sessiond does not answer.
+    pub status: String,
+    /// The bridge's version.
+    pub version: String,
+}
+
+/// `GET /v1/status` (needs observe): what `baton status` shows of the bridge's view.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServerStatus {
+    /// Where the page is.
+    pub url: String,
+    /// Versions by process name.
+    pub versions: std::collections::BTreeMap<String, String>,
+    /// The bridge.
+    pub bridge: ProcessStatus,
+    /// sessiond, while it answers.
+    pub sessiond: Option<ProcessStatus>,
+    /// The launcher's process, while sessiond answers.
+    pub launcher: Option<LauncherStatus>,
+    /// How many sessions.
+    pub sessions: SessionCounts,
+}
+
+/// One process of Baton's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProcessStatus {
+    /// Its pid.
+    pub pid: u32,
+    /// Since when, RFC 3339.
+    pub started_at: String,
+}
+
+/// The launcher.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LauncherStatus {
+    /// Its pid.
+    pub pid: u32,
+}
+
+/// How many sessions are in which state.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionCounts {
+    /// Running.
+    pub running: u32,
+    /// Running without sessiond and client.
+    pub parked: u32,
+    /// Of a host that died.
+    pub lost: u32,
+}

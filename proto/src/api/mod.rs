@@ -1,0 +1,24 @@
+//! Types of the public HTTP and WebSocket API, as spec'd; `snake_case` JSON. The bridge serves them and generates its
+//! OpenAPI from them, the command line reads them, the page's types are generated from that OpenAPI.
+
+mod access;
+mod frames;
+mod problem;
+mod session;
+mod terminal;
+
+pub use access::*;
+pub use frames::*;
+pub use problem::*;
+pub use session::*;
+pub use terminal::*;
+
+/// A page of a list.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Where the next page begins; opaque; `null` after the last.
+    pub next_cursor: Option<String>,
+}

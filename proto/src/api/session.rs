@@ -1,0 +1,356 @@
+//! Sessions, leases and clients as the API shows them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId, WorkspaceId};
+use crate::spec::{Profile, SessionKind};
+use crate::v1::ClientKind;
+
+/// Where a session is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SessionStatus {
+    /// Being started.
+    Starting,
+    /// Alive.
+    Running,
+    /// Its program ended by itself.
+    Exited,
+    /// Ended by request or timeout.
+    Closed,
+    /// The host died; the journal is still there.
+    Lost,
+    /// Never started.
+    Failed,
+}
+
+impl SessionStatus {
+    /// `starting` or `running`.
+    #[must_use]
+    pub const fn is_living(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+}
+
+/// How the size follows the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SizeMode {
+    /// The owner's viewport.
+    #[default]
+    Holder,
+    /// Always the same.
+    Fixed,
+    /// The owner's viewport, clipped.
+    Cap,
+}
+
+/// A session's size and its policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Size {
+    /// How it follows the clients.
+    #[serde(default)]
+    pub policy: SizeMode,
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+    /// For `cap`: most columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cols: Option<u16>,
+    /// For `cap`: most rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u16>,
+}
+
+/// How far one layer of confinement is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LayerStatus {
+    /// Whole.
+    Enforced,
+    /// In part.
+    Partial,
+    /// Not at all.
+    Absent,
+}
+
+/// One layer of confinement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Layer {
+    /// Its name.
+    pub name: String,
+    /// How far it is enforced.
+    pub status: LayerStatus,
+    /// The kernel interface's version, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abi: Option<u32>,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// How a session is confined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SandboxReport {
+    /// What was asked for.
+    pub profile: Profile,
+    /// What holds.
+    pub layers: Vec<Layer>,
+}
+
+/// How a program ended. `code` and `signal` are both null when nobody could learn it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Exit {
+    /// Exit code.
+    pub code: Option<i32>,
+    /// Signal that ended it.
+    pub signal: Option<i32>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Whether an agent's input goes straight to the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AgentInput {
+    /// It does.
+    #[default]
+    Direct,
+    /// A person previews and releases it.
+    Held,
+}
+
+/// How much of a session is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// The newest bytes, up to the journal's bound.
+    #[default]
+    Bounded,
+    /// Everything.
+    Full,
+    /// Nothing.
+    Off,
+}
+
+/// One live thing in a worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// What runs in it.
+    pub kind: SessionKind,
+    /// Where it is in its life.
+    pub status: SessionStatus,
+    /// The name people gave it.
+    pub title: String,
+    /// The program's own title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_title: Option<String>,
+    /// Its workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace_id: Option<WorkspaceId>,
+    /// A client's key for create-or-resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal_id: Option<String>,
+    /// The agent it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_agent_id: Option<String>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// How it is confined.
+    pub sandbox: SandboxReport,
+    /// Its size.
+    pub size: Size,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// What a respawn runs instead of the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume_cmd: Option<Vec<String>>,
+    /// Whether an agent's input goes straight to the program.
+    pub agent_input: AgentInput,
+    /// How much is recorded.
+    pub record: Record,
+    /// Whether typed bytes are recorded.
+    pub record_input: bool,
+    /// No sessiond and no client.
+    pub parked: bool,
+    /// This life of the program.
+    pub instance: InstanceId,
+    /// Output so far.
+    pub cursor: Cursor,
+    /// Oldest byte kept.
+    pub oldest_cursor: Cursor,
+    /// Oldest byte from which a screen can be drawn.
+    pub oldest_screen_cursor: Cursor,
+    /// The program's process.
+    pub pid: Option<u32>,
+    /// The worker's process.
+    pub worker_pid: Option<u32>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub last_activity_at: String,
+    /// Seconds without output, input and client until it closes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_s: Option<u64>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// Why it never started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Who has control; also in lists, so that a list need not ask once a session.
+    pub lease: Option<Lease>,
+    /// How many clients are attached.
+    pub client_count: u32,
+}
+
+/// Who has control. `null` in its place: nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Lease {
+    /// The owner's client id.
+    pub owner: ClientId,
+    /// Its name.
+    pub owner_name: String,
+    /// Its kind.
+    pub owner_kind: ClientKind,
+    /// The epoch its input must carry.
+    pub epoch: Epoch,
+    /// RFC 3339; moves with each sign of life.
+    pub expires_at: String,
+    /// Claimable by anybody.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+}
+
+/// Columns and rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Viewport {
+    /// Columns.
+    pub cols: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+/// One attached client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Client {
+    /// Its id.
+    pub client_id: ClientId,
+    /// Its kind.
+    pub client_kind: ClientKind,
+    /// Its name.
+    pub name: String,
+    /// What it can show.
+    pub viewport: Option<Viewport>,
+    /// RFC 3339.
+    pub attached_at: String,
+}
+
+/// What runs in the foreground.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Foreground {
+    /// The process group's leader.
+    pub pid: u32,
+    /// Its command line.
+    pub command: String,
+}
+
+/// The program's own modes, as far as they are known.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Modes {
+    /// The kernel echoes what is typed.
+    pub echo: bool,
+    /// The kernel edits lines.
+    pub canonical: bool,
+    /// The shell waits for a line.
+    pub at_prompt: bool,
+}
+
+/// `GET /v1/sessions/{id}`: the session and what is going on in it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionDetail {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// Who is attached.
+    pub clients: Vec<Client>,
+    /// The program's modes.
+    pub modes: Modes,
+    /// What runs in the foreground.
+    pub foreground: Option<Foreground>,
+    /// Its working directory.
+    pub cwd: Option<String>,
+}
+
+/// `PATCH /v1/sessions/{id}`: what is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SessionPatch {
+    /// New name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// New labels, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// New idle timeout, seconds; 0 = never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout_s: Option<u64>,
+    /// New size policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Whether typed bytes are recorded from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_input: Option<bool>,
+}
+
+/// What an [`Event`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// A session.
+    Session,
+    /// Baton itself.
+    System,
+}
+
+/// Something happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Event {
+    /// Rises over all events.
+    pub seq: u64,
+    /// What it is about.
+    pub scope: Scope,
+    /// Which.
+    pub scope_id: String,
+    /// `lease`, `clients`, `status`, `resize`, `exit`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// RFC 3339.
+    pub at: String,
+    /// As the type says.
+    pub data: serde_json::Value,
+}

@@ -1,0 +1,200 @@
+//! The configuration file as a value: TOML, every key also as `BATON_SECTION__KEY` in the environment.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Why a configuration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is not TOML, or a key is unknown or of the wrong type.
+    #[error("the configuration file is not valid: {0}")]
+    File(String),
+    /// An environment variable names no key, or its value does not fit.
+    #[error("`{name}` does not fit: {why}")]
+    Variable {
+        /// The variable.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Everything that can be configured, with its default.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The bridge's face to the network.
+    pub server: Server,
+    /// Session bounds.
+    pub session: Session,
+    /// Confinement.
+    pub sandbox: Sandbox,
+    /// The command line.
+    pub cli: Cli,
+    /// What new sessions get when nobody says otherwise.
+    pub defaults: Defaults,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// `HOST:PORT`; port 0 = any.
+    pub listen: String,
+    /// Allow an address that is not loopback.
+    pub allow_remote: bool,
+    /// Further names that a request's `Host` and `Origin` may have.
+    pub allowed_hosts: Vec<String>,
+    /// Reverse proxies (addresses) that may stand in front of a non-loopback bind.
+    pub trusted_proxies: Vec<String>,
+    /// Requests a second and principal, keystrokes of a lease owner not counted.
+    pub rate_limit: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:7420".to_owned(),
+            allow_remote: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            rate_limit: 500,
+        }
+    }
+}
+
+/// `[session]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Session {
+    /// Bytes of journal a session keeps.
+    pub journal_bytes: u64,
+    /// Bytes of journal all sessions keep together.
+    pub journal_total_bytes: u64,
+    /// Seconds a lease outlives its owner's last sign of life.
+    pub lease_ttl_s: u64,
+    /// Seconds an agent's session lives without sessiond and client.
+    pub parked_ttl_s: u64,
+    /// Seconds between SIGHUP and SIGKILL.
+    pub close_grace_s: u64,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            journal_bytes: 64 << 20,
+            journal_total_bytes: 4 << 30,
+            lease_ttl_s: 15,
+            parked_ttl_s: 86_400,
+            close_grace_s: 5,
+        }
+    }
+}
+
+/// `[sandbox]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sandbox {
+    /// Whether sessions may run unconfined.
+    pub allow_host: bool,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self { allow_host: true }
+    }
+}
+
+/// `[cli]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cli {
+    /// The key that leaves `baton attach`: `Ctrl-` and a letter or one of `\ ] ^ _ @ [`.
+    pub detach_key: String,
+}
+
+impl Default for Cli {
+    fn default() -> Self {
+        Self { detach_key: "Ctrl-\\".to_owned() }
+    }
+}
+
+/// `[defaults]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Defaults {
+    /// Seconds without output, input and client until a person's terminal closes; 0 = never.
+    pub terminal_idle_timeout: u64,
+}
+
+impl Config {
+    /// Reads a file's text (empty = no file) and lays `BATON_SECTION__KEY` variables over it;
+    /// `BATON_LISTEN` is short for `BATON_SERVER__LISTEN`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the key or variable.
+    pub fn load(text: &str, env: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
+        let mut table: Table = text.parse().map_err(|err: toml::de::Error| ConfigError::File(err.to_string()))?;
+        // The file alone first, so that its mistakes are not blamed on a variable.
+        Self::from_table(table.clone()).map_err(ConfigError::File)?;
+        for (name, value) in env {
+            let Some(path) = name.strip_prefix("BATON_") else { continue };
+            let path = if path == "LISTEN" { "SERVER__LISTEN" } else { path };
+            let Some((section, key)) = path.split_once("__") else { continue };
+            let refused = |why: String| ConfigError::Variable { name: name.clone(), why };
+            let (section, key) = (section.to_lowercase(), key.to_lowercase());
+            let entry = table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
+            let Some(keys) = entry.as_table_mut() else {
+                return Err(refused(format!("`{section}` is not a section")));
+            };
+            // A value is TOML where it can be (`true`, `7`, `["a"]`), else it is text.
+            let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
+            keys.insert(key.clone(), parsed.unwrap_or_else(|| Value::String(value.clone())));
+            if let Err(first) = Self::from_table(table.clone()) {
+                // A number or `true` may be meant as text.
+                if let Some(keys) = table.get_mut(&section).and_then(Value::as_table_mut) {
+                    keys.insert(key, Value::String(value));
+                }
+                Self::from_table(table.clone()).map_err(|_| refused(first))?;
+            }
+        }
+        Self::from_table(table).map_err(ConfigError::File)
+    }
+
+    fn from_table(table: Table) -> Result<Self, String> {
+        Value::Table(table).try_into().map_err(|err: toml::de::Error| err.message().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::load(text, env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn the_environment_lies_over_the_file_and_the_file_over_the_defaults() {
+        let config =
+            load("[session]\nlease_ttl_s = 3\n", &[("BATON_LISTEN", "127.0.0.1:0"), ("PATH", "/bin")]).unwrap();
+        assert_eq!(config.session.lease_ttl_s, 3);
+        assert_eq!(config.session.close_grace_s, 5);
+        assert_eq!(config.server.listen, "127.0.0.1:0");
+        let config = load("", &[("BATON_SERVER__ALLOWED_HOSTS", "[\"a.example\"]"), ("BATON_HOME", "/x")]).unwrap();
+        assert_eq!(config.server.allowed_hosts, ["a.example"]);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert!(load("nonsense", &[]).is_err());
+        assert!(
+            load("[server]\nlisten = 5\n", &[]).unwrap_err().to_string().contains("listen")
+                || load("[server]\nlisten = 5\n", &[]).is_err()
+        );
+        assert!(load("[server]\nbogus = 1\n", &[]).unwrap_err().to_string().contains("bogus"));
+        let err = load("", &[("BATON_SESSION__LEASE_TTL_S", "soon")]).unwrap_err();
+        assert!(err.to_string().contains("BATON_SESSION__LEASE_TTL_S"), "{err}");
+    }
+}

@@ -1,0 +1,79 @@
+//! What a worker is told when it starts: plain data, written by sessiond into a sealed memfd and beside the journal.
+
+use bincode::{Decode, Encode};
+
+use crate::ids::{ClientId, InstanceId, SessionId};
+use crate::v1::{Class, Dimensions, SizePolicy};
+
+/// What runs in a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SessionKind {
+    /// A program on a PTY.
+    Terminal,
+    /// A browser.
+    Browser,
+    /// Files of a workspace.
+    File,
+    /// A program on pipes.
+    Process,
+}
+
+/// How far a session is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// Not confined; `sudo` works.
+    Host,
+    /// System read-only, writes in grants only.
+    Workspace,
+    /// No network, reads grants and the system only.
+    Locked,
+}
+
+/// Everything a worker needs to know. Bounded by [`crate::codec::SPEC_BYTES_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SessionSpec {
+    /// The session.
+    pub session: SessionId,
+    /// This life of its program; sessiond mints it.
+    pub instance: InstanceId,
+    /// What runs.
+    pub kind: SessionKind,
+    /// The program and its arguments; never empty. The first is looked up in `PATH` of `env`.
+    pub command: Vec<String>,
+    /// Run as a login shell (`argv[0]` begins with `-`).
+    pub login: bool,
+    /// Absolute working directory.
+    pub cwd: String,
+    /// The whole environment; nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Size at the start.
+    pub size: Dimensions,
+    /// How it follows the clients.
+    pub policy: SizePolicy,
+    /// How far it is confined.
+    pub profile: Profile,
+    /// Name people gave it when it was made (renames are the bridge's).
+    pub title: String,
+    /// Client or principal that made it.
+    pub creator: Option<ClientId>,
+    /// Whether a person's or an agent's: decides idle and parked timeouts.
+    pub class: Class,
+    /// Seconds without output, input and client until it closes; 0 = never.
+    pub idle_timeout_s: u64,
+    /// Milliseconds a lease outlives its owner's last sign of life.
+    pub lease_ttl_ms: u64,
+    /// Milliseconds between SIGHUP and SIGKILL when nobody says otherwise.
+    pub close_grace_ms: u32,
+    /// Bytes of journal on disk.
+    pub journal_bytes: u64,
+    /// Whether typed bytes are kept.
+    pub record_input: bool,
+    /// When it was made, microseconds since 1970.
+    pub created_us: u64,
+    /// Kernel boot id of the host it was made on.
+    pub boot_id: String,
+}

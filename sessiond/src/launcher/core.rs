@@ -1,0 +1,518 @@
+//! What the launcher decides. No I/O, no clock: events in, actions out, so that any history replays from a seed.
+//!
+//! A session here is what must outlive its worker:
+//!
+//! ```text
+//!            SpawnWorker            Keep, Program                  Done
+//! (unknown) ────────────► starting ──────────────► kept ─────────────────► done ──worker exits──► (forgotten)
+//!                            │ worker dies           │ worker dies
+//!                            ▼                       ▼
+//!                       (forgotten), WorkerGone   a successor takes the handles over; again and again,
+//!                                                 with growing pauses, for as long as the session is not done
+//! ```
+//!
+//! Handles are of any type `H`, so that tests count numbers instead of descriptors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use baton_proto::SessionId;
+use baton_proto::launch::{LaunchMessage, Op};
+use nix::sys::signal::Signal;
+
+use super::backoff::{Backoff, Rule};
+
+/// How long sessiond and bridge have to end before they are killed.
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// `arg` of [`Op::SpawnWorker`]: the session has ended, the worker serves its journal.
+pub const SPAWN_REPLAY: i64 = 1;
+
+/// `arg` of a message about a status that nobody could learn.
+pub const STATUS_UNKNOWN: i64 = -1;
+
+/// A process the launcher restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// sessiond.
+    Supervisor,
+    /// The bridge.
+    Bridge,
+}
+
+impl Service {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Supervisor, Self::Bridge];
+
+    /// Its name in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Supervisor => "sessiond",
+            Self::Bridge => "bridge",
+        }
+    }
+}
+
+/// How a worker begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It starts the program.
+    Fresh,
+    /// It takes the kept handles over.
+    TakeOver,
+    /// It serves the journal of an ended session.
+    Replay,
+}
+
+/// A process whose end the launcher must notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Process {
+    /// The worker of this session.
+    Worker(SessionId),
+    /// The program of this session, orphaned by its worker's death.
+    Program(SessionId),
+    /// sessiond or bridge.
+    Service(Service),
+}
+
+/// A process and the handle that names it for ever.
+#[derive(Debug)]
+pub struct Running<H> {
+    /// Its number.
+    pub pid: u32,
+    /// Its pidfd.
+    pub pidfd: H,
+    /// The launcher's end of its channel; the bridge has none.
+    pub channel: Option<H>,
+}
+
+/// The program of a session.
+#[derive(Debug)]
+pub struct Program<H> {
+    /// Its number.
+    pub pid: u32,
+    /// Its pidfd.
+    pub pidfd: H,
+    /// Its wait status, once the launcher reaped it.
+    pub exit: Option<i64>,
+}
+
+/// What outlives a worker.
+#[derive(Debug)]
+pub struct Kept<H> {
+    /// The spec, as sessiond sealed it.
+    pub spec: H,
+    /// Started to serve a journal: nothing to take over.
+    pub replay: bool,
+    /// The program is gone: nothing is kept any more.
+    pub done: bool,
+    /// sessiond was told of it.
+    pub announced: bool,
+    /// The worker's listening socket.
+    pub listener: Option<H>,
+    /// The read window.
+    pub window: Option<H>,
+    /// The PTY master.
+    pub master: Option<H>,
+    /// The program, once there is one.
+    pub program: Option<Program<H>>,
+    /// The worker, while one lives.
+    pub worker: Option<Running<H>>,
+    /// Taken over from a dead launcher before a word of the worker was heard: the fork may not have got past its gate,
+    /// so its end is not yet the session's.
+    unsure: bool,
+    backoff: Backoff,
+    start_at: Option<Instant>,
+}
+
+impl<H> Kept<H> {
+    /// A session nothing is known of but its spec.
+    pub fn new(spec: H, replay: bool) -> Self {
+        Self {
+            spec,
+            replay,
+            done: false,
+            announced: false,
+            listener: None,
+            window: None,
+            master: None,
+            program: None,
+            worker: None,
+            unsure: false,
+            backoff: Backoff::default(),
+            start_at: None,
+        }
+    }
+
+    /// Whether the worker has said anything yet.
+    const fn heard(&self) -> bool {
+        self.done || self.listener.is_some() || self.program.is_some()
+    }
+}
+
+#[derive(Debug)]
+struct Restarted<H> {
+    running: Option<Running<H>>,
+    backoff: Backoff,
+    start_at: Option<Instant>,
+}
+
+/// Everything that can change the launcher's state.
+#[derive(Debug)]
+pub enum Event<H> {
+    /// The launcher is ready to start things.
+    Begin,
+    /// A message of sessiond.
+    FromSessiond(LaunchMessage, Vec<H>),
+    /// A message of a session's worker.
+    FromWorker(SessionId, LaunchMessage, Vec<H>),
+    /// A worker was forked.
+    WorkerForked(SessionId, Running<H>),
+    /// A worker could not be forked.
+    WorkerNotForked(SessionId),
+    /// A service was forked.
+    ServiceForked(Service, Running<H>),
+    /// A service could not be forked.
+    ServiceNotForked(Service),
+    /// A process ended, with this wait status if anybody knows it.
+    Ended(Process, Option<i64>),
+    /// Somebody asked for an orderly end.
+    Stop,
+    /// A deadline of [`Core::deadline`] may have passed.
+    DeadlinePassed,
+}
+
+/// What is to be done about it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Fork a worker; [`Event::WorkerForked`] or [`Event::WorkerNotForked`] answers.
+    ForkWorker(SessionId, Mode),
+    /// Fork a service; [`Event::ServiceForked`] or [`Event::ServiceNotForked`] answers.
+    ForkService(Service),
+    /// Send to sessiond, if there is one.
+    TellSessiond(LaunchMessage),
+    /// Send to the session's worker.
+    TellWorker(SessionId, LaunchMessage),
+    /// Signal a service.
+    Signal(Service, Signal),
+    /// Nothing is left to wait for.
+    Exit,
+}
+
+/// What changed, for the spare's copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// This session: present with new content, or gone.
+    Session(SessionId),
+    /// This service.
+    Service(Service),
+}
+
+/// The launcher's state.
+#[derive(Debug)]
+pub struct Core<H> {
+    sessions: BTreeMap<SessionId, Kept<H>>,
+    services: BTreeMap<Service, Restarted<H>>,
+    stopping: Option<Instant>,
+    killed: bool,
+    sessions_max: usize,
+    changed: BTreeSet<Changed>,
+}
+
+impl<H> Core<H> {
+    /// A launcher without sessions that will keep at most so many.
+    #[must_use]
+    pub fn new(sessions_max: usize) -> Self {
+        let stopped = || Restarted { running: None, backoff: Backoff::default(), start_at: None };
+        Self {
+            sessions: BTreeMap::new(),
+            services: Service::ALL.into_iter().map(|service| (service, stopped())).collect(),
+            stopping: None,
+            killed: false,
+            sessions_max,
+            changed: BTreeSet::new(),
+        }
+    }
+
+    /// Everything kept.
+    #[must_use]
+    pub const fn sessions(&self) -> &BTreeMap<SessionId, Kept<H>> {
+        &self.sessions
+    }
+
+    /// A running service.
+    #[must_use]
+    pub fn service(&self, service: Service) -> Option<&Running<H>> {
+        self.services.get(&service)?.running.as_ref()
+    }
+
+    /// Which process this number names, if it matters.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<(Process, &H)> {
+        for (service, state) in &self.services {
+            if let Some(running) = state.running.as_ref().filter(|running| running.pid == pid) {
+                return Some((Process::Service(*service), &running.pidfd));
+            }
+        }
+        self.sessions.iter().find_map(|(session, kept)| {
+            if let Some(worker) = kept.worker.as_ref().filter(|worker| worker.pid == pid) {
+                return Some((Process::Worker(*session), &worker.pidfd));
+            }
+            let program = kept.program.as_ref().filter(|program| program.pid == pid && program.exit.is_none())?;
+            Some((Process::Program(*session), &program.pidfd))
+        })
+    }
+
+    /// When [`Event::DeadlinePassed`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let sessions = self.sessions.values().filter_map(|kept| kept.start_at);
+        let services = self.services.values().filter_map(|service| service.start_at);
+        let stop = self.stopping.filter(|_| !self.killed);
+        sessions.chain(services).chain(stop).min()
+    }
+
+    /// What changed since the last call.
+    pub fn take_changed(&mut self) -> BTreeSet<Changed> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Decides.
+    pub fn step(&mut self, event: Event<H>, now: Instant) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Begin => self.begin(now, &mut actions),
+            Event::FromSessiond(message, fds) => self.from_sessiond(message, fds, now, &mut actions),
+            Event::FromWorker(session, message, fds) => self.from_worker(session, message, fds, &mut actions),
+            Event::WorkerForked(session, running) => self.worker_forked(session, running, now, &mut actions),
+            Event::WorkerNotForked(session) => self.worker_ended(session, None, now, &mut actions),
+            Event::ServiceForked(service, running) => self.service_forked(service, running, now, &mut actions),
+            Event::ServiceNotForked(service) | Event::Ended(Process::Service(service), _) => {
+                self.service_ended(service, now, &mut actions);
+            }
+            Event::Ended(Process::Worker(session), status) => self.worker_ended(session, status, now, &mut actions),
+            Event::Ended(Process::Program(session), status) => self.program_ended(session, status, &mut actions),
+            Event::Stop => self.stop(now, &mut actions),
+            Event::DeadlinePassed => self.deadline_passed(now, &mut actions),
+        }
+        actions
+    }
+
+    fn begin(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (service, state) in &mut self.services {
+            if state.running.is_none() {
+                state.start_at = None;
+                actions.push(Action::ForkService(*service));
+            }
+        }
+        // Taken over from a launcher that died between a worker's death and its successor's start.
+        let orphaned: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, kept)| kept.worker.is_none()).map(|(session, _)| *session).collect();
+        for session in orphaned {
+            self.worker_ended(session, None, now, actions);
+        }
+    }
+
+    fn from_sessiond(&mut self, message: LaunchMessage, fds: Vec<H>, now: Instant, actions: &mut Vec<Action>) {
+        let session = message.session;
+        match message.op {
+            Op::SpawnWorker => {
+                let mut fds = fds.into_iter();
+                let (Some(spec), None) = (fds.next(), fds.next()) else {
+                    return actions.push(gone(session, STATUS_UNKNOWN));
+                };
+                if let Some(kept) = self.sessions.get(&session) {
+                    // Asked twice: by a sessiond that started anew, or read twice around a launcher's death.
+                    if kept.announced {
+                        actions.push(started(session, kept));
+                    }
+                    return;
+                }
+                if self.sessions.len() >= self.sessions_max || self.stopping.is_some() {
+                    return actions.push(gone(session, STATUS_UNKNOWN));
+                }
+                let replay = message.arg == SPAWN_REPLAY;
+                self.sessions.insert(session, Kept::new(spec, replay));
+                self.changed.insert(Changed::Session(session));
+                actions.push(Action::ForkWorker(session, if replay { Mode::Replay } else { Mode::Fresh }));
+            }
+            Op::Stop => self.stop(now, actions),
+            // Nothing else is sessiond's to say.
+            _ => {}
+        }
+    }
+
+    fn from_worker(&mut self, session: SessionId, message: LaunchMessage, fds: Vec<H>, actions: &mut Vec<Action>) {
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        let mut fds = fds.into_iter();
+        match message.op {
+            Op::Keep if !kept.done => {
+                // A replay worker has a listener and nothing else to keep.
+                kept.listener = fds.next();
+                kept.window = fds.next();
+                kept.master = fds.next();
+            }
+            Op::Program if !kept.done => {
+                let Some(pidfd) = fds.next() else { return };
+                let same = kept.program.as_ref().is_some_and(|program| program.pid == message.pid);
+                if !same {
+                    kept.program = Some(Program { pid: message.pid, pidfd, exit: None });
+                }
+                kept.announced = true;
+                actions.push(started(session, kept));
+            }
+            Op::Done => {
+                kept.done = true;
+                (kept.listener, kept.window, kept.master, kept.program) = (None, None, None, None);
+                if !kept.announced {
+                    kept.announced = true;
+                    actions.push(started(session, kept));
+                }
+                actions.push(Action::TellWorker(session, LaunchMessage::new(Op::Drained, session)));
+            }
+            _ => return,
+        }
+        self.changed.insert(Changed::Session(session));
+    }
+
+    fn worker_forked(&mut self, session: SessionId, running: Running<H>, now: Instant, actions: &mut Vec<Action>) {
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        kept.worker = Some(running);
+        kept.backoff.started(now);
+        self.changed.insert(Changed::Session(session));
+        if kept.announced {
+            actions.push(started(session, kept));
+        }
+        // What the one before it may not have lived to read.
+        if let Some(Program { pid, exit: Some(status), .. }) = &kept.program {
+            actions.push(Action::TellWorker(session, exited(session, *pid, *status)));
+        }
+    }
+
+    fn worker_ended(&mut self, session: SessionId, status: Option<i64>, now: Instant, actions: &mut Vec<Action>) {
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        kept.worker = None;
+        self.changed.insert(Changed::Session(session));
+        if std::mem::take(&mut kept.unsure) && !kept.heard() {
+            let mode = if kept.replay { Mode::Replay } else { Mode::Fresh };
+            return actions.push(Action::ForkWorker(session, mode));
+        }
+        if kept.done || kept.replay || kept.program.is_none() {
+            self.sessions.remove(&session);
+            return actions.push(gone(session, status.unwrap_or(STATUS_UNKNOWN)));
+        }
+        let at = kept.backoff.died(&Rule::WORKER, now);
+        if at <= now {
+            actions.push(Action::ForkWorker(session, Mode::TakeOver));
+        } else {
+            kept.start_at = Some(at);
+        }
+    }
+
+    fn program_ended(&mut self, session: SessionId, status: Option<i64>, actions: &mut Vec<Action>) {
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        let (Some(program), Some(status)) = (&mut kept.program, status) else { return };
+        program.exit = Some(status);
+        self.changed.insert(Changed::Session(session));
+        if kept.worker.is_some() {
+            actions.push(Action::TellWorker(session, exited(session, program.pid, status)));
+        }
+    }
+
+    fn service_forked(&mut self, service: Service, running: Running<H>, now: Instant, actions: &mut Vec<Action>) {
+        let Some(state) = self.services.get_mut(&service) else { return };
+        state.running = Some(running);
+        state.start_at = None;
+        state.backoff.started(now);
+        self.changed.insert(Changed::Service(service));
+        if service == Service::Supervisor {
+            // A new sessiond adopts by these; the sockets it scans are its fallback.
+            let announced = self.sessions.iter().filter(|(_, kept)| kept.announced && kept.worker.is_some());
+            actions.extend(announced.map(|(session, kept)| started(*session, kept)));
+        }
+    }
+
+    fn service_ended(&mut self, service: Service, now: Instant, actions: &mut Vec<Action>) {
+        let Some(state) = self.services.get_mut(&service) else { return };
+        state.running = None;
+        self.changed.insert(Changed::Service(service));
+        if self.stopping.is_some() {
+            return self.exit_when_stopped(actions);
+        }
+        let at = state.backoff.died(&Rule::SERVICE, now);
+        if at <= now {
+            actions.push(Action::ForkService(service));
+        } else {
+            state.start_at = Some(at);
+        }
+    }
+
+    fn stop(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.stopping.is_some() {
+            return;
+        }
+        self.stopping = Some(now + STOP_GRACE);
+        for (service, state) in &mut self.services {
+            state.start_at = None;
+            if state.running.is_some() {
+                actions.push(Action::Signal(*service, Signal::SIGTERM));
+            }
+        }
+        self.exit_when_stopped(actions);
+    }
+
+    fn exit_when_stopped(&self, actions: &mut Vec<Action>) {
+        if self.services.values().all(|state| state.running.is_none()) {
+            actions.push(Action::Exit);
+        }
+    }
+
+    fn deadline_passed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for (service, state) in &mut self.services {
+            if state.start_at.take_if(|at| *at <= now).is_some() {
+                actions.push(Action::ForkService(*service));
+            }
+        }
+        for (session, kept) in &mut self.sessions {
+            if kept.start_at.take_if(|at| *at <= now).is_some() {
+                actions.push(Action::ForkWorker(*session, Mode::TakeOver));
+            }
+        }
+        if self.stopping.is_some_and(|deadline| deadline <= now) && !self.killed {
+            self.killed = true;
+            let running = self.services.iter().filter(|(_, state)| state.running.is_some());
+            actions.extend(running.map(|(service, _)| Action::Signal(*service, Signal::SIGKILL)));
+        }
+    }
+
+    /// Puts a session as the dead launcher had it; for the spare's copy.
+    pub fn restore_session(&mut self, session: SessionId, kept: Option<Kept<H>>) {
+        match kept {
+            Some(kept) => self.sessions.insert(session, Kept { unsure: !kept.heard(), ..kept }),
+            None => self.sessions.remove(&session),
+        };
+    }
+
+    /// Puts a service as the dead launcher had it; for the spare's copy.
+    pub fn restore_service(&mut self, service: Service, running: Option<Running<H>>) {
+        self.services.insert(service, Restarted { running, backoff: Backoff::default(), start_at: None });
+    }
+}
+
+fn started<H>(session: SessionId, kept: &Kept<H>) -> Action {
+    Action::TellSessiond(LaunchMessage {
+        op: Op::WorkerStarted,
+        session,
+        pid: kept.worker.as_ref().map_or(0, |worker| worker.pid),
+        arg: kept.program.as_ref().map_or(0, |program| i64::from(program.pid)),
+    })
+}
+
+fn gone(session: SessionId, status: i64) -> Action {
+    Action::TellSessiond(LaunchMessage { op: Op::WorkerGone, session, pid: 0, arg: status })
+}
+
+fn exited(session: SessionId, pid: u32, status: i64) -> LaunchMessage {
+    LaunchMessage { op: Op::ProgramExited, session, pid, arg: status }
+}

@@ -1,0 +1,132 @@
+//! The launcher: root of the process tree, single-threaded, too small to fail.
+//!
+//! It starts sessiond, the bridge and workers, restarts them, owns the listening sockets (so that connects queue while
+//! one restarts) and keeps for each session what a successor of its worker needs. It parses nothing but
+//! [`baton_proto::launch`] and holds no policy. [`core`] decides, this module waits and does, [`spare`] takes over
+//! when the launcher itself dies. `kill -9` of sessiond, bridge, a worker or the launcher is the normal case here.
+//!
+//! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
+
+pub mod backoff;
+pub mod children;
+pub mod core;
+pub mod setup;
+mod spare;
+mod turn;
+
+use std::os::fd::OwnedFd;
+
+use anyhow::Context;
+use baton_proto::home::{Home, runtime};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use self::children::Nursery;
+use self::core::Core;
+pub use self::setup::LockHeld;
+use self::setup::Sockets;
+
+/// What the command line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// `HOST:PORT` of the bridge; port 0 = any.
+    pub listen: String,
+    /// Descriptor that gets one byte once everything listens.
+    pub ready: Option<i32>,
+}
+
+/// A command line that says something else.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionsError {
+    /// Nothing to listen on.
+    #[error("the launcher needs `--listen HOST:PORT`")]
+    NoListen,
+    /// Not an option, or its value is missing or wrong.
+    #[error("`{0}` is not an option of the launcher, or has no fitting value")]
+    Unknown(String),
+}
+
+impl Options {
+    /// Reads the arguments behind `launcher`.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn parse(args: &[&str]) -> Result<Self, OptionsError> {
+        let (mut listen, mut ready) = (None, None);
+        for pair in args.chunks(2) {
+            match pair {
+                ["--listen", value] => listen = Some((*value).to_owned()),
+                ["--ready-fd", value] if value.parse::<i32>().is_ok() => ready = value.parse().ok(),
+                other => return Err(OptionsError::Unknown(other.join(" "))),
+            }
+        }
+        Ok(Self { listen: listen.ok_or(OptionsError::NoListen)?, ready })
+    }
+}
+
+/// Everything a launcher is made of; the spare inherits it by fork.
+struct Launcher {
+    home: Home,
+    sockets: Sockets,
+    nursery: Nursery,
+    core: Core<OwnedFd>,
+    signals: SignalFd,
+    /// Messages that sessiond's channel had no room for.
+    for_sessiond: turn::Outbox,
+    spare: Option<spare::Spare>,
+    /// Held as long as any copy of it is open: by the launcher and its spare.
+    _lock: nix::fcntl::Flock<std::fs::File>,
+}
+
+/// Runs until somebody asks it to stop.
+///
+/// # Errors
+/// What could not be set up; once it runs, nothing that happens to others is an error of the launcher.
+pub fn run(options: &Options) -> anyhow::Result<()> {
+    let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
+    let home = Home::from_env(|name| std::env::var(name).ok())?;
+    let workers = home.runtime.join(runtime::WORKERS_DIR);
+    for dir in [&home.state, &home.runtime, &home.logs_dir(), &home.sessions_dir(), &workers] {
+        setup::private_dir(dir)?;
+    }
+    let lock = setup::lock(&home)?;
+    setup::install_key(&home)?;
+    let sockets = setup::bind(&home, &options.listen)?;
+    baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
+    let nursery = Nursery::new(&home)?;
+    let signals = watch_signals()?;
+    setup::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
+    tracing::info!(listen = %sockets.listen, pid = std::process::id(), "launcher runs");
+
+    let core = Core::new(nursery.sessions_max());
+    let for_sessiond = turn::Outbox::default();
+    let launcher = Launcher { home, sockets, nursery, core, signals, for_sessiond, spare: None, _lock: lock };
+    launcher.run(ready)
+}
+
+/// Signals as readable events; blocked here, set back in every child.
+fn watch_signals() -> anyhow::Result<SignalFd> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        set.add(signal);
+    }
+    set.thread_block().context("could not block signals")?;
+    SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("could not watch signals")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn options() {
+        let parsed = Options::parse(&["--listen", "127.0.0.1:0", "--ready-fd", "7"]).unwrap();
+        assert_eq!(parsed, Options { listen: "127.0.0.1:0".to_owned(), ready: Some(7) });
+        assert_eq!(Options::parse(&[]), Err(OptionsError::NoListen));
+        for bad in [&["--listen"][..], &["--ready-fd", "x"], &["--bogus", "1"]] {
+            assert!(matches!(Options::parse(bad), Err(OptionsError::Unknown(_))), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! The launcher's loop: wait, read, let [`Core`](super::core::Core) decide, do. Nothing is decided here.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use baton_proto::SessionId;
+use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage};
+use baton_sandbox::{fds, process};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
+use std::os::unix::process::ExitStatusExt;
+
+use super::core::{Action, Event, Process, Service};
+use super::{Launcher, setup, spare};
+
+/// Messages sessiond may leave unread. One that reads none of thousands hangs: it is killed, and its successor asks anew.
+const OUTBOX_MAX: usize = 8192;
+
+/// Messages read from one channel before the others get their turn.
+const MESSAGES_A_TURN: usize = 64;
+
+/// Messages for sessiond, in order.
+#[derive(Debug, Default)]
+pub struct Outbox(VecDeque<LaunchMessage>);
+
+/// What can wake the launcher.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Signals,
+    Channel(Channel),
+    Foreign(u32),
+}
+
+/// A channel that messages come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Channel {
+    Sessiond,
+    Worker(SessionId),
+}
+
+/// What this launcher knows and its successor finds out for itself.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// Processes that a dead launcher forked: not this one's to reap.
+    foreign: BTreeSet<u32>,
+    /// Whose channel has ended while the process lives: not worth polling.
+    silent: BTreeSet<u32>,
+    exit: bool,
+}
+
+impl Launcher {
+    /// Starts everything and serves until the end.
+    pub(super) fn run(mut self, ready: Option<OwnedFd>) -> anyhow::Result<()> {
+        let mut watch = Watch::default();
+        self.feed(Event::Begin, &mut watch);
+        if let Some(ready) = ready {
+            // Whoever asked may be gone by now; that is no reason to stop.
+            let _ = nix::unistd::write(&ready, b"1");
+        }
+        self.serve(watch)
+    }
+
+    fn serve(mut self, mut watch: Watch) -> anyhow::Result<()> {
+        self.fork_spare(&mut watch);
+        while !watch.exit {
+            self.turn(&mut watch);
+        }
+        // The spare first, so that it does not take over from a launcher that ends in order.
+        self.spare = None;
+        setup::withdraw(&self.home);
+        tracing::info!("launcher stops; sessions run on");
+        Ok(())
+    }
+
+    fn turn(&mut self, watch: &mut Watch) {
+        for source in self.wait(watch) {
+            match source {
+                Source::Signals => self.signals(watch),
+                Source::Channel(channel) => self.read(channel, MESSAGES_A_TURN, watch),
+                Source::Foreign(pid) => self.foreign_ended(pid, watch),
+            }
+        }
+        self.flush_sessiond();
+        if self.core.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+            self.feed(Event::DeadlinePassed, watch);
+        }
+        if self.spare.is_none() && !watch.exit {
+            self.fork_spare(watch);
+        }
+    }
+
+    fn wait(&self, watch: &Watch) -> Vec<Source> {
+        let mut sources = vec![Source::Signals];
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        let services = Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
+        let workers = self.core.sessions().iter().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
+        for (channel, running) in services.chain(workers) {
+            if let Some(fd) = running.channel.as_ref().filter(|_| !watch.silent.contains(&running.pid)) {
+                let waits = channel == Channel::Sessiond && !self.for_sessiond.0.is_empty();
+                let interest = if waits { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
+                sources.push(Source::Channel(channel));
+                fds.push(PollFd::new(fd.as_fd(), interest));
+            }
+            if watch.foreign.contains(&running.pid) {
+                sources.push(Source::Foreign(running.pid));
+                fds.push(PollFd::new(running.pidfd.as_fd(), PollFlags::POLLIN));
+            }
+        }
+        let timeout = self.core.deadline().map_or(PollTimeout::NONE, |deadline| {
+            // Rounded up, or the loop would spin through the deadline's last millisecond.
+            let wait = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+            PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // ENOMEM passes; there is nothing else to do about it here.
+            Err(err) => tracing::error!("poll: {err}"),
+        }
+        let input = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
+        let ready = fds.iter().map(|fd| fd.revents().is_some_and(|events| events.intersects(input)));
+        sources.into_iter().zip(ready).filter_map(|(source, ready)| ready.then_some(source)).collect()
+    }
+
+    fn signals(&mut self, watch: &mut Watch) {
+        let mut reap = false;
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
+                Some(Signal::SIGCHLD) => reap = true,
+                Some(Signal::SIGTERM | Signal::SIGINT) => {
+                    tracing::info!(from = signal.ssi_pid, "asked to stop");
+                    self.feed(Event::Stop, watch);
+                }
+                _ => {}
+            }
+        }
+        if reap {
+            self.reap(watch);
+        }
+    }
+
+    /// Takes every child that has ended. Which process a number names is certain only while it is unreaped, and for a
+    /// known process by its pidfd.
+    fn reap(&mut self, watch: &mut Watch) {
+        loop {
+            let pid = match process::ended_child() {
+                Ok(Some(pid)) => pid,
+                Ok(None) => return,
+                Err(err) => return tracing::error!("waitid: {err}"),
+            };
+            let number = pid.as_raw().cast_unsigned();
+            if let Some((known, pidfd)) = self.core.process(number)
+                && let Ok(Some(status)) = process::try_reap(pidfd)
+            {
+                self.ended(known, number, Some(i64::from(status.into_raw())), watch);
+                continue;
+            }
+            if self.spare.as_ref().is_some_and(|spare| spare.child.pid == pid) {
+                tracing::warn!(pid = number, "the spare died; another takes its place");
+                self.spare = None;
+            }
+            // An orphan of some session, whose status nobody waits for.
+            process::reap_pid(pid);
+        }
+    }
+
+    fn foreign_ended(&mut self, pid: u32, watch: &mut Watch) {
+        let Some((known, pidfd)) = self.core.process(pid) else { return };
+        let status = process::exit_status_after_reap(pidfd).map(|status| i64::from(status.into_raw()));
+        self.ended(known, pid, status, watch);
+    }
+
+    fn ended(&mut self, known: Process, pid: u32, status: Option<i64>, watch: &mut Watch) {
+        // What it sent before it died counts.
+        match known {
+            Process::Worker(session) => self.read(Channel::Worker(session), usize::MAX, watch),
+            Process::Service(Service::Supervisor) => self.read(Channel::Sessiond, usize::MAX, watch),
+            Process::Service(Service::Bridge) | Process::Program(_) => {}
+        }
+        watch.foreign.remove(&pid);
+        watch.silent.remove(&pid);
+        match known {
+            Process::Worker(session) => tracing::info!(%session, pid, status, "worker ended"),
+            Process::Program(session) => tracing::info!(%session, pid, status, "program ended, orphaned by its worker"),
+            Process::Service(service) => tracing::warn!(pid, status, "{} ended", service.name()),
+        }
+        self.feed(Event::Ended(known, status), watch);
+    }
+
+    /// Reads messages: looks at each, acts on it, then takes it away. A launcher that dies in between leaves it to the
+    /// spare, and every message may be acted on twice.
+    fn read(&mut self, channel: Channel, most: usize, watch: &mut Watch) {
+        for _ in 0..most {
+            let running = match channel {
+                Channel::Sessiond => self.core.service(Service::Supervisor),
+                Channel::Worker(session) => self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref()),
+            };
+            let Some((pid, Some(fd))) = running.map(|running| (running.pid, running.channel.as_ref())) else { return };
+            let mut bytes = [0; LAUNCH_BYTES];
+            let (count, handles) = match fds::peek(fd, &mut bytes) {
+                Ok((0, _)) => {
+                    watch.silent.insert(pid);
+                    return;
+                }
+                Ok(received) => received,
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
+                Err(err) if err.kind() == io::ErrorKind::InvalidData => {
+                    tracing::warn!(pid, "an oversized message was dropped");
+                    take(fd);
+                    continue;
+                }
+                Err(err) => {
+                    tracing::warn!(pid, "a channel failed: {err}");
+                    watch.silent.insert(pid);
+                    return;
+                }
+            };
+            // A copy to take the message by: acting on it may replace the process and its channel.
+            let Ok(again) = fd.try_clone() else { return };
+            match LaunchMessage::from_bytes(&bytes[..count]) {
+                Some(message) => {
+                    let event = match channel {
+                        Channel::Sessiond => Event::FromSessiond(message, handles),
+                        Channel::Worker(session) => Event::FromWorker(session, message, handles),
+                    };
+                    self.feed(event, watch);
+                }
+                None => tracing::warn!(pid, "a message that is none was dropped"),
+            }
+            take(&again);
+        }
+    }
+
+    /// Decides, tells the spare, acts.
+    fn feed(&mut self, event: Event<OwnedFd>, watch: &mut Watch) {
+        let actions = self.core.step(event, Instant::now());
+        self.tell_spare();
+        for action in actions {
+            self.act(action, watch);
+        }
+    }
+
+    fn act(&mut self, action: Action, watch: &mut Watch) {
+        match action {
+            Action::ForkWorker(session, mode) => {
+                let Some(kept) = self.core.sessions().get(&session) else { return };
+                match self.nursery.worker(kept, mode) {
+                    Ok(born) => {
+                        tracing::info!(%session, pid = born.running.pid, ?mode, "worker starts");
+                        self.feed(Event::WorkerForked(session, born.running), watch);
+                        if let Err(err) = born.gate.release() {
+                            tracing::error!(%session, "{:#}", anyhow::Error::from(err));
+                        }
+                    }
+                    Err(err) => {
+                        tracing::error!(%session, "no worker could be started: {err:#}");
+                        self.feed(Event::WorkerNotForked(session), watch);
+                    }
+                }
+            }
+            Action::ForkService(service) => match self.nursery.service(service, &self.sockets) {
+                Ok(born) => {
+                    if service == Service::Supervisor {
+                        self.for_sessiond.0.clear();
+                    }
+                    tracing::info!(pid = born.running.pid, "{} starts", service.name());
+                    self.feed(Event::ServiceForked(service, born.running), watch);
+                    if let Err(err) = born.gate.release() {
+                        let hint = err.hint().unwrap_or_default();
+                        tracing::error!(hint, "{:#}", anyhow::Error::from(err));
+                    }
+                }
+                Err(err) => {
+                    tracing::error!("{} could not be started: {err:#}", service.name());
+                    self.feed(Event::ServiceNotForked(service), watch);
+                }
+            },
+            Action::TellSessiond(message) => self.tell_sessiond(message),
+            Action::TellWorker(session, message) => {
+                let worker = self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref());
+                let Some(channel) = worker.and_then(|worker| worker.channel.as_ref()) else { return };
+                // A worker is told a handful of things in its life, far fewer than a channel holds: a failure means
+                // that it is gone, and its successor is told again.
+                if let Err(err) = fds::send(channel, &message.to_bytes(), &[]) {
+                    tracing::info!(%session, op = ?message.op, "the worker was not told: {err}");
+                }
+            }
+            Action::Signal(service, signal) => {
+                if let Some(running) = self.core.service(service) {
+                    // One that has just ended is what was wanted.
+                    let _ = process::pidfd_send_signal(&running.pidfd, signal);
+                }
+            }
+            Action::Exit => watch.exit = true,
+        }
+    }
+
+    fn tell_sessiond(&mut self, message: LaunchMessage) {
+        // With no sessiond there is nobody to tell: the next one is told the state as it is then.
+        let Some(running) = self.core.service(Service::Supervisor) else { return };
+        if self.for_sessiond.0.len() >= OUTBOX_MAX {
+            tracing::error!(pid = running.pid, "sessiond reads nothing; it is killed");
+            let _ = process::pidfd_send_signal(&running.pidfd, Signal::SIGKILL);
+            return;
+        }
+        self.for_sessiond.0.push_back(message);
+        self.flush_sessiond();
+    }
+
+    fn flush_sessiond(&mut self) {
+        let Some(channel) = self.core.service(Service::Supervisor).and_then(|it| it.channel.as_ref()) else { return };
+        while let Some(message) = self.for_sessiond.0.front() {
+            match fds::send(channel, &message.to_bytes(), &[]) {
+                Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
+                // Sent, or sessiond is gone and its successor asks anew.
+                _ => drop(self.for_sessiond.0.pop_front()),
+            }
+        }
+    }
+
+    fn tell_spare(&mut self) {
+        let changed = self.core.take_changed();
+        let Some(spare) = &self.spare else { return };
+        for changed in changed {
+            if let Err(err) = spare.tell(changed, &self.core) {
+                tracing::warn!(pid = spare.child.pid.as_raw(), "the spare does not follow ({err}); another takes its place");
+                self.spare = None;
+                return;
+            }
+        }
+    }
+
+    /// Makes a spare. In the spare itself this returns only to the launcher it has become by then.
+    fn fork_spare(&mut self, watch: &mut Watch) {
+        match spare::fork() {
+            Ok(spare::Forked::Launcher(spare)) => {
+                tracing::debug!(pid = spare.child.pid.as_raw(), "spare waits");
+                self.spare = Some(spare);
+            }
+            Ok(spare::Forked::Spare(socket)) => self.stand_by(&socket, watch),
+            // The launcher alone serves as well; the next turn tries again.
+            Err(err) => tracing::warn!("no spare: {err:#}"),
+        }
+    }
+
+    /// The spare's life; when it returns, this process is the launcher.
+    fn stand_by(&mut self, socket: &OwnedFd, watch: &mut Watch) {
+        spare::wait(socket, &mut self.core);
+        // Signals that reached the spare were not meant for a launcher.
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        let services = Service::ALL.iter().filter_map(|service| self.core.service(*service));
+        let workers = self.core.sessions().values().filter_map(|kept| kept.worker.as_ref());
+        *watch = Watch { foreign: services.chain(workers).map(|running| running.pid).collect(), ..Watch::default() };
+        self.for_sessiond.0.clear();
+        tracing::warn!(pid = std::process::id(), sessions = self.core.sessions().len(), "the launcher died; its spare takes over");
+        if let Err(err) = process::set_child_subreaper() {
+            tracing::error!("could not become the reaper of orphans: {err}");
+        }
+        if let Err(err) = setup::announce(&self.home, self.sockets.listen) {
+            tracing::error!("could not write `launcher.json`: {err}");
+        }
+        self.feed(Event::Begin, watch);
+    }
+}
+
+/// Takes a message away that was acted on; its descriptors are copies of those kept.
+fn take(channel: &OwnedFd) {
+    let mut bytes = [0; LAUNCH_BYTES];
+    // It is there: this process looked at it, and nobody else reads. An oversized one is taken with an error.
+    let _ = fds::receive(channel, &mut bytes);
+}

@@ -1,0 +1,16 @@
+//! Baton's session side: three roles of one binary.
+//!
+//! | role | module | what it does |
+//! | --- | --- | --- |
+//! | launcher | [`launcher`] | root of the process tree: starts and restarts the others, keeps each session's handles |
+//! | supervisor | [`supervisor`] | `sessiond`: which sessions there are, spawn, adoption, limits; never touches their bytes |
+//! | worker | [`worker`] | owns one session: PTY, journal, subscribers, lease |
+//!
+//! Each is single-threaded, decides in pure state machines and keeps I/O at the rim. `kill -9` of any one of them, and
+//! the session's program does not notice.
+#![deny(unsafe_code)]
+
+pub mod launcher;
+pub mod supervisor;
+pub mod sys;
+pub mod worker;

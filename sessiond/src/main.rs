@@ -1,0 +1,48 @@
+//! `baton-sessiond`: launcher, supervisor or worker, as the first argument says.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use baton_sessiond::{launcher, supervisor, sys, worker};
+
+const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
+       baton-sessiond supervisor | worker [--take-over | --replay]   (started by the launcher)
+       baton-sessiond --version";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    sys::log::start();
+    let result = match args.as_slice() {
+        ["launcher", options @ ..] => match launcher::Options::parse(options) {
+            Ok(options) => launcher::run(&options),
+            Err(why) => return usage(&why.to_string()),
+        },
+        ["supervisor"] => supervisor::run(),
+        ["worker"] => worker::run(worker::Mode::Fresh),
+        ["worker", "--take-over"] => worker::run(worker::Mode::TakeOver),
+        ["worker", "--replay"] => worker::run(worker::Mode::Replay),
+        ["--version"] => {
+            #[expect(clippy::print_stdout, reason = "the answer to `--version`; no session exists here")]
+            {
+                println!("baton-sessiond {}", env!("CARGO_PKG_VERSION"));
+            }
+            Ok(())
+        }
+        _ => return usage("no such role"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            tracing::error!("{err:#}");
+            let held = err.downcast_ref::<launcher::LockHeld>().is_some();
+            // EX_TEMPFAIL: another launcher runs, which is what the caller wanted in the first place.
+            ExitCode::from(if held { 75 } else { 1 })
+        }
+    }
+}
+
+fn usage(why: &str) -> ExitCode {
+    eprintln!("baton-sessiond: {why}\n{USAGE}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,9 @@
+//! sessiond.
+
+/// Runs sessiond.
+///
+/// # Errors
+/// What failed.
+pub fn run() -> anyhow::Result<()> {
+    Ok(())
+}

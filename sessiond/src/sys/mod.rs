@@ -1,0 +1,7 @@
+//! What the roles share below their logic: clocks, the host's identity, logging, memory that outlives a process.
+
+pub mod host;
+pub mod log;
+mod memory;
+
+pub use memory::SharedMemory;

@@ -1,0 +1,319 @@
+//! How a worker comes to be: with a new terminal and program, or with a predecessor's, or with only a journal.
+//!
+//! The order of a fresh start leaves no moment at which a kill loses the shell: the launcher holds terminal, window and listener
+//! before the program exists, and its pidfd before the program's first instruction (the gate).
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::{self, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use baton_proto::codec::{self, SPEC_BYTES_MAX};
+use baton_proto::frame::{HEADER_BYTES, Kind};
+use baton_proto::hello::{InstallKey, Who};
+use baton_proto::home::{self, Home};
+use baton_proto::launch::Op;
+use baton_proto::lease::LeaseMachine;
+use baton_proto::spec::SessionSpec;
+use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
+use baton_proto::Epoch;
+use baton_sandbox::exec::{Child, Gate, Launch};
+use baton_sandbox::{ExecError, fds};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::clock::{self, wall_us};
+use super::conn::Identity;
+use super::ending::Life;
+use super::journal::Journal;
+use super::processes::SESSION_VARIABLE;
+use super::pty::{Pty, Terminal as _};
+use super::typing::Typing;
+use super::window::{InFlight, WINDOW_BYTES, Window};
+use super::{Mode, Program, Worker};
+
+const FD_KEEPER: i32 = 3;
+const FD_SPEC: i32 = 4;
+const FD_LISTENER: i32 = 5;
+const FD_WINDOW: i32 = 6;
+const FD_MASTER: i32 = 7;
+const FD_PROGRAM: i32 = 8;
+
+/// Makes a worker.
+///
+/// # Errors
+/// What kept it from starting. A program that cannot be started is not among them: that session has ended, and says why.
+pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
+    let keeper = fds::inherited(FD_KEEPER).context("no launcher's channel at descriptor 3")?;
+    let spec_fd = fds::inherited(FD_SPEC).context("no session spec at descriptor 4")?;
+    let bytes = fds::read_sealed(&spec_fd, SPEC_BYTES_MAX)?;
+    drop(spec_fd);
+    let spec: SessionSpec = codec::decode_large(Kind::Spawn, &bytes).context("the session spec")?;
+    // What a worker does of its own must be reachable when everything else of Baton's is gone.
+    baton_sandbox::process::set_child_subreaper().context("becoming a subreaper")?;
+    let children = children()?;
+    let home = Home::from_env(|name| std::env::var(name).ok())?;
+    let dir = home.sessions_dir().join(spec.session.to_string()).join(spec.instance.to_string());
+    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let lock = lock(&dir)?;
+    let key: [u8; InstallKey::BYTES] = fs::read(home.key_file())
+        .context("reading the install key")?
+        .try_into()
+        .map_err(|_| anyhow::anyhow!("the install key is not {} bytes", InstallKey::BYTES))?;
+    let who = Who::Worker { session: spec.session, instance: spec.instance };
+    let identity = Identity { key: InstallKey::new(key), who };
+    let state = CarriedState {
+        lease: LeaseRecord { epoch: Epoch(0), owner: None, expired: false, expires_in_ms: None },
+        size: spec.size,
+        streams: Vec::new(),
+    };
+    let worker = match mode {
+        Mode::Fresh => {
+            let journal = Journal::create(&dir, spec.instance, spec.journal_bytes, state).context("beginning the journal")?;
+            fresh(spec, identity, keeper, children, lock, journal, &home)
+        }
+        Mode::TakeOver => {
+            let journal = Journal::recover(&dir, spec.instance, spec.journal_bytes, state).context("the journal")?;
+            take_over(spec, identity, keeper, children, lock, journal, &home)
+        }
+        Mode::Replay => {
+            let journal = Journal::recover(&dir, spec.instance, spec.journal_bytes, state).context("the journal")?;
+            replay(spec, identity, keeper, children, lock, journal, &home)
+        }
+    }?;
+    // Only now: what the launcher must have before the program runs was sent for certain.
+    if let Some(keeper) = &worker.keeper {
+        fds::set_nonblocking(keeper)?;
+    }
+    Ok(worker)
+}
+
+/// One reader of a terminal, one writer of a journal. A predecessor that was killed lets go of its lock by dying.
+fn lock(dir: &std::path::Path) -> anyhow::Result<Flock<fs::File>> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, err)| anyhow::anyhow!("another worker of this instance lives (`{}`: {err})", path.display()))
+}
+
+fn children() -> anyhow::Result<SignalFd> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block().context("blocking SIGCHLD")?;
+    SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).context("waiting for children")
+}
+
+fn bind(spec: &SessionSpec, home: &Home) -> anyhow::Result<UnixListener> {
+    let workers = home.runtime.join(home::runtime::WORKERS_DIR);
+    let dir = fds::open_dir(&workers).with_context(|| format!("opening {}", workers.display()))?;
+    let path = home::through(dir.as_raw_fd(), &spec.session.socket_name());
+    // The instance's lock is held: a socket of this name belongs to a worker that is dead.
+    match fs::remove_file(&path) {
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err).context("removing a dead worker's socket"),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path).context("binding the worker's socket")?;
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
+    let memory = fds::shared_memfd(c"baton-window", WINDOW_BYTES).context("making the read window")?;
+    Ok((Window::create(memory.as_fd())?, memory))
+}
+
+fn worker(
+    spec: SessionSpec,
+    identity: Identity,
+    keeper: OwnedFd,
+    children: SignalFd,
+    lock: Flock<fs::File>,
+    listener: UnixListener,
+    window: Window,
+    journal: Journal,
+) -> Worker {
+    let now = clock::now();
+    let ttl = Duration::from_millis(spec.lease_ttl_ms);
+    let lease = LeaseMachine::recovered(ttl, &journal.state().lease, now);
+    Worker {
+        policy: spec.policy,
+        idle_timeout: (spec.idle_timeout_s > 0).then(|| Duration::from_secs(spec.idle_timeout_s)),
+        record_input: spec.record_input,
+        spec,
+        identity,
+        keeper: Some(keeper),
+        listener,
+        window,
+        exit: journal.exit().cloned(),
+        journal,
+        terminal: None,
+        hung_up_until: None,
+        journal_failing: false,
+        program: None,
+        children,
+        life: Life::Ended,
+        lease,
+        lease_since_us: wall_us(),
+        typing: Typing::default(),
+        uncertain: None,
+        conns: BTreeMap::new(),
+        next_conn: 0,
+        attached: HashMap::new(),
+        next_attachment: 0,
+        presence_changed: false,
+        viewports: VecDeque::new(),
+        generation_seen: 0,
+        last_activity: now,
+        last_client: now,
+        alone_since: now,
+        scratch: Vec::new(),
+        _lock: lock,
+    }
+}
+
+fn fresh(
+    spec: SessionSpec,
+    identity: Identity,
+    keeper: OwnedFd,
+    children: SignalFd,
+    lock: Flock<fs::File>,
+    journal: Journal,
+    home: &Home,
+) -> anyhow::Result<Worker> {
+    let (pty, slave) = Pty::open(spec.size).context("opening a terminal (is `kernel.pty.max` reached?)")?;
+    let (window, memory) = new_window()?;
+    let listener = bind(&spec, home)?;
+    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    let listener = worker.listener.try_clone()?;
+    worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
+    drop((listener, memory));
+    match launch(&worker.spec, slave) {
+        Ok((child, gate)) => {
+            let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);
+            worker.tell_launcher(Op::Program, pid, &[child.pidfd.as_fd()]);
+            worker.terminal = Some(pty);
+            worker.program = Some(Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false });
+            worker.life = Life::Running;
+            if let Err(err) = gate.release() {
+                worker.never_started(&err);
+            } else {
+                tracing::info!(session = %worker.spec.session, pid, "the program runs");
+            }
+        }
+        Err(err) => worker.never_started(&err),
+    }
+    Ok(worker)
+}
+
+fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError> {
+    let mut words = spec.command.iter();
+    let program = words.next().map_or_else(PathBuf::new, PathBuf::from);
+    let mut launch = Launch::new(program.clone());
+    launch.args = words.map(Into::into).collect();
+    if spec.login {
+        // A login shell knows itself by the dash (login(1)).
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        launch.arg0 = Some(format!("-{name}").into());
+    }
+    launch.env = spec.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+    if !spec.env.iter().any(|(name, _)| name == SESSION_VARIABLE) {
+        launch.env.push((SESSION_VARIABLE.into(), spec.session.to_string().into()));
+    }
+    launch.cwd = Some(PathBuf::from(&spec.cwd));
+    launch.controlling_tty = Some(slave);
+    launch.new_session = true;
+    launch.rlimit_nofile = std::env::var("BATON_NOFILE_SOFT").ok().and_then(|limit| limit.parse().ok());
+    launch.spawn_gated()
+}
+
+fn take_over(
+    spec: SessionSpec,
+    identity: Identity,
+    keeper: OwnedFd,
+    children: SignalFd,
+    lock: Flock<fs::File>,
+    mut journal: Journal,
+    home: &Home,
+) -> anyhow::Result<Worker> {
+    let listener = match fds::inherited(FD_LISTENER) {
+        Ok(fd) => UnixListener::from(fd),
+        Err(_) => bind(&spec, home)?,
+    };
+    listener.set_nonblocking(true)?;
+    let memory = fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?;
+    fds::check_shared_memfd(&memory, WINDOW_BYTES).context("the read window")?;
+    let (mut window, base, bytes, in_flight) = Window::recover(memory.as_fd()).context("the read window")?;
+    drop(memory);
+    let master = fds::inherited(FD_MASTER).context("no terminal at descriptor 7")?;
+    let rescued = rescue(&mut journal, base, &bytes);
+    window.flushed(journal.head());
+    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    worker.settle_in_flight(in_flight);
+    tracing::warn!(session = %worker.spec.session, rescued, "took over from a dead worker");
+    if worker.exit.is_some() {
+        // It died between writing the end down and saying so.
+        worker.tell_launcher(Op::Done, 0, &[]);
+        return Ok(worker);
+    }
+    worker.terminal = Some(Pty::from_master(master)?);
+    worker.life = Life::Running;
+    if let Ok(pidfd) = fds::inherited(FD_PROGRAM) {
+        let pid = super::processes::pid_of(&pidfd).unwrap_or(0);
+        worker.program = Some(Program { pid, pidfd, status: None, status_due: None, ended: false });
+    } else {
+        // Killed before the gate opened: the program never was.
+        let reason = "failed: the worker died while it started the program".to_owned();
+        worker.finish(&ExitRecord { code: None, signal: None, reason, closed: false });
+    }
+    Ok(worker)
+}
+
+/// Appends what the predecessor had read and not written. Returns how many bytes that were.
+fn rescue(journal: &mut Journal, base: u64, bytes: &[u8]) -> usize {
+    let have = usize::try_from(journal.head().saturating_sub(base)).unwrap_or(usize::MAX);
+    let Some(missing) = bytes.get(have..).filter(|missing| !missing.is_empty()) else { return 0 };
+    let mut record = vec![0; HEADER_BYTES];
+    record.extend_from_slice(missing);
+    if let Err(err) = journal.append_record(Kind::Output, &mut record) {
+        tracing::error!(error = %err, "what the dead worker had read cannot be written");
+    }
+    missing.len()
+}
+
+fn replay(
+    spec: SessionSpec,
+    identity: Identity,
+    keeper: OwnedFd,
+    children: SignalFd,
+    lock: Flock<fs::File>,
+    journal: Journal,
+    home: &Home,
+) -> anyhow::Result<Worker> {
+    let (mut window, _) = new_window()?;
+    window.input_settled();
+    let listener = bind(&spec, home)?;
+    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    worker.settle_in_flight(InFlight::Nothing);
+    worker.tell_launcher(Op::Done, 0, &[]);
+    Ok(worker)
+}
+
+impl Worker {
+    /// The program could not be started: the session has ended, with the shell's own codes for it.
+    fn never_started(&mut self, err: &ExecError) {
+        tracing::warn!(session = %self.spec.session, error = %err, "the program cannot be started");
+        let mut reason = format!("failed: {err}");
+        let mut source = std::error::Error::source(err);
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        self.finish(&ExitRecord { code: Some(err.shell_code()), signal: None, reason, closed: false });
+    }
+}

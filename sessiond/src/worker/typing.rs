@@ -1,0 +1,351 @@
+//! What is typed: which epoch may, in which order, and what became of it.
+//!
+//! The queue is not in the output loop. A frame is typed whole or not at all; what is refused is said so, with the reason.
+
+use std::collections::VecDeque;
+
+use baton_proto::frame::Kind;
+use baton_proto::lease::{Monotonic, Refusal};
+use baton_proto::v1::{
+    Attachment, InputAck, InputHeader, InputRecord, InputRefused, InputUncertain, MarkKind, MarkRecord,
+};
+use baton_proto::{ClientId, Epoch, ErrorCode};
+
+use super::Worker;
+use super::clock::wall_us;
+use super::pty::Terminal as _;
+use super::window::{InFlight, InputIntent};
+
+/// Bytes that wait for a program which does not read; one frame more is refused with `input_full`.
+pub const QUEUE_BYTES_MAX: usize = 256 << 10;
+/// Bytes typed in one turn, so that output keeps flowing through a paste.
+const TURN_BYTES: usize = 64 << 10;
+/// Refusals remembered, so that nothing behind a refused frame is typed before it.
+const HOLES_MAX: usize = 256;
+
+const PASTE_BEGIN: &[u8] = b"\x1b[200~";
+const PASTE_END: &[u8] = b"\x1b[201~";
+
+/// A frame that waits.
+#[derive(Debug)]
+struct Pending {
+    intent: InputIntent,
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+/// A refused frame: until it is repeated, or the epoch is another, nothing behind it in its stream is typed.
+#[derive(Debug)]
+struct Hole {
+    client: ClientId,
+    stream: u64,
+    epoch: Epoch,
+    seq: u64,
+}
+
+/// Follows bracketed paste through what is typed, so that one cut off by a change of owner is closed.
+#[derive(Debug, Default)]
+pub struct PasteTracker {
+    tail: Vec<u8>,
+    open: bool,
+}
+
+impl PasteTracker {
+    /// Bytes the kernel took.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        // Markers are six bytes long: five of the past are enough to see one that was split.
+        for byte in bytes {
+            if self.tail.len() == PASTE_BEGIN.len() {
+                self.tail.remove(0);
+            }
+            self.tail.push(*byte);
+            if self.tail == PASTE_BEGIN {
+                self.open = true;
+            } else if self.tail == PASTE_END {
+                self.open = false;
+            }
+        }
+    }
+
+    /// Whether a paste was begun and not ended.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+/// The input queue.
+#[derive(Debug, Default)]
+pub struct Typing {
+    queue: VecDeque<Pending>,
+    bytes: usize,
+    holes: VecDeque<Hole>,
+    paste: PasteTracker,
+}
+
+impl Typing {
+    /// Bytes not yet taken by the kernel.
+    #[must_use]
+    pub const fn queued_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether `poll` is to wait for room in the terminal.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    fn highest_queued(&self, client: &ClientId, stream: u64) -> Option<u64> {
+        let of_stream = |it: &&Pending| it.intent.stream == stream && it.intent.client == *client;
+        self.queue.iter().rev().find(of_stream).map(|pending| pending.intent.seq)
+    }
+
+    /// Whether something before this frame was refused; a repeat of the refused frame itself closes the hole.
+    fn behind_hole(&mut self, client: &ClientId, stream: u64, epoch: Epoch, seq: u64) -> bool {
+        let Some(at) = self.holes.iter().position(|hole| hole.stream == stream && hole.client == *client) else {
+            return false;
+        };
+        let hole = &self.holes[at];
+        if hole.epoch == epoch && seq > hole.seq {
+            return true;
+        }
+        self.holes.remove(at);
+        false
+    }
+
+    fn open_hole(&mut self, client: &ClientId, stream: u64, epoch: Epoch, seq: u64) {
+        if self.holes.len() >= HOLES_MAX {
+            self.holes.pop_front();
+        }
+        self.holes.push_back(Hole { client: client.clone(), stream, epoch, seq });
+    }
+}
+
+impl Worker {
+    /// An input frame of the connection `conn`.
+    pub(super) fn input(&mut self, conn: u64, header: InputHeader, bytes: &[u8], now: Monotonic) {
+        let InputHeader { attachment, epoch, seq } = header;
+        let Some(attached) = self.attached.get(&attachment).filter(|it| it.conn == conn) else {
+            self.refuse_input(conn, attachment, seq, 0, ErrorCode::NotOwner, None);
+            return;
+        };
+        let (client, stream) = (attached.entry.client.clone(), attached.input_stream);
+        let typed = self.journal.state().typed(&client, stream);
+        let queued = self.typing.highest_queued(&client, stream);
+        if seq != 0 && seq <= typed {
+            // A repeat: it was typed, and the acknowledgement was lost on the way.
+            self.ack(conn, attachment, typed);
+            return;
+        }
+        if seq != 0 && queued.is_some_and(|queued| seq <= queued) {
+            return;
+        }
+        let accepted = queued.unwrap_or(0).max(typed);
+        if self.terminal.is_none() || !self.is_running() {
+            self.refuse_input(conn, attachment, seq, accepted, ErrorCode::SessionEnded, None);
+            return;
+        }
+        match self.lease.admit(&client, Some(epoch), now) {
+            Ok(effects) => self.apply(effects, now),
+            Err(refusal) => {
+                let by = match &refusal {
+                    Refusal::Lost { by } => by.as_ref().map(|owner| owner.name.clone()),
+                    _ => None,
+                };
+                self.refuse_input(conn, attachment, seq, accepted, refusal.code(), by);
+                return;
+            }
+        }
+        let hole = seq != 0 && self.typing.behind_hole(&client, stream, epoch, seq);
+        if hole || self.typing.bytes + bytes.len() > QUEUE_BYTES_MAX {
+            if seq != 0 && !hole {
+                self.typing.open_hole(&client, stream, epoch, seq);
+            }
+            self.refuse_input(conn, attachment, seq, accepted, ErrorCode::InputFull, None);
+            return;
+        }
+        let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let intent = InputIntent { client, stream, epoch, seq, len };
+        self.typing.bytes += bytes.len();
+        self.typing.queue.push_back(Pending { intent, bytes: bytes.to_vec(), done: 0 });
+        self.type_queued(now);
+    }
+
+    /// Writes what the kernel takes.
+    pub(super) fn type_queued(&mut self, now: Monotonic) {
+        let mut budget = TURN_BYTES;
+        while budget > 0 {
+            let Some(terminal) = self.terminal.as_ref() else { return };
+            let Some(pending) = self.typing.queue.front_mut() else { return };
+            if pending.done == 0 {
+                self.window.input_begins(&pending.intent);
+            }
+            let rest = &pending.bytes[pending.done..];
+            let written = if rest.is_empty() { Ok(Some(0)) } else { terminal.write(rest) };
+            match written {
+                Ok(Some(n)) => {
+                    self.typing.paste.feed(&rest[..n]);
+                    pending.done += n;
+                    self.typing.bytes -= n;
+                    budget = budget.saturating_sub(n.max(1));
+                    self.last_activity = now;
+                    if pending.done == pending.bytes.len() {
+                        self.window.input_written();
+                        if let Some(pending) = self.typing.queue.pop_front() {
+                            self.typed(pending);
+                        }
+                    } else if n == 0 {
+                        return;
+                    }
+                }
+                Ok(None) => {
+                    if pending.done == 0 {
+                        self.window.input_settled();
+                    }
+                    return;
+                }
+                Err(err) => {
+                    tracing::debug!(error = %err, "the terminal takes no input");
+                    self.window.input_settled();
+                    self.drop_queue(ErrorCode::SessionEnded, None);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn typed(&mut self, pending: Pending) {
+        let InputIntent { client, stream, epoch, seq, len } = pending.intent;
+        let secret = self.terminal.as_ref().is_none_or(|terminal| {
+            let (echo, canonical) = terminal.echo_and_canonical();
+            canonical && !echo
+        });
+        let bytes = (self.record_input && !secret).then_some(pending.bytes);
+        let record = InputRecord { client: client.clone(), stream, epoch, seq, len, bytes };
+        let appended = self.journal.append_input(&record);
+        self.deliver_last(Kind::InputMark, appended);
+        self.window.input_settled();
+        if seq != 0
+            && let Some(attachment) = self.lease.attachment(&client)
+            && let Some(attached) = self.attached.get(&attachment).filter(|it| it.input_stream == stream)
+        {
+            let conn = attached.conn;
+            self.ack(conn, attachment, seq);
+        }
+    }
+
+    /// The epoch is another: what is unwritten is dropped and answered, an open paste is closed.
+    pub(super) fn epoch_changed(&mut self) {
+        let by = self.lease.owner().map(|owner| owner.name.clone());
+        self.drop_queue(ErrorCode::LeaseLost, by);
+        if self.typing.paste.is_open()
+            && let Some(terminal) = self.terminal.as_ref()
+        {
+            // Six bytes; a program that has stopped reading altogether gets none of them and needs none.
+            if terminal.write(PASTE_END).is_ok_and(|written| written == Some(PASTE_END.len())) {
+                self.typing.paste.feed(PASTE_END);
+            }
+        }
+    }
+
+    fn drop_queue(&mut self, code: ErrorCode, by: Option<String>) {
+        let dropped: Vec<Pending> = self.typing.queue.drain(..).collect();
+        self.typing.bytes = 0;
+        for pending in dropped {
+            let InputIntent { client, stream, seq, .. } = pending.intent;
+            if pending.done > 0 {
+                // A part of it was typed: a repeat must not type that part again.
+                self.journal.settle_uncertain(&client, stream, seq);
+                self.window.input_settled();
+            }
+            let accepted = self.journal.state().typed(&client, stream);
+            if let Some(attachment) = self.lease.attachment(&client)
+                && let Some(attached) = self.attached.get(&attachment)
+            {
+                let conn = attached.conn;
+                self.refuse_input(conn, attachment, seq, accepted, code, by.clone());
+            }
+        }
+    }
+
+    fn ack(&mut self, conn: u64, attachment: Attachment, seq: u64) {
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.send(Kind::InputAck, 0, &InputAck { attachment, seq });
+        }
+    }
+
+    fn refuse_input(
+        &mut self,
+        conn: u64,
+        attachment: Attachment,
+        seq: u64,
+        accepted: u64,
+        code: ErrorCode,
+        by: Option<String>,
+    ) {
+        let since_us = (code == ErrorCode::LeaseLost).then_some(self.lease_since_us);
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.send(Kind::InputRefused, 0, &InputRefused { attachment, seq, accepted, code, by, since_us });
+        }
+    }
+
+    /// What a predecessor was writing when it died.
+    pub(super) fn settle_in_flight(&mut self, in_flight: InFlight) {
+        match in_flight {
+            InFlight::Nothing => {}
+            InFlight::Written(intent) => {
+                let InputIntent { client, stream, epoch, seq, len } = intent;
+                if seq == 0 || seq > self.journal.state().typed(&client, stream) {
+                    let record = InputRecord { client, stream, epoch, seq, len, bytes: None };
+                    let appended = self.journal.append_input(&record);
+                    self.deliver_last(Kind::InputMark, appended);
+                }
+            }
+            InFlight::Uncertain(intent) => {
+                let InputIntent { client, stream, seq, .. } = intent;
+                tracing::warn!(%client, seq, "a write was in flight when the worker died");
+                self.journal.settle_uncertain(&client, stream, seq);
+                let text = format!("{client} {stream} {seq}");
+                let appended = self.journal.append(Kind::Mark, &MarkRecord { kind: MarkKind::InputUncertain, text });
+                self.deliver_last(Kind::Mark, appended);
+                self.uncertain = Some(InputUncertain { client, stream, seq });
+            }
+        }
+        self.window.input_settled();
+        self.lease_since_us = wall_us();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paste_is_seen_however_it_is_split() {
+        let whole = [b"x".as_slice(), PASTE_BEGIN, b"text"].concat();
+        for split in 0..whole.len() {
+            let mut paste = PasteTracker::default();
+            paste.feed(&whole[..split]);
+            paste.feed(&whole[split..]);
+            assert!(paste.is_open(), "split at {split}");
+            paste.feed(&PASTE_END[..3]);
+            assert!(paste.is_open());
+            paste.feed(&PASTE_END[3..]);
+            assert!(!paste.is_open());
+        }
+    }
+
+    #[test]
+    fn nothing_behind_a_refused_frame_is_typed_before_it() {
+        let client: ClientId = "agent:a".parse().unwrap();
+        let mut typing = Typing::default();
+        typing.open_hole(&client, 1, Epoch(4), 7);
+        assert!(typing.behind_hole(&client, 1, Epoch(4), 8));
+        assert!(!typing.behind_hole(&client, 2, Epoch(4), 8), "another stream");
+        assert!(!typing.behind_hole(&client, 1, Epoch(4), 7), "the frame itself closes it");
+        assert!(!typing.behind_hole(&client, 1, Epoch(4), 8));
+        typing.open_hole(&client, 1, Epoch(4), 9);
+        assert!(!typing.behind_hole(&client, 1, Epoch(5), 10), "a new epoch begins anew");
+    }
+}
