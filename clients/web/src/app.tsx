@@ -1,0 +1,106 @@
+/** The page: the list on the left, the session with its bar on the right. */
+
+import { useEffect } from "preact/hooks";
+import { ConnectionChip } from "./connection_chip";
+import { MenuIcon } from "./icons";
+import { LeaseBar } from "./lease";
+import { Login, Unreachable } from "./login";
+import { Notices } from "./notices";
+import { Sidebar } from "./sessions";
+import { store } from "./state";
+import { TerminalPane } from "./terminal";
+import { SessionMenu, Title } from "./title";
+
+export function App() {
+  useEffect(() => {
+    addEventListener("keydown", cyclePanes, true);
+    addEventListener("pointerdown", closeMenus);
+    return () => {
+      removeEventListener("keydown", cyclePanes, true);
+      removeEventListener("pointerdown", closeMenus);
+    };
+  }, []);
+  const { value: signIn } = store.signIn;
+  switch (signIn.state) {
+    case "starting":
+      return <main class="login" aria-busy="true"><ConnectionChip /></main>;
+    case "out":
+      return <Login message={signIn.message} />;
+    case "unreachable":
+      return <Unreachable message={signIn.message} />;
+    case "in":
+      return <Desk />;
+  }
+}
+
+function Desk() {
+  const attachment = store.attachment.value;
+  const session = store.current.value;
+  const { state } = store.connection.value;
+  const trouble = state === "reconnecting" || state === "offline" || state === "replaced";
+  return (
+    <div class="desk">
+      <a class="skip" href="#terminal" onClick={(event) => { event.preventDefault(); attachment?.screen.term.focus(); }}>Skip to the terminal</a>
+      <Sidebar />
+      {store.drawerOpen.value && <div class="scrim" onClick={() => (store.drawerOpen.value = false)} />}
+      <main class="main">
+        <header class="top-bar" id="top-bar" data-trouble={trouble}>
+          <button
+            type="button"
+            class="icon-button drawer-only"
+            aria-label="Show the sessions"
+            aria-controls="sidebar"
+            aria-expanded={store.drawerOpen.value}
+            onClick={() => (store.drawerOpen.value = true)}
+          >
+            <MenuIcon />
+          </button>
+          {session ? <Title session={session} /> : <div class="title"><h1>{attachment ? "Session" : "Sessions"}</h1></div>}
+          <ConnectionChip />
+          {session && <SessionMenu session={session} />}
+          {attachment && <LeaseBar attachment={attachment} />}
+        </header>
+        {attachment ? <TerminalPane key={attachment} attachment={attachment} /> : <Nothing />}
+      </main>
+      <Notices />
+    </div>
+  );
+}
+
+function Nothing() {
+  const none = store.sessions.value?.length === 0;
+  return (
+    <div class="nothing">
+      <p class="lead">{none ? "Nothing runs yet." : "Choose a session to watch it."}</p>
+      <p class="muted">
+        {none
+          ? "“New session” starts a shell. It keeps running when you leave this page."
+          : "Watching takes nothing away from whoever has control."}
+      </p>
+    </div>
+  );
+}
+
+const PANES = ["#sidebar", "#top-bar", "#terminal"] as const;
+const FOCUSABLE = "button:not(:disabled), summary, input:not(:disabled), textarea, a[href]";
+
+/** Ctrl+F6 leaves the terminal, which keeps Tab for the program. */
+function cyclePanes(event: KeyboardEvent): void {
+  if (event.key !== "F6" || !event.ctrlKey) return;
+  event.preventDefault();
+  const step = event.shiftKey ? PANES.length - 1 : 1;
+  const here = PANES.findIndex((pane) => document.querySelector(pane)?.contains(document.activeElement));
+  for (let count = 1; count <= PANES.length; count++) {
+    const pane = PANES[(here + count * step + PANES.length) % PANES.length];
+    const inside = document.querySelectorAll<HTMLElement>(`${pane} :is(${FOCUSABLE})`);
+    const target = [...inside].find((element) => element.offsetParent !== null);
+    if (target) return target.focus();
+  }
+}
+
+/** A menu closes when something outside it is pressed. */
+function closeMenus(event: PointerEvent): void {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (event.target instanceof Node && !menu.contains(event.target)) menu.removeAttribute("open");
+  }
+}

@@ -1,0 +1,416 @@
+/**
+ * This tab on one session: the stream, the screen, and who has control.
+ *
+ * Here typing meets the lease. A key goes to the program when we own the lease,
+ * claims it when nobody does, and otherwise types nothing and says so.
+ */
+
+import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
+import type { BatonClient } from "./client";
+import type { Connection } from "./connection";
+import type { OutputFrame } from "./frame";
+import { parseCursor } from "./frame";
+import { sameCells } from "./layout";
+import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "./lease_view";
+import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus } from "./protocol";
+import { withCtrl, type Origin } from "./replies";
+import { Screen } from "./screen";
+import { TERMINAL_THEMES, type Settings, type Shade } from "./settings";
+import { TerminalStream, type Ready, type SessionFrame } from "./socket";
+import { bytesText } from "./words";
+
+/** How long keys typed by the owner may wait for a connection before they are refused. */
+const BLIND_TYPING_MS = 5_000;
+const CLAIM_TIMEOUT_MS = 5_000;
+const REQUEST_TTL_MS = 60_000;
+const WAITING_BYTES_MAX = 1024 * 1024;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export type Tone = "info" | "warn" | "error";
+
+export interface AttachmentOptions {
+  client: BatonClient;
+  sessionId: string;
+  clientId: string;
+  inputStream: number;
+  principal: Principal;
+  settings: Settings;
+  shade: Shade;
+  notify(text: string, tone: Tone): void;
+  signedOut(): void;
+}
+
+export interface ControlRequest {
+  client_id: string;
+  name: string;
+}
+
+export class Attachment {
+  readonly sessionId: string;
+  readonly clientId: string;
+  readonly screen: Screen;
+  readonly #options: AttachmentOptions;
+  readonly #stream: TerminalStream;
+
+  readonly #connection: Signal<Connection> = signal({ state: "connecting" });
+  readonly #lease: Signal<LeaseState> = signal(FREE);
+  readonly #known = signal(false);
+  readonly #clients: Signal<readonly ClientInfo[]> = signal([]);
+  readonly #status: Signal<SessionStatus> = signal("starting");
+  readonly #exit: Signal<Exit | null> = signal(null);
+  readonly #requests: Signal<readonly ControlRequest[]> = signal([]);
+  readonly #asked = signal(false);
+  readonly #title: Signal<string | null> = signal(null);
+  /** Somebody typed here while another has control: show how to get it. */
+  readonly hint = signal(false);
+  /** The next key is pressed together with Ctrl, on keyboards without one. */
+  readonly ctrlHeld = signal(false);
+
+  #size: Cells | null = null;
+  #sizeFixed = false;
+  #downSince: number | null = null;
+  #waiting: Uint8Array[] = [];
+  #claimTimer: ReturnType<typeof setTimeout> | undefined;
+  #askTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: AttachmentOptions) {
+    this.#options = options;
+    this.sessionId = options.sessionId;
+    this.clientId = options.clientId;
+    this.screen = new Screen(options.settings, options.shade, {
+      parsed: (offset) => this.#stream.parsed(offset),
+      data: (bytes, origin) => this.#data(bytes, origin),
+      room: (cells) => this.#roomChanged(cells),
+    });
+    this.#stream = new TerminalStream({
+      client: options.client,
+      sessionId: options.sessionId,
+      clientId: options.clientId,
+      inputStream: options.inputStream,
+      introduce: () => this.#introduce(),
+      listener: {
+        connection: (connection) => this.#connectionChanged(connection),
+        ready: (frame, continued) => this.#ready(frame, continued),
+        output: (frame, cells) => this.#output(frame, cells),
+        frame: (frame) => this.#frame(frame),
+        inputDropped: (bytes, why) => this.#inputDropped(bytes, why),
+        signedOut: () => options.signedOut(),
+      },
+    });
+  }
+
+  get connection(): ReadonlySignal<Connection> { return this.#connection; }
+  get lease(): ReadonlySignal<LeaseState> { return this.#lease; }
+  /** Whether the worker has said who owns; before, `lease` is a guess. */
+  get known(): ReadonlySignal<boolean> { return this.#known; }
+  get clients(): ReadonlySignal<readonly ClientInfo[]> { return this.#clients; }
+  get status(): ReadonlySignal<SessionStatus> { return this.#status; }
+  get exit(): ReadonlySignal<Exit | null> { return this.#exit; }
+  /** Who asks us for control, oldest first. */
+  get requests(): ReadonlySignal<readonly ControlRequest[]> { return this.#requests; }
+  /** Whether we are asking for control. */
+  get asked(): ReadonlySignal<boolean> { return this.#asked; }
+  get terminalTitle(): ReadonlySignal<string | null> { return this.#title; }
+  get cursor(): string { return this.#stream.cursor; }
+  get watchOnly(): boolean { return this.#options.principal.role === "viewer"; }
+
+  /** Shows the terminal in `box` and connects. */
+  mount(box: HTMLElement): void {
+    this.screen.open(box);
+    this.#stream.start();
+  }
+
+  dispose(): void {
+    clearTimeout(this.#claimTimer);
+    clearTimeout(this.#askTimer);
+    this.#stream.stop();
+    this.screen.dispose();
+  }
+
+  retryNow(): void {
+    this.#stream.retryNow();
+  }
+
+  claim(force: boolean): void {
+    this.hint.value = false;
+    if (!this.#stream.send({ type: "claim", force })) return this.#notConnected();
+    clearTimeout(this.#claimTimer);
+    this.#claimTimer = setTimeout(() => this.#claimFailed("The bridge did not answer the claim."), CLAIM_TIMEOUT_MS);
+  }
+
+  release(): void {
+    if (!this.#stream.send({ type: "release" })) this.#notConnected();
+  }
+
+  ask(): void {
+    this.hint.value = false;
+    if (!this.#stream.send({ type: "request_control" })) return this.#notConnected();
+    this.#asked.value = true;
+    clearTimeout(this.#askTimer);
+    this.#askTimer = setTimeout(() => {
+      this.#asked.value = false;
+      this.#options.notify("Nobody answered your request for control.", "info");
+    }, REQUEST_TTL_MS);
+  }
+
+  give(clientId: string): void {
+    if (!this.#stream.send({ type: "transfer", to_client_id: clientId })) this.#notConnected();
+  }
+
+  deny(clientId: string): void {
+    if (!this.#stream.send({ type: "deny_control", client_id: clientId })) return this.#notConnected();
+    this.#forgetRequest(clientId);
+  }
+
+  get #mine(): boolean {
+    return this.#lease.value.owner === this.clientId;
+  }
+
+  #introduce(): ReturnType<ConstructorParameters<typeof TerminalStream>[0]["introduce"]> {
+    const { principal, shade } = this.#options;
+    const { cell, room } = this.screen;
+    const theme = TERMINAL_THEMES[shade];
+    return {
+      name: principal.name,
+      ...(room ?? {}),
+      term: {
+        fg: theme.foreground ?? null,
+        bg: theme.background ?? null,
+        cell_px: cell.width > 0 ? [Math.round(cell.width), Math.round(cell.height)] : null,
+      },
+    };
+  }
+
+  #connectionChanged(connection: Connection): void {
+    if (connection.state === "live") this.#downSince = null;
+    else this.#downSince ??= performance.now();
+    this.#connection.value = connection;
+    if (connection.state !== "live" && this.#claimTimer !== undefined) {
+      this.#claimFailed("The connection dropped before control was yours.");
+    }
+  }
+
+  #ready(frame: Ready, continued: boolean): void {
+    const { notify } = this.#options;
+    if (!continued && frame.mode !== "snapshot") this.screen.reset();
+    if (frame.mode === "gap") notify(`${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
+    if (frame.restarted) notify("The program was started anew since you last saw it.", "info");
+    this.#sizeFixed = frame.size.policy === "fixed";
+    this.#resized(frame);
+    this.screen.replayUntil(parseCursor(frame.cursor)?.offset ?? 0);
+    this.#status.value = frame.status;
+    if (frame.status === "running" || frame.status === "starting") this.#exit.value = null;
+    this.#known.value = true;
+    this.#leaseChanged({
+      owner: frame.lease_owner ?? null,
+      owner_name: frame.owner_name ?? null,
+      owner_kind: frame.owner_kind ?? null,
+      epoch: frame.epoch,
+      expired: hasPassed(frame.lease_expires_at),
+    });
+  }
+
+  #output(frame: OutputFrame, cells: Cells | null): void {
+    if (frame.kind === "snapshot") {
+      this.screen.reset();
+      if (cells) this.#resized(cells);
+    }
+    this.screen.write(frame.bytes, frame.offset);
+  }
+
+  #frame(frame: SessionFrame): void {
+    switch (frame.type) {
+      case "lease":
+        return this.#leaseChanged({
+          owner: frame.owner ?? null,
+          owner_name: frame.owner_name ?? null,
+          owner_kind: frame.owner_kind ?? null,
+          epoch: frame.epoch,
+          expired: frame.expired ?? false,
+        });
+      case "clients":
+        this.#clients.value = frame.clients;
+        this.#requests.value = this.#requests.value.filter(({ client_id }) => frame.clients.some((client) => client.client_id === client_id));
+        return;
+      case "control_requested":
+        this.#forgetRequest(frame.client_id);
+        this.#requests.value = [...this.#requests.value, { client_id: frame.client_id, name: frame.name }];
+        setTimeout(() => this.#forgetRequest(frame.client_id), REQUEST_TTL_MS);
+        return;
+      case "control_denied":
+        this.#stopAsking();
+        return this.#options.notify(frame.by ? `${frame.by} keeps control for now.` : "Nobody answered your request for control.", "info");
+      case "mode":
+        this.#title.value = frame.title ?? null;
+        return;
+      case "resize":
+        return this.#resized(frame);
+      case "exit":
+        this.#status.value = "exited";
+        this.#exit.value = { code: frame.code ?? null, signal: frame.signal ?? null, reason: frame.reason };
+        return;
+      case "error":
+        return this.#failed(frame);
+    }
+  }
+
+  #leaseChanged(lease: LeaseState): void {
+    const before = this.#lease.value;
+    const wasMine = before.owner === this.clientId;
+    this.#lease.value = lease;
+    this.screen.wheelTypes = this.#mine;
+    if (this.#mine) {
+      this.#claimSettled();
+      this.#stopAsking();
+      this.hint.value = false;
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const bytes of waiting) this.#stream.type(bytes, lease.epoch);
+      if (!wasMine) this.#applyRoom();
+      return;
+    }
+    if (wasMine) {
+      this.#requests.value = [];
+      if (lease.owner) this.#options.notify(`${ownerLabel(lease)} has control now.`, "info");
+    }
+  }
+
+  #data(raw: Uint8Array, origin: Exclude<Origin, "reply">): void {
+    if (origin === "report") {
+      if (this.#mine && this.#stream.live) this.#stream.type(raw, this.#lease.value.epoch);
+      return;
+    }
+    const ctrl = this.ctrlHeld.peek();
+    this.ctrlHeld.value = false;
+    this.#typed(ctrl ? encoder.encode(withCtrl(decoder.decode(raw))) : raw);
+  }
+
+  #typed(bytes: Uint8Array): void {
+    const { notify } = this.#options;
+    if (this.#exit.value || this.#connection.value.state === "ended") return notify("The session has ended; nothing was typed.", "info");
+    if (this.watchOnly) return notify("You may watch this session but not type into it.", "info");
+    if (this.#mine) {
+      if (this.#mayTypeBlind()) this.#stream.type(bytes, this.#lease.value.epoch);
+      else this.#notConnected();
+      return;
+    }
+    if (!this.#stream.live) return this.#notConnected();
+    if (this.#claimTimer !== undefined) return void this.#wait(bytes);
+    if (!claimableByTyping(this.#lease.value)) {
+      this.hint.value = true;
+      return;
+    }
+    if (this.#wait(bytes)) this.claim(false);
+  }
+
+  /** Keeps what was typed until the claim it caused is answered. */
+  #wait(bytes: Uint8Array): boolean {
+    this.#waiting.push(bytes);
+    const held = this.#waiting.reduce((sum, part) => sum + part.length, 0);
+    if (held <= WAITING_BYTES_MAX) return true;
+    this.#claimFailed(`${bytesText(held)} are too much to keep until control is yours. Claim it first.`);
+    return false;
+  }
+
+  #mayTypeBlind(): boolean {
+    if (this.#stream.live) return true;
+    const state = this.#connection.value.state;
+    if (state !== "reconnecting" && state !== "connecting") return false;
+    return this.#downSince !== null && performance.now() - this.#downSince < BLIND_TYPING_MS;
+  }
+
+  #claimSettled(): void {
+    clearTimeout(this.#claimTimer);
+    this.#claimTimer = undefined;
+  }
+
+  #claimFailed(why: string): void {
+    this.#claimSettled();
+    const lost = this.#waiting.length > 0;
+    this.#waiting = [];
+    this.#options.notify(lost ? `${why} Nothing was typed.` : why, "warn");
+  }
+
+  #failed(frame: ServerFrameOf<"error">): void {
+    const { notify } = this.#options;
+    const claiming = this.#claimTimer !== undefined;
+    switch (frame.code) {
+      case "lease_held": {
+        this.#claimSettled();
+        this.#waiting = [];
+        this.#lease.value = {
+          ...this.#lease.value,
+          owner_name: frame.owner_name ?? this.#lease.value.owner_name,
+          owner_kind: frame.owner_kind ?? this.#lease.value.owner_kind,
+          expired: false,
+        };
+        this.hint.value = true;
+        return;
+      }
+      case "size_fixed":
+        this.#sizeFixed = true;
+        return;
+      case "input_uncertain":
+        return notify("The session's host restarted in the middle of a key press. Check the screen: that last input may or may not have arrived.", "warn");
+      case "not_owner":
+      case "lease_lost":
+      case "input_full":
+        // What it cost is told by `inputDropped`; a refused resize costs nothing.
+        return;
+      case "session_ended":
+        this.#status.value = "exited";
+        return notify(frame.message, "info");
+      default:
+        if (claiming) this.#claimFailed(frame.message);
+        else notify(frame.message, "warn");
+        if (this.#asked.value) this.#stopAsking();
+    }
+  }
+
+  #inputDropped(bytes: number, why: ServerFrameOf<"error"> | null): void {
+    if (bytes === 0) return;
+    const { notify } = this.#options;
+    const amount = bytesText(bytes);
+    if (why === null) return notify(`The program was started anew; ${amount} typed for the old one were not typed.`, "warn");
+    if (why.code === "input_full") return notify(`The program does not read its input. ${amount} were not typed; wait, then type them again.`, "warn");
+    const taker = why.by ?? this.#lease.value.owner_name;
+    notify(`${amount} were not typed: ${taker ?? "somebody else"} took control first.`, "warn");
+  }
+
+  #notConnected(): void {
+    this.#options.notify("Not connected: nothing was sent.", "warn");
+  }
+
+  #stopAsking(): void {
+    clearTimeout(this.#askTimer);
+    this.#asked.value = false;
+  }
+
+  #forgetRequest(clientId: string): void {
+    this.#requests.value = this.#requests.value.filter((request) => request.client_id !== clientId);
+  }
+
+  #resized({ cols, rows }: Cells): void {
+    this.#size = { cols, rows };
+    this.screen.resize(this.#size);
+  }
+
+  #roomChanged(room: Cells): void {
+    this.#stream.send({ type: "viewport", ...room });
+    this.#applyRoom();
+  }
+
+  /** The owner's window sets the session's size, unless the session's is fixed. */
+  #applyRoom(): void {
+    const room = this.screen.room;
+    if (!room || !this.#mine || this.#sizeFixed || sameCells(room, this.#size)) return;
+    this.#stream.send({ type: "resize", ...room });
+  }
+}
+
+function hasPassed(time: string | null | undefined): boolean {
+  return time ? Date.parse(time) < Date.now() : false;
+}
+

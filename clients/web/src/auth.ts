@@ -1,0 +1,61 @@
+/**
+ * Signing in: with a one-time code from the address, with a remembered key, or
+ * with a token typed by hand.
+ */
+
+import { messageOf, Refused, type BatonClient } from "./client";
+import { fragmentFor, parseFragment, type Fragment } from "./fragment";
+import { loginKey } from "./identity";
+import type { Principal } from "./protocol";
+
+export type SignIn =
+  | { state: "in"; principal: Principal }
+  | { state: "out"; message: string | null }
+  | { state: "unreachable"; message: string };
+
+/**
+ * Reads the address and takes a code out of it at once, before anything can
+ * fail or be awaited: a code must not stay in the history or on the screen.
+ */
+export function takeFragment(): Fragment {
+  const fragment = parseFragment(location.hash);
+  if (fragment.code) history.replaceState(null, "", location.pathname + fragmentFor(fragment.session));
+  return fragment;
+}
+
+/** Keeps the address naming the session on the screen, for reloads and bookmarks. */
+export function rememberSession(session: string | null): void {
+  history.replaceState(null, "", location.pathname + fragmentFor(session));
+}
+
+export async function signInWithCode(client: BatonClient, code: string): Promise<SignIn> {
+  try {
+    return { state: "in", principal: (await client.login({ code })).principal };
+  } catch (error) {
+    if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
+    // A link works once; whoever is signed in already needs none.
+    const remembered = await signInWithKey(client);
+    if (remembered.state === "in") return remembered;
+    return { state: "out", message: "This sign-in link was used already or is too old. Run `baton open` for a new one, or paste a token." };
+  }
+}
+
+export async function signInWithKey(client: BatonClient): Promise<SignIn> {
+  if (!loginKey.read()) return { state: "out", message: null };
+  try {
+    return { state: "in", principal: await client.me() };
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return { state: "out", message: "You were signed out. Sign in again to go on." };
+    return { state: "unreachable", message: messageOf(error) };
+  }
+}
+
+export async function signInWithToken(client: BatonClient, token: string): Promise<SignIn> {
+  try {
+    return { state: "in", principal: (await client.login({ token })).principal };
+  } catch (error) {
+    if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
+    const wrong = error.status === 401 || error.status === 403;
+    return { state: "out", message: wrong ? "That token is not valid here. `baton open` signs you in without one." : error.message };
+  }
+}

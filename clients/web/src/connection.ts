@@ -1,0 +1,42 @@
+/**
+ * The state of a connection, and the words for it.
+ *
+ * "Live" is said only while the server answers heartbeats; whatever is not
+ * known to work is not called live.
+ */
+
+export type Connection =
+  | { state: "connecting" }
+  | { state: "live"; rtt_ms: number | null }
+  | { state: "reconnecting"; attempt: number; retry_at: number | null }
+  | { state: "offline"; attempt: number; retry_at: number | null; reason: string }
+  | { state: "replaced" }
+  | { state: "signed_out" }
+  | { state: "ended"; reason: string };
+
+export type ConnectionState = Connection["state"];
+
+/** The words shown for `connection` at `now` (milliseconds, the clock of `retry_at`). */
+export function connectionText(connection: Connection, now: number): string {
+  switch (connection.state) {
+    case "connecting":
+      return "Connecting…";
+    case "live":
+      return "Live";
+    case "reconnecting":
+      return `Reconnecting… attempt ${connection.attempt}${countdown(", next in", connection.retry_at, now)}`;
+    case "offline":
+      return `${connection.reason}${countdown(", trying again in", connection.retry_at, now)}`;
+    case "replaced":
+      return "Another tab took this client's place";
+    case "signed_out":
+      return "Signed out";
+    case "ended":
+      return connection.reason;
+  }
+}
+
+function countdown(words: string, retryAt: number | null, now: number): string {
+  if (retryAt === null) return "";
+  return `${words} ${Math.max(0, Math.ceil((retryAt - now) / 1000))} s`;
+}

@@ -1,0 +1,107 @@
+/**
+ * Keeps the session list true: events say which session changed, and a slow
+ * full read covers what a broken feed would have missed.
+ */
+
+import { retryDelayMs } from "./backoff";
+import type { BatonClient } from "./client";
+import type { Connection } from "./connection";
+import { onPulse } from "./pulse";
+import type { SessionEvent } from "./protocol";
+
+const POLL_WITHOUT_FEED_MS = 4_000;
+const POLL_WITH_FEED_MS = 30_000;
+
+export interface FeedListener {
+  /** Something happened to this session. */
+  changed(sessionId: string): void;
+  /** Read the whole list; resolves to whether the bridge answered. */
+  refresh(): Promise<boolean>;
+  connection(connection: Connection): void;
+}
+
+export class EventFeed {
+  #socket: WebSocket | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #attempt = 0;
+  #retryAt: number | null = null;
+  #readAt = 0;
+  #answered = false;
+  #stopPulse: (() => void) | null = null;
+
+  constructor(
+    private readonly client: BatonClient,
+    private readonly listener: FeedListener,
+  ) {}
+
+  start(): void {
+    this.#stopPulse = onPulse(() => this.#tick());
+    void this.#refresh();
+    this.#connect();
+  }
+
+  stop(): void {
+    this.#stopPulse?.();
+    clearTimeout(this.#retry);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+  }
+
+  retryNow(): void {
+    void this.#refresh();
+    if (this.#socket === null) this.#connect();
+  }
+
+  #connect(): void {
+    clearTimeout(this.#retry);
+    this.#retryAt = null;
+    const socket = this.client.openEvents();
+    this.#socket = socket;
+    socket.onopen = () => {
+      // What happened while nobody listened is in the list.
+      if (this.#attempt > 0) void this.#refresh();
+      this.#attempt = 0;
+      this.#say();
+    };
+    socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.#message(event.data);
+    socket.onclose = () => {
+      this.#socket = null;
+      this.#attempt += 1;
+      const delay = retryDelayMs(this.#attempt, Math.random());
+      this.#retryAt = Date.now() + delay;
+      this.#retry = setTimeout(() => this.#connect(), delay);
+      void this.#refresh();
+    };
+  }
+
+  #message(data: string | ArrayBuffer): void {
+    if (typeof data !== "string") return;
+    const event = JSON.parse(data) as Partial<SessionEvent>;
+    if (event.scope === "session" && event.scope_id) this.listener.changed(event.scope_id);
+    else if (event.scope !== "session") void this.#refresh();
+  }
+
+  #tick(): void {
+    const every = this.#feeding ? POLL_WITH_FEED_MS : POLL_WITHOUT_FEED_MS;
+    if (performance.now() - this.#readAt >= every) void this.#refresh();
+  }
+
+  async #refresh(): Promise<void> {
+    this.#readAt = performance.now();
+    this.#answered = await this.listener.refresh();
+    this.#say();
+  }
+
+  get #feeding(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN;
+  }
+
+  #say(): void {
+    if (this.#answered) this.listener.connection({ state: "live", rtt_ms: null });
+    else this.listener.connection({ state: "offline", attempt: this.#attempt, retry_at: this.#retryAt, reason: "Bridge not reachable" });
+  }
+}

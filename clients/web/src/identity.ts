@@ -1,0 +1,74 @@
+/**
+ * Who this tab is to Baton, and what it remembers between visits.
+ *
+ * Storage may be refused by the browser; then the page works and forgets.
+ */
+
+const KEY = "baton.key";
+const CLIENT_ID = "baton.client_id";
+
+/** The per-login key; with the cookie it is the login, alone neither is. */
+export const loginKey = {
+  read: (): string | null => read(localStorage, KEY),
+  write: (key: string): void => write(localStorage, KEY, key),
+  clear: (): void => attempt(() => localStorage.removeItem(KEY)),
+};
+
+/**
+ * This tab's `client_id`. It outlives a reload, so that reloading keeps the
+ * lease. A duplicated tab inherits it; the bridge then replaces the older one.
+ */
+export function clientId(): string {
+  const known = read(sessionStorage, CLIENT_ID);
+  return known ?? freshClientId();
+}
+
+/** Makes this tab a client of its own, after another took its place. */
+export function freshClientId(): string {
+  const id = uuid();
+  write(sessionStorage, CLIENT_ID, id);
+  return id;
+}
+
+/** Names one attachment's run of input numbers; below 2^53. */
+export function newInputStream(): number {
+  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2));
+  return (high & 0x1fffff) * 2 ** 32 + low;
+}
+
+/** A random UUID; `crypto.randomUUID` exists in secure contexts only. */
+export function uuid(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+export function readStored(key: string): string | null {
+  return read(localStorage, key);
+}
+
+export function writeStored(key: string, value: string): void {
+  write(localStorage, key, value);
+}
+
+function read(storage: Storage, key: string): string | null {
+  try {
+    return storage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
+function write(storage: Storage, key: string, value: string): void {
+  attempt(() => storage.setItem(key, value));
+}
+
+function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    // The browser refuses storage for this page: nothing is remembered.
+  }
+}

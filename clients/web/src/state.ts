@@ -1,0 +1,275 @@
+/**
+ * What the page knows, as signals, and the few things it can be asked to do.
+ *
+ * One store a page. Components read signals and call methods; they never speak
+ * to the bridge themselves.
+ */
+
+import { computed, effect, signal } from "@preact/signals";
+import { Attachment, type Tone } from "./attachment";
+import { rememberSession, signInWithCode, signInWithKey, signInWithToken, takeFragment, type SignIn } from "./auth";
+import { HttpClient, messageOf, Refused } from "./client";
+import type { Connection } from "./connection";
+import { EventFeed } from "./feed";
+import type { Fragment } from "./fragment";
+import { clientId, freshClientId, newInputStream } from "./identity";
+import type { CreateTerminal, Principal, Session, SessionDetail } from "./protocol";
+import { loadSettings, saveSettings, type Settings, type Shade } from "./settings";
+
+export interface Notice {
+  id: number;
+  text: string;
+  tone: Tone;
+}
+
+const NOTICES_MAX = 3;
+const NOTICE_MS = 12_000;
+/** A busy session changes often; its row is read at most this often. */
+const ROW_READ_MS = 1_000;
+const RETRY_SIGN_IN_MS = 3_000;
+
+export class Store {
+  readonly signIn = signal<SignIn | { state: "starting" }>({ state: "starting" });
+  readonly sessions = signal<readonly Session[] | null>(null);
+  readonly details = signal<ReadonlyMap<string, SessionDetail>>(new Map());
+  readonly selected = signal<string | null>(null);
+  readonly attachment = signal<Attachment | null>(null);
+  readonly notices = signal<readonly Notice[]>([]);
+  readonly settings = signal<Settings>(loadSettings());
+  readonly drawerOpen = signal(false);
+  readonly #systemShade = signal<Shade>("dark");
+  readonly #feedConnection = signal<Connection>({ state: "connecting" });
+
+  readonly shade = computed<Shade>(() => {
+    const { theme } = this.settings.value;
+    return theme === "system" ? this.#systemShade.value : theme;
+  });
+
+  readonly current = computed(() => this.sessions.value?.find(({ id }) => id === this.selected.value) ?? null);
+
+  /** The selected session's connection, else the list's. Never better than it is. */
+  readonly connection = computed<Connection>(() => {
+    const { state } = this.signIn.value;
+    if (state === "out") return { state: "signed_out" };
+    if (state === "unreachable") return { state: "offline", attempt: 0, retry_at: null, reason: "Bridge not reachable" };
+    if (state === "starting") return { state: "connecting" };
+    return this.attachment.value?.connection.value ?? this.#feedConnection.value;
+  });
+
+  readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
+  readonly #feed = new EventFeed(this.client, {
+    changed: (id) => this.#rowChanged(id),
+    refresh: () => this.#refresh(),
+    connection: (connection) => (this.#feedConnection.value = connection),
+  });
+  readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  #opening: Promise<void> = Promise.resolve();
+  #noticeId = 0;
+
+  async start(): Promise<void> {
+    this.#followSystemShade();
+    effect(() => saveSettings(this.settings.value));
+    effect(() => this.attachment.value?.screen.configure(this.settings.value, this.shade.value));
+    effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
+    effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
+    window.addEventListener("hashchange", () => void this.#open(takeFragment()));
+    await this.#open(takeFragment());
+  }
+
+  async signInWithToken(token: string): Promise<void> {
+    this.#signedIn(await signInWithToken(this.client, token), this.selected.value);
+  }
+
+  async signOut(): Promise<void> {
+    this.#leave();
+    await this.client.logout().catch(() => undefined);
+    this.signedOut(null);
+  }
+
+  signedOut(message: string | null): void {
+    if (this.signIn.value.state === "out") return;
+    this.#feed.stop();
+    this.#leave();
+    this.sessions.value = null;
+    this.details.value = new Map();
+    this.signIn.value = { state: "out", message };
+  }
+
+  select(id: string | null): void {
+    this.drawerOpen.value = false;
+    if (id === this.selected.value && this.attachment.value) return;
+    this.#leave();
+    this.selected.value = id;
+    rememberSession(id);
+    const { value } = this.signIn;
+    if (id && value.state === "in") this.#attach(id, clientId(), value.principal);
+  }
+
+  /** After another tab took our place: go on as a client of our own. */
+  continueAsNewClient(): void {
+    const { value } = this.signIn;
+    const id = this.selected.value;
+    if (!id || value.state !== "in") return;
+    this.#leave();
+    this.#attach(id, freshClientId(), value.principal);
+  }
+
+  retryNow(): void {
+    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, session: this.selected.value });
+    this.attachment.value?.retryNow();
+    this.#feed.retryNow();
+  }
+
+  async create(request: CreateTerminal): Promise<string | null> {
+    const room = this.attachment.value?.screen.room;
+    try {
+      const created = await this.client.createTerminal({ ...(room ?? {}), ...request });
+      await this.#refresh();
+      this.select(created.session_id);
+      return null;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  /** Runs something the user asked for; whatever goes wrong is told. */
+  async run(action: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await action();
+      void this.#refresh();
+      return true;
+    } catch (error) {
+      this.notify(messageOf(error), "error");
+      return false;
+    }
+  }
+
+  async startAgain(id: string): Promise<void> {
+    if (await this.run(() => this.client.respawn(id))) this.#reattach();
+  }
+
+  async forget(id: string): Promise<void> {
+    if (await this.run(() => this.client.forget(id))) this.select(null);
+  }
+
+  notify(text: string, tone: Tone): void {
+    const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+    const others = this.notices.value.filter((notice) => notice.text !== sentence);
+    const notice = { id: ++this.#noticeId, text: sentence, tone };
+    this.notices.value = [...others, notice].slice(-NOTICES_MAX);
+    setTimeout(() => this.dismiss(notice.id), NOTICE_MS);
+  }
+
+  dismiss(id: number): void {
+    this.notices.value = this.notices.value.filter((notice) => notice.id !== id);
+  }
+
+  /** Addresses are followed one after the other, so that the last one wins. */
+  #open(fragment: Fragment): Promise<void> {
+    this.#opening = this.#opening.then(() => this.#follow(fragment));
+    return this.#opening;
+  }
+
+  async #follow({ code, session }: Fragment): Promise<void> {
+    const target = session ?? this.selected.value;
+    if (!code && this.signIn.value.state === "in") return target ? this.select(target) : undefined;
+    this.#signedIn(code ? await signInWithCode(this.client, code) : await signInWithKey(this.client), target);
+  }
+
+  #signedIn(result: SignIn, session: string | null): void {
+    const wasIn = this.signIn.value.state === "in";
+    this.signIn.value = result;
+    if (result.state === "in") {
+      if (!wasIn) this.#feed.start();
+      if (session) this.select(session);
+    } else {
+      this.selected.value = session;
+      if (result.state === "unreachable") setTimeout(() => this.#tryAgain(), RETRY_SIGN_IN_MS);
+    }
+  }
+
+  #tryAgain(): void {
+    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, session: this.selected.value });
+  }
+
+  #attach(sessionId: string, asClient: string, principal: Principal): void {
+    this.attachment.value = new Attachment({
+      client: this.client,
+      sessionId,
+      clientId: asClient,
+      // Numbers start at 1 in each attachment, so each needs a stream of its own.
+      inputStream: newInputStream(),
+      principal,
+      settings: this.settings.value,
+      shade: this.shade.value,
+      notify: (text, tone) => this.notify(text, tone),
+      signedOut: () => this.signedOut("You were signed out. Sign in again to go on."),
+    });
+  }
+
+  #reattach(): void {
+    const id = this.selected.value;
+    this.#leave();
+    this.select(id);
+  }
+
+  #leave(): void {
+    this.attachment.value?.dispose();
+    this.attachment.value = null;
+  }
+
+  async #refresh(): Promise<boolean> {
+    try {
+      const sessions = await this.client.sessions();
+      if (this.signIn.value.state !== "in") return true;
+      this.sessions.value = sessions;
+      this.#followRespawn();
+      return true;
+    } catch (error) {
+      return error instanceof Refused;
+    }
+  }
+
+  #rowChanged(id: string): void {
+    if (this.#rowTimers.has(id)) return;
+    void this.#readRow(id);
+    this.#rowTimers.set(id, setTimeout(() => {
+      this.#rowTimers.delete(id);
+      void this.#readRow(id);
+    }, ROW_READ_MS));
+  }
+
+  async #readRow(id: string): Promise<void> {
+    const others = (this.sessions.value ?? []).filter((session) => session.id !== id);
+    try {
+      const detail = await this.client.session(id);
+      this.details.value = new Map(this.details.value).set(id, detail);
+      if (detail.kind !== "terminal") return;
+      const known = this.sessions.value ?? [];
+      this.sessions.value = known.some((session) => session.id === id)
+        ? known.map((session) => (session.id === id ? detail : session))
+        : [...known, detail];
+      this.#followRespawn();
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404) this.sessions.value = others;
+    }
+  }
+
+  /** The session we watched ended and was started again by somebody: watch on. */
+  #followRespawn(): void {
+    const session = this.current.value;
+    const attachment = this.attachment.value;
+    if (session?.status !== "running" || attachment?.connection.value.state !== "ended") return;
+    const ended = attachment.cursor;
+    if (ended && !ended.startsWith(`${session.instance}:`)) this.#reattach();
+  }
+
+  #followSystemShade(): void {
+    const query = matchMedia("(prefers-color-scheme: light)");
+    const follow = (): void => void (this.#systemShade.value = query.matches ? "light" : "dark");
+    query.addEventListener("change", follow);
+    follow();
+  }
+}
+
+export const store = new Store();

@@ -1,0 +1,79 @@
+/** The terminal's place on the page, with what is said right above and below it. */
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Attachment } from "./attachment";
+import { KeyBar } from "./keybar";
+import { ControlRequests, HeldHint } from "./lease";
+import { store } from "./state";
+import { exitText } from "./words";
+
+const LAYOUT_DELAY_MS = 80;
+
+export function TerminalPane({ attachment }: { attachment: Attachment }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const element = box.current;
+    if (!element) return undefined;
+    attachment.mount(element);
+    prepareKeyboard(attachment);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const observer = new ResizeObserver(() => {
+      clearTimeout(timer);
+      timer = setTimeout(() => attachment.screen.layout(), LAYOUT_DELAY_MS);
+    });
+    observer.observe(element);
+    return () => {
+      clearTimeout(timer);
+      observer.disconnect();
+    };
+  }, [attachment]);
+  return (
+    <section class="terminal-pane" aria-label="Terminal">
+      <ExitBanner attachment={attachment} />
+      <div class="terminal-frame">
+        <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" />
+        <ControlRequests attachment={attachment} />
+        <HeldHint attachment={attachment} />
+      </div>
+      <KeyBar attachment={attachment} />
+    </section>
+  );
+}
+
+function ExitBanner({ attachment }: { attachment: Attachment }) {
+  const exit = attachment.exit.value ?? store.current.value?.exit ?? null;
+  if (attachment.connection.value.state !== "ended") return null;
+  const { sessionId } = attachment;
+  const gone = store.sessions.value !== null && store.current.value === null;
+  return (
+    <div class="strip ended" role="status" data-testid="exit-banner">
+      <span>{exit ? exitText(exit) : endedText(gone)}. {!gone && "Its screen stays readable."}</span>
+      {!gone && (
+        <span class="strip-actions">
+          <button type="button" class="button small" onClick={() => void store.startAgain(sessionId)}>Start again</button>
+          <button type="button" class="button small quiet" onClick={() => void store.forget(sessionId)}>Remove from list</button>
+        </span>
+      )}
+    </div>
+  );
+}
+
+function endedText(gone: boolean): string {
+  return gone ? "This session no longer exists" : "The session has ended";
+}
+
+/** Keys that are the page's own, and a name for the terminal's text field. */
+function prepareKeyboard({ screen: { term } }: Attachment): void {
+  term.attachCustomKeyEventHandler((event) => {
+    if (event.key === "F6" && event.ctrlKey) return false;
+    if (event.ctrlKey && event.shiftKey && event.code === "KeyC" && term.hasSelection()) {
+      event.preventDefault();
+      if (event.type === "keydown") void navigator.clipboard?.writeText(term.getSelection());
+      return false;
+    }
+    // The browser pastes by itself; xterm then hands the text on.
+    return !(event.ctrlKey && event.shiftKey && event.code === "KeyV");
+  });
+  term.textarea?.setAttribute("aria-label", "Terminal. Control F6 leaves it.");
+  if (matchMedia("(pointer: fine)").matches) term.focus();
+}

@@ -1,0 +1,87 @@
+/** The session's name, which a click turns into a field, and what else can be done with it. */
+
+import { useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+import { Confirm } from "./dialog";
+import { MoreIcon } from "./icons";
+import type { Session } from "./protocol";
+import { store } from "./state";
+import { sessionName, sessionSubtitle } from "./words";
+
+export function Title({ session }: { session: Session }) {
+  const editing = useSignal(false);
+  const name = sessionName(session);
+  const title = store.attachment.value?.terminalTitle.value;
+  const subtitle = title || sessionSubtitle(session, store.details.value.get(session.id)?.foreground?.command ?? null);
+  if (editing.value) return <RenameField session={session} onDone={() => (editing.value = false)} />;
+  return (
+    <div class="title">
+      <h1>
+        <button type="button" class="title-button" title="Rename" aria-label={`${name}, rename`} data-testid="rename" onClick={() => (editing.value = true)}>
+          {name}
+        </button>
+      </h1>
+      <span class="muted subtitle" title={subtitle}>{subtitle}</span>
+    </div>
+  );
+}
+
+function RenameField({ session, onDone }: { session: Session; onDone(): void }) {
+  const input = useRef<HTMLInputElement>(null);
+  const cancelled = useRef(false);
+  useEffect(() => input.current?.select(), []);
+  const save = async (): Promise<void> => {
+    const title = input.current?.value.trim() ?? "";
+    if (cancelled.current || title === session.title || !title) return onDone();
+    if (await store.run(() => store.client.rename(session.id, title))) onDone();
+    else input.current?.focus();
+  };
+  const key = (event: KeyboardEvent): void => {
+    if (event.key === "Escape") {
+      cancelled.current = true;
+      onDone();
+    } else if (event.key === "Enter") {
+      input.current?.blur();
+    }
+  };
+  return (
+    <input ref={input} class="rename" aria-label="Session name" data-testid="rename-field" defaultValue={session.title} onKeyDown={key} onBlur={() => void save()} />
+  );
+}
+
+export function SessionMenu({ session }: { session: Session }) {
+  const closing = useSignal(false);
+  const menu = useRef<HTMLDetailsElement>(null);
+  const living = session.status === "running" || session.status === "starting";
+  if (!living) return null;
+  return (
+    <>
+      <details class="menu" ref={menu}>
+        <summary class="icon-button" aria-label="More for this session" title="More"><MoreIcon /></summary>
+        <div class="menu-body narrow">
+          <button
+            type="button"
+            class="button quiet danger-text"
+            data-testid="close-session"
+            onClick={() => {
+              menu.current?.removeAttribute("open");
+              closing.value = true;
+            }}
+          >
+            Close session…
+          </button>
+        </div>
+      </details>
+      {closing.value && (
+        <Confirm
+          title={`Close “${sessionName(session)}”?`}
+          text="This ends everything running in it, for everybody who is attached. Leaving the page does not: then it runs on."
+          action="Close session"
+          danger
+          onConfirm={() => void store.run(() => store.client.close(session.id, "closed from the page"))}
+          onClose={() => (closing.value = false)}
+        />
+      )}
+    </>
+  );
+}

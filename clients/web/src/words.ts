@@ -1,0 +1,60 @@
+/** Numbers and states in plain words. */
+
+import type { Exit, Session } from "./protocol";
+
+export function bytesText(bytes: number): string {
+  if (bytes === 1) return "1 byte";
+  if (bytes < 1024) return `${bytes} bytes`;
+  const [value, unit] = bytes < 1024 * 1024 ? [bytes / 1024, "KiB"] : [bytes / (1024 * 1024), "MiB"];
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
+}
+
+/** "just now", "5 min ago", "3 h ago", "2 days ago". */
+export function agoText(time: string, now: number): string {
+  const minutes = Math.floor((now - Date.parse(time)) / 60_000);
+  if (!Number.isFinite(minutes)) return "";
+  if (minutes < 1) return "just now";
+  if (minutes < 60) return `${minutes} min ago`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return `${hours} h ago`;
+  const days = Math.floor(hours / 24);
+  return days === 1 ? "yesterday" : `${days} days ago`;
+}
+
+const SIGNALS: Readonly<Record<number, string>> = { 1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", 9: "SIGKILL", 11: "SIGSEGV", 13: "SIGPIPE", 15: "SIGTERM" };
+
+/** How a program ended, as one sentence. Unknown is said, never guessed. */
+export function exitText(exit: Exit): string {
+  const { code, signal, reason } = exit;
+  const why = reason && reason !== "exit" && reason !== "exited" ? ` (${reason.replaceAll("_", " ")})` : "";
+  if (signal !== null && signal !== undefined) return `Ended by ${SIGNALS[signal] ?? `signal ${signal}`}${why}`;
+  if (code === null || code === undefined) return `Ended; its exit code is not known${why}`;
+  return code === 0 ? `Ended normally${why}` : `Ended with exit code ${code}${why}`;
+}
+
+export function statusText(session: Session): string {
+  switch (session.status) {
+    case "starting":
+      return "Starting";
+    case "running":
+      return session.parked ? "Parked" : "Running";
+    case "exited":
+      return session.exit ? exitText(session.exit) : "Ended";
+    case "closed":
+      return "Closed";
+    case "lost":
+      return "Lost with its host";
+    case "failed":
+      return "Did not start";
+  }
+}
+
+/** The name people gave, or enough of the id to tell sessions apart. */
+export function sessionName(session: Pick<Session, "id" | "title">): string {
+  return session.title || `Session …${session.id.slice(-6)}`;
+}
+
+/** What runs in it: the program's own title, else the command. */
+export function sessionSubtitle(session: Session, foreground: string | null): string {
+  return session.terminal_title || foreground || session.command.join(" ") || "login shell";
+}

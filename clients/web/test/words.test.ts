@@ -1,0 +1,64 @@
+import { describe, expect, it } from "vitest";
+import { connectionText } from "../src/connection";
+import { fragmentFor, parseFragment } from "../src/fragment";
+import { fontFor, roomFor } from "../src/layout";
+import { agoText, bytesText, exitText } from "../src/words";
+
+describe("the address", () => {
+  const CASES = [
+    ["#code=abc", "abc", null],
+    ["#session=ses_1", null, "ses_1"],
+    ["#code=abc&session=ses_1", "abc", "ses_1"],
+    ["#session=ses_1&code=a%2Bb", "a+b", "ses_1"],
+    ["", null, null],
+    ["#", null, null],
+    ["#code=", null, null],
+    ["#elsewhere", null, null],
+  ] as const;
+  for (const [hash, code, session] of CASES) it(JSON.stringify(hash), () => expect(parseFragment(hash)).toEqual({ code, session }));
+
+  it("never keeps a code", () => {
+    expect(fragmentFor("ses_1")).toBe("#session=ses_1");
+    expect(fragmentFor(null)).toBe("");
+  });
+});
+
+describe("the connection in words", () => {
+  it("counts down to the next attempt", () => {
+    expect(connectionText({ state: "reconnecting", attempt: 3, retry_at: 5_000 }, 3_100)).toBe("Reconnecting… attempt 3, next in 2 s");
+    expect(connectionText({ state: "reconnecting", attempt: 3, retry_at: null }, 0)).toBe("Reconnecting… attempt 3");
+    expect(connectionText({ state: "offline", attempt: 9, retry_at: 1_000, reason: "Bridge not reachable" }, 9_000)).toBe("Bridge not reachable, trying again in 0 s");
+  });
+  it("says who took the place, and when signed out", () => {
+    expect(connectionText({ state: "replaced" }, 0)).toBe("Another tab took this client's place");
+    expect(connectionText({ state: "signed_out" }, 0)).toBe("Signed out");
+  });
+});
+
+describe("sizes", () => {
+  const cell = { width: 8, height: 16 };
+  it("room is whole cells beside the scroll bar; none while hidden", () => {
+    expect(roomFor({ width: 652, height: 400 }, cell)).toEqual({ cols: 80, rows: 25 });
+    expect(roomFor({ width: 0, height: 0 }, cell)).toBeNull();
+  });
+  it("an observer's font shrinks until the session fits, but stays readable", () => {
+    expect(fontFor({ width: 652, height: 400 }, { cols: 80, rows: 25 }, cell, 14)).toBe(14);
+    expect(fontFor({ width: 652, height: 400 }, { cols: 100, rows: 25 }, cell, 14)).toBe(11);
+    expect(fontFor({ width: 300, height: 400 }, { cols: 200, rows: 60 }, cell, 14)).toBe(8);
+  });
+});
+
+describe("words", () => {
+  it("for how a program ended", () => {
+    expect(exitText({ code: 0, signal: null, reason: "exited" })).toBe("Ended normally");
+    expect(exitText({ code: 3, signal: null, reason: "exited" })).toBe("Ended with exit code 3");
+    expect(exitText({ code: null, signal: 9, reason: "limit" })).toBe("Ended by SIGKILL (limit)");
+    expect(exitText({ code: null, signal: null, reason: "status_unknown" })).toBe("Ended; its exit code is not known (status unknown)");
+  });
+  it("for amounts and times", () => {
+    expect([1, 512, 2048, 5 * 1024 * 1024].map(bytesText)).toEqual(["1 byte", "512 bytes", "2.0 KiB", "5.0 MiB"]);
+    const now = Date.parse("2026-01-10T12:00:00.000Z");
+    expect(["2026-01-10T11:59:40.000Z", "2026-01-10T11:30:00.000Z", "2026-01-10T02:00:00.000Z", "2026-01-09T11:00:00.000Z", "x"].map((time) => agoText(time, now)))
+      .toEqual(["just now", "30 min ago", "10 h ago", "yesterday", ""]);
+  });
+});
