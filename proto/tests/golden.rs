@@ -120,7 +120,8 @@ fn every_kind_is_written_as_its_golden_frame() {
 fn every_golden_frame_is_read() {
     for file in fs::read_dir(directory()).unwrap() {
         let path = file.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "hex") || path.ends_with("launch.hex") {
+        // The other files are not frames.
+        if !path.file_name().unwrap().to_str().unwrap().starts_with(|first: char| first.is_ascii_digit()) {
             continue;
         }
         let bytes = unhex(&fs::read_to_string(&path).unwrap());
@@ -149,7 +150,7 @@ fn every_kind_has_a_golden_frame_and_every_golden_frame_a_kind() {
     let expected: BTreeSet<String> = here
         .iter()
         .flat_map(|entry| entry.examples.iter().map(|(example, _)| file_name(entry.kind, example)))
-        .chain(["launch.hex", "numbers.txt", "error_codes.txt", "proofs.txt"].map(str::to_owned))
+        .chain(["launch.hex", "carried_state.hex", "numbers.txt", "error_codes.txt", "proofs.txt"].map(str::to_owned))
         .collect();
     let found: BTreeSet<String> =
         fs::read_dir(directory()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
@@ -178,6 +179,18 @@ fn the_launchers_messages_are_as_they_were() {
     for (message, bytes) in messages.iter().zip(kept.chunks(baton_proto::launch::LAUNCH_BYTES)) {
         assert_eq!(LaunchMessage::from_bytes(bytes), Some(*message));
     }
+}
+
+#[test]
+fn what_a_segment_carries_is_as_it_was() {
+    use baton_proto::codec;
+
+    let state = examples::carried_state();
+    let mut bytes = Vec::new();
+    codec::encode(Kind::Lease, &state, &mut bytes).unwrap();
+    let kept = unhex(&golden("carried_state.hex", &hex(&bytes)));
+    check("carried_state.hex", &hex(&bytes));
+    assert_eq!(codec::decode::<baton_proto::v1::CarriedState>(Kind::Lease, &kept), Ok(state));
 }
 
 #[test]
@@ -240,6 +253,15 @@ fn kinds_have_numbers_of_their_own_in_their_range() {
     }
     assert!(!numbers.contains(&0), "0 stays free: zeroed memory is no frame");
     assert!(numbers.iter().all(|number| *number < 256));
+}
+
+#[test]
+fn every_kind_is_in_the_document() {
+    let document = fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/protocol.md")).unwrap();
+    for kind in Kind::ALL {
+        let line = format!("| {} | `{kind:?}` |", kind.number());
+        assert!(document.contains(&line), "docs/protocol.md has no line that begins `{line}`");
+    }
 }
 
 #[test]

@@ -48,7 +48,7 @@ mod by_hand {
 
     use baton_proto::ErrorCode;
     use baton_proto::ids::{ClientId, Epoch};
-    use baton_proto::lease::{Effect, LeaseMachine, Monotonic, REQUEST_TTL, Refusal};
+    use baton_proto::lease::{CLIENTS_MAX, Effect, LeaseMachine, Monotonic, REQUEST_TTL, REQUESTS_MAX, Refusal};
     use baton_proto::v1::{Attachment, Class, ClientKind};
 
     use super::lease_ops::{TTL, client, is_agent};
@@ -202,5 +202,43 @@ mod by_hand {
             "a stale epoch is stale for its owner too"
         );
         assert_eq!(code(&mut machine, BOB, Some(2)), Ok(()));
+    }
+
+    fn numbered(who: u128) -> ClientId {
+        ClientId::from(uuid::Uuid::from_u128(who))
+    }
+
+    fn crowd(size: usize) -> LeaseMachine {
+        let mut machine = LeaseMachine::new(TTL);
+        for who in 0..size {
+            let number = Attachment(who as u64);
+            machine.attach(&numbered(who as u128), number, ClientKind::Web, Class::Person, "one of many", T).unwrap();
+        }
+        machine
+    }
+
+    #[test]
+    fn standing_claims_are_bounded_and_those_that_are_over_make_room() {
+        let mut machine = crowd(REQUESTS_MAX + 2);
+        machine.claim(&numbered(0), false, None, 0, T).0.unwrap();
+        for who in 1..=REQUESTS_MAX as u128 {
+            machine.request(&numbered(who), T).unwrap();
+        }
+        let last = numbered(REQUESTS_MAX as u128 + 1);
+        assert_eq!(machine.request(&last, T), Err(Refusal::TooMany { max: REQUESTS_MAX }));
+        assert_eq!(machine.request(&numbered(5), T).unwrap().len(), 1, "who stands already may ask again");
+        // Nobody looked at the clock for a minute: the request itself finds that the others are over.
+        let told = machine.request(&last, T.after(REQUEST_TTL)).unwrap();
+        assert_eq!(told.len(), REQUESTS_MAX + 1);
+        assert!(matches!(told.last(), Some(Effect::Requested { client, .. }) if *client == last));
+    }
+
+    #[test]
+    fn attached_clients_are_bounded_and_a_newer_connection_of_one_still_replaces_it() {
+        let mut machine = crowd(CLIENTS_MAX);
+        let mut attach =
+            |who| machine.attach(&numbered(who), Attachment(1 << 40), ClientKind::Web, Class::Person, "", T);
+        assert_eq!(attach(CLIENTS_MAX as u128), Err(Refusal::TooMany { max: CLIENTS_MAX }));
+        assert_eq!(attach(3).unwrap(), vec![Effect::Replaced { attachment: Attachment(3) }]);
     }
 }

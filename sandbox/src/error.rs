@@ -147,17 +147,27 @@ impl ExecError {
     pub const fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotFound { .. } => Some("install it, name it by its path, or correct `PATH`"),
-            Self::Child { step: Step::WorkingDirectory, .. } => Some("choose a working directory that exists and may be entered"),
+            Self::Child { step: Step::WorkingDirectory, .. } => {
+                Some("choose a working directory that exists and may be entered")
+            }
             Self::Child { step: Step::Exec, source, .. } => match source {
                 Errno::ENOENT => Some("check the path; for a script, check the interpreter in its first line"),
-                Errno::EACCES => Some("make the file executable, and check that its file system is not mounted `noexec`"),
+                Errno::EACCES => {
+                    Some("make the file executable, and check that its file system is not mounted `noexec`")
+                }
                 Errno::ENOEXEC => Some("the file is no program: a script needs a first line such as `#!/bin/sh`"),
                 Errno::E2BIG => Some("pass fewer or shorter arguments and variables"),
                 _ => None,
             },
-            Self::Child { step: Step::Close, source: Errno::ENOSYS, .. } => Some("Baton needs Linux 5.9 or newer (`close_range`)"),
-            Self::Prepare { source: Errno::EAGAIN, .. } => Some("raise the limit of processes (`ulimit -u`, or `pids.max` of the cgroup)"),
-            Self::Prepare { source: Errno::EMFILE | Errno::ENFILE, .. } => Some("raise the limit of open files (`ulimit -n`)"),
+            Self::Child { step: Step::Close, source: Errno::ENOSYS, .. } => {
+                Some("Baton needs Linux 5.9 or newer (`close_range`)")
+            }
+            Self::Prepare { source: Errno::EAGAIN, .. } => {
+                Some("raise the limit of processes (`ulimit -u`, or `pids.max` of the cgroup)")
+            }
+            Self::Prepare { source: Errno::EMFILE | Errno::ENFILE, .. } => {
+                Some("raise the limit of open files (`ulimit -n`)")
+            }
             _ => None,
         }
     }

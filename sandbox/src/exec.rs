@@ -145,7 +145,8 @@ impl Launch {
     }
 
     fn fork(self, gate: Option<(OwnedFd, RawFd)>) -> Result<(Child, OwnedFd), ExecError> {
-        let threads = process::thread_count().map_err(|source| ExecError::Prepare { what: "counting threads", source })?;
+        let threads =
+            process::thread_count().map_err(|source| ExecError::Prepare { what: "counting threads", source })?;
         if threads != 1 {
             return Err(ExecError::Threads { threads });
         }
@@ -201,9 +202,11 @@ fn read_report(report: &OwnedFd, program: &Path) -> Result<(), ExecError> {
     let (step, errno) = bytes.split_at(4);
     let number = |part: &[u8]| part.try_into().map_or(0, u32::from_le_bytes);
     match Step::from_number(number(step)) {
-        Some(step) if have == REPORT_BYTES => {
-            Err(ExecError::Child { program: program.to_owned(), step, source: Errno::from_raw(number(errno).cast_signed()) })
-        }
+        Some(step) if have == REPORT_BYTES => Err(ExecError::Child {
+            program: program.to_owned(),
+            step,
+            source: Errno::from_raw(number(errno).cast_signed()),
+        }),
         _ => Err(ExecError::Died { program: program.to_owned() }),
     }
 }
@@ -427,10 +430,18 @@ fn close_range(first: RawFd, last: RawFd) -> Result<(), (Step, Errno)> {
     if closed == -1 { Err((Step::Close, Errno::last())) } else { Ok(()) }
 }
 
+/// The system call and not the library's function, which refuses the two signals it keeps to itself: a program that
+/// was started with those ignored would pass that on to everything below it.
 fn reset_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours. SIGKILL, SIGSTOP and the two the C library keeps refuse, as they may.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    /// `struct sigaction` of the kernel, at most: handler, flags, restorer, mask. All zero means the default.
+    const DEFAULT: [usize; 4] = [0; 4];
+    const MASK_BYTES: usize = 8;
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads one structure of at most this size. SIG_DFL runs no code of ours. SIGKILL and
+        // SIGSTOP refuse, as they may.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, DEFAULT.as_ptr(), std::ptr::null_mut::<usize>(), MASK_BYTES)
+        };
     }
 }
 
@@ -454,7 +465,8 @@ fn find(launch: &Launch) -> Result<PathBuf, ExecError> {
     if program.as_os_str().as_bytes().contains(&b'/') {
         return Ok(program.clone());
     }
-    let path = launch.env.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value);
+    let path =
+        launch.env.iter().find(|(name, _)| name == "PATH").map_or(OsStr::new("/usr/bin:/bin"), |(_, value)| value);
     let mut refused = None;
     for entry in std::env::split_paths(path) {
         // A relative entry means the directory the program starts in.

@@ -37,13 +37,8 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
     let rights = [ControlMessage::ScmRights(&numbers)];
     let control = if numbers.is_empty() { &[][..] } else { &rights[..] };
     loop {
-        let sent = sendmsg::<()>(
-            socket.as_fd().as_raw_fd(),
-            &[IoSlice::new(bytes)],
-            control,
-            MsgFlags::MSG_NOSIGNAL,
-            None,
-        );
+        let sent =
+            sendmsg::<()>(socket.as_fd().as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
         match sent {
             Err(Errno::EINTR) => {}
             other => return Ok(other?),
@@ -72,8 +67,10 @@ pub fn peek(socket: impl AsFd, bytes: &mut [u8]) -> io::Result<(usize, Vec<Owned
 fn receive_with(socket: BorrowedFd<'_>, bytes: &mut [u8], flags: libc::c_int) -> io::Result<(usize, Vec<OwnedFd>)> {
     #[repr(C, align(8))]
     struct Control([u8; CONTROL_BYTES]);
+    #[expect(clippy::cast_possible_truncation, reason = "32")]
+    const RIGHTS_BYTES: u32 = (FDS_MAX * size_of::<RawFd>()) as u32;
     // SAFETY: CMSG_SPACE computes with its argument only.
-    const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE((FDS_MAX * size_of::<RawFd>()) as u32) } as usize;
+    const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(RIGHTS_BYTES) } as usize;
 
     let mut control = Control([0; CONTROL_BYTES]);
     let mut slice = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
@@ -135,10 +132,8 @@ pub fn sealed_memfd(name: &CStr, bytes: &[u8]) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-const SEALED: SealFlag = SealFlag::F_SEAL_SEAL
-    .union(SealFlag::F_SEAL_SHRINK)
-    .union(SealFlag::F_SEAL_GROW)
-    .union(SealFlag::F_SEAL_WRITE);
+const SEALED: SealFlag =
+    SealFlag::F_SEAL_SEAL.union(SealFlag::F_SEAL_SHRINK).union(SealFlag::F_SEAL_GROW).union(SealFlag::F_SEAL_WRITE);
 
 /// Reads a memory file whole, after making sure that it is sealed (what is read can't change under the reader) and
 /// not larger than `bytes_max`.
@@ -249,4 +244,96 @@ pub fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_truncate(fcntl(&fd, FcntlArg::F_GETFL)?);
     fcntl(&fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    fn inode(fd: &OwnedFd) -> u64 {
+        fstat(fd).unwrap().st_ino
+    }
+
+    #[test]
+    fn descriptors_travel_with_their_message_and_close_on_exec() {
+        let (ours, theirs) = seqpacket_pair().unwrap();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        send(&ours, b"one", &[read.as_fd(), write.as_fd()]).unwrap();
+        send(&ours, b"two", &[]).unwrap();
+        let mut bytes = [0; 16];
+        // A look leaves the message where it is.
+        let (count, seen) = peek(&theirs, &mut bytes).unwrap();
+        assert_eq!((&bytes[..count], seen.len()), (b"one".as_slice(), 2));
+        let (count, got) = receive(&theirs, &mut bytes).unwrap();
+        assert_eq!((&bytes[..count], got.len()), (b"one".as_slice(), 2));
+        assert_eq!((inode(&got[0]), inode(&got[1])), (inode(&read), inode(&write)));
+        for fd in &got {
+            let flags = FdFlag::from_bits_truncate(fcntl(fd, FcntlArg::F_GETFD).unwrap());
+            assert!(flags.contains(FdFlag::FD_CLOEXEC));
+        }
+        let (count, got) = receive(&theirs, &mut bytes).unwrap();
+        assert_eq!((&bytes[..count], got.len()), (b"two".as_slice(), 0));
+        drop(ours);
+        assert_eq!(receive(&theirs, &mut bytes).unwrap().0, 0);
+        assert_eq!(send(&theirs, b"x", &[]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn too_much_is_refused_and_nothing_of_it_stays_open() {
+        let (ours, theirs) = seqpacket_pair().unwrap();
+        let (read, write) = nix::unistd::pipe().unwrap();
+        let many: Vec<BorrowedFd<'_>> = vec![write.as_fd(); FDS_MAX + 1];
+        assert_eq!(send(&ours, b"x", &many).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(send(&ours, b"", &[]).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        // A peer that is not bound by `send`.
+        let numbers = vec![write.as_raw_fd(); FDS_MAX + 4];
+        let rights = [ControlMessage::ScmRights(&numbers)];
+        let raw = ours.as_raw_fd();
+        sendmsg::<()>(raw, &[IoSlice::new(b"x")], &rights, MsgFlags::empty(), None).unwrap();
+        assert_eq!(receive(&theirs, &mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        send(&ours, b"longer than that", &[write.as_fd()]).unwrap();
+        assert_eq!(receive(&theirs, &mut [0; 8]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        // With every copy closed again, closing the last writer is the end of the pipe.
+        drop(write);
+        assert_eq!(std::fs::File::from(read).read(&mut [0; 1]).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_sealed_file_says_the_same_for_ever() {
+        let fd = sealed_memfd(c"test", b"the spec").unwrap();
+        assert_eq!(read_sealed(&fd, 8).unwrap(), b"the spec");
+        assert_eq!(read_sealed(&fd, 7).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let mut file = std::fs::File::from(fd);
+        assert!(file.write(b"other").is_err());
+        assert!(file.set_len(0).is_err() && file.set_len(100).is_err());
+        // One that could still change is not read at all.
+        let open = memfd_create(c"open", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING).unwrap();
+        assert_eq!(read_sealed(&open, 8).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let (pipe, _write) = nix::unistd::pipe().unwrap();
+        assert_eq!(read_sealed(&pipe, 8).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_shared_file_keeps_its_length() {
+        let fd = shared_memfd(c"window", 4096).unwrap();
+        check_shared_memfd(&fd, 4096).unwrap();
+        assert!(check_shared_memfd(&fd, 8192).is_err());
+        assert!(check_shared_memfd(sealed_memfd(c"other", b"x").unwrap(), 4096).is_err());
+        let file = std::fs::File::from(fd);
+        assert!(file.set_len(0).is_err() && file.set_len(8192).is_err());
+        nix::sys::uio::pwrite(&file, b"written", 0).unwrap();
+    }
+
+    #[test]
+    fn what_was_not_inherited_is_not_taken() {
+        assert!(inherited(1).is_err());
+        assert!(inherited(1 << 20).is_err());
+        let own = open_dir(Path::new("/")).unwrap();
+        let err = inherited(own.as_raw_fd()).unwrap_err();
+        assert!(err.to_string().contains("has an owner"), "{err}");
+    }
 }

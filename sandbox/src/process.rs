@@ -1,7 +1,7 @@
 //! Processes by pidfd: a number can be recycled, a pidfd can't.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -150,15 +150,37 @@ struct PidfdInfo {
     exit_code: i32,
 }
 
-/// The status of a process that ended and was reaped by somebody else, where the kernel keeps it (Linux 6.15).
-/// `None` when it can't be known, or not yet.
+/// The status of a process that ended and is not this one's to reap: from its place in the process table while nobody
+/// has reaped it, then from what the kernel keeps for its pidfd (Linux 6.15). `None` when it can't be known, or not yet.
 #[must_use]
 pub fn exit_status_after_reap(pidfd: impl AsFd) -> Option<ExitStatus> {
+    // In between somebody may reap it: asked first, the kernel did not know yet; asked last, it does.
+    zombie_status(pidfd.as_fd()).or_else(|| kept_status(pidfd.as_fd()))
+}
+
+/// The last field of `/proc/<pid>/stat`, shown to the owner of the process. The number is its own for as long as the
+/// pidfd says so: it is compared again after the look.
+fn zombie_status(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
+    let number = || {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse::<i32>().ok().filter(|pid| *pid > 0)
+    };
+    let pid = number()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name may hold spaces and parentheses; fields are counted behind its last one.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    if fields.next()? != "Z" || number()? != pid {
+        return None;
+    }
+    fields.nth(48)?.parse().ok().map(ExitStatus::from_raw)
+}
+
+fn kept_status(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     const PIDFD_INFO_EXIT: u64 = 1 << 3;
     // _IOWR(0xFF, 11, struct pidfd_info)
     const PIDFD_GET_INFO: libc::c_ulong = 3 << 30 | (size_of::<PidfdInfo>() as libc::c_ulong) << 16 | 0xff << 8 | 11;
     let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
     // SAFETY: the structure has the layout and the size that the request's number names, and lives through the call.
-    let asked = unsafe { libc::ioctl(pidfd.as_fd().as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    let asked = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
     (asked == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| ExitStatus::from_raw(info.exit_code))
 }

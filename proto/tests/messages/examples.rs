@@ -438,3 +438,11 @@ pub fn statuses() -> Examples<SupervisorStatus> {
         lost: 2,
     })
 }
+
+pub fn carried_state() -> CarriedState {
+    let streams = vec![
+        StreamPosition { client: agent(), stream: 1, seq: 9 },
+        StreamPosition { client: person(), stream: 99, seq: 3 },
+    ];
+    CarriedState { lease: held(), size: size(), streams }
+}

@@ -17,21 +17,22 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// sessiond and bridge.
+    /// sessiond and bridge. People wait for them: a build that dies at once costs a start every two seconds, no more.
     pub const SERVICE: Self = Self {
-        free: 1,
-        first: Duration::from_millis(100),
-        longest: Duration::from_secs(5),
-        healthy: Duration::from_secs(10),
+        free: 5,
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(2),
+        healthy: Duration::from_secs(2),
     };
 
-    /// Workers: a shell waits for its output to be read, so more restarts are free; but one that a poisoned journal
-    /// kills over and over must not eat the machine. Never given up while the program lives.
+    /// Workers. A shell that floods waits for its output to be read (its terminal holds 14 KiB), so that the bound is short
+    /// here too; one that a poisoned journal kills over and over must still not eat the machine. Never given up while
+    /// the program lives.
     pub const WORKER: Self = Self {
-        free: 5,
-        first: Duration::from_millis(200),
-        longest: Duration::from_secs(30),
-        healthy: Duration::from_secs(10),
+        free: 20,
+        first: Duration::from_millis(50),
+        longest: Duration::from_secs(2),
+        healthy: Duration::from_secs(2),
     };
 }
 
@@ -71,14 +72,14 @@ mod tests {
         let start = Instant::now();
         let mut backoff = Backoff::default();
         let waits: Vec<u128> =
-            (0..9).map(|_| backoff.died(&Rule::SERVICE, start).duration_since(start).as_millis()).collect();
-        assert_eq!(waits, [0, 100, 200, 400, 800, 1600, 3200, 5000, 5000]);
+            (0..13).map(|_| backoff.died(&Rule::SERVICE, start).duration_since(start).as_millis()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 50, 100, 200, 400, 800, 1600, 2000, 2000]);
         backoff.started(start);
-        let later = start + Duration::from_secs(10);
+        let later = start + Rule::SERVICE.healthy;
         assert_eq!(backoff.died(&Rule::SERVICE, later), later);
         for _ in 0..100 {
             let _ = backoff.died(&Rule::WORKER, start);
         }
-        assert_eq!(backoff.died(&Rule::WORKER, start), start + Duration::from_secs(30));
+        assert_eq!(backoff.died(&Rule::WORKER, start), start + Rule::WORKER.longest);
     }
 }

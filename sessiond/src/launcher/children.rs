@@ -128,7 +128,9 @@ impl Nursery {
         let mut launch = Launch::new(self.programs.join(program));
         launch.args = args.iter().map(OsString::from).collect();
         launch.env = std::env::vars_os().filter(|(name, _)| name != NOFILE_SOFT).collect();
-        launch.env.push((NOFILE_SOFT.into(), self.nofile_soft.to_string().into()));
+        if args.first() == Some(&"worker") {
+            launch.env.push((NOFILE_SOFT.into(), self.nofile_soft.to_string().into()));
+        }
         launch.cwd = Some("/".into());
         launch.fds = passed;
         let (Child { pid, pidfd }, gate) = launch.spawn_gated()?;

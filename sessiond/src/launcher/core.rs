@@ -283,8 +283,8 @@ impl<H> Core<H> {
         let mut actions = Vec::new();
         match event {
             Event::Begin => self.begin(now, &mut actions),
-            Event::FromSessiond(message, fds) => self.from_sessiond(message, fds, now, &mut actions),
-            Event::FromWorker(session, message, fds) => self.from_worker(session, message, fds, &mut actions),
+            Event::FromSessiond(message, fds) => self.hear_sessiond(message, fds, now, &mut actions),
+            Event::FromWorker(session, message, fds) => self.hear_worker(session, message, fds, &mut actions),
             Event::WorkerForked(session, running) => self.worker_forked(session, running, now, &mut actions),
             Event::WorkerNotForked(session) => self.worker_ended(session, None, now, &mut actions),
             Event::ServiceForked(service, running) => self.service_forked(service, running, now, &mut actions),
@@ -314,7 +314,7 @@ impl<H> Core<H> {
         }
     }
 
-    fn from_sessiond(&mut self, message: LaunchMessage, fds: Vec<H>, now: Instant, actions: &mut Vec<Action>) {
+    fn hear_sessiond(&mut self, message: LaunchMessage, fds: Vec<H>, now: Instant, actions: &mut Vec<Action>) {
         let session = message.session;
         match message.op {
             Op::SpawnWorker => {
@@ -324,7 +324,8 @@ impl<H> Core<H> {
                 };
                 if let Some(kept) = self.sessions.get(&session) {
                     // Asked twice: by a sessiond that started anew, or read twice around a launcher's death.
-                    if kept.announced {
+                    // Between two workers there is nothing to say yet.
+                    if kept.announced && kept.worker.is_some() {
                         actions.push(started(session, kept));
                     }
                     return;
@@ -343,7 +344,7 @@ impl<H> Core<H> {
         }
     }
 
-    fn from_worker(&mut self, session: SessionId, message: LaunchMessage, fds: Vec<H>, actions: &mut Vec<Action>) {
+    fn hear_worker(&mut self, session: SessionId, message: LaunchMessage, fds: Vec<H>, actions: &mut Vec<Action>) {
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         let mut fds = fds.into_iter();
         match message.op {

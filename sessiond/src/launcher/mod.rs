@@ -10,6 +10,8 @@
 pub mod backoff;
 pub mod children;
 pub mod core;
+#[cfg(test)]
+mod core_tests;
 pub mod setup;
 mod spare;
 mod turn;

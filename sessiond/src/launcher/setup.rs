@@ -41,7 +41,11 @@ pub struct Sockets {
 /// What the kernel said; a directory that belongs to somebody else or is open to others is refused.
 pub fn private_dir(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::MetadataExt;
-    DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(|| format!("could not make `{}`", path.display()))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| format!("could not make `{}`", path.display()))?;
     let found = std::fs::metadata(path).with_context(|| format!("could not look at `{}`", path.display()))?;
     if found.uid() != nix::unistd::geteuid().as_raw() {
         anyhow::bail!("`{}` belongs to another user; choose another place with BATON_HOME", path.display());
@@ -108,7 +112,8 @@ pub fn bind(home: &Home, listen: &str) -> anyhow::Result<Sockets> {
         format!("could not listen on `{listen}`; if something else uses the port, choose another with BATON_LISTEN")
     })?;
     let address = tcp.local_addr().context("could not learn the address")?;
-    let directory = fds::open_dir(&home.runtime).with_context(|| format!("could not open `{}`", home.runtime.display()))?;
+    let directory =
+        fds::open_dir(&home.runtime).with_context(|| format!("could not open `{}`", home.runtime.display()))?;
     Ok(Sockets {
         tcp: tcp.into(),
         listen: address,

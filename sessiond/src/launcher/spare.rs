@@ -178,7 +178,8 @@ fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -> ([u8; BYT
     note.program = program.map_or(0, |program| program.pid);
     let exit = program.and_then(|program| program.exit);
     note.exit = exit.unwrap_or_default();
-    for (flag, set) in [(REPLAY, kept.replay), (DONE, kept.done), (ANNOUNCED, kept.announced), (EXITED, exit.is_some())] {
+    for (flag, set) in [(REPLAY, kept.replay), (DONE, kept.done), (ANNOUNCED, kept.announced), (EXITED, exit.is_some())]
+    {
         note.flags |= if set { flag } else { 0 };
     }
     (note.to_bytes(), handles)

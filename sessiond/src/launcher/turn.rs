@@ -95,8 +95,10 @@ impl Launcher {
     fn wait(&self, watch: &Watch) -> Vec<Source> {
         let mut sources = vec![Source::Signals];
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        let services = Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
-        let workers = self.core.sessions().iter().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
+        let services =
+            Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
+        let workers =
+            self.core.sessions().iter().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
         for (channel, running) in services.chain(workers) {
             if let Some(fd) = running.channel.as_ref().filter(|_| !watch.silent.contains(&running.pid)) {
                 let waits = channel == Channel::Sessiond && !self.for_sessiond.0.is_empty();
@@ -325,7 +327,10 @@ impl Launcher {
         let Some(spare) = &self.spare else { return };
         for changed in changed {
             if let Err(err) = spare.tell(changed, &self.core) {
-                tracing::warn!(pid = spare.child.pid.as_raw(), "the spare does not follow ({err}); another takes its place");
+                tracing::warn!(
+                    pid = spare.child.pid.as_raw(),
+                    "the spare does not follow ({err}); another takes its place"
+                );
                 self.spare = None;
                 return;
             }
@@ -354,7 +359,11 @@ impl Launcher {
         let workers = self.core.sessions().values().filter_map(|kept| kept.worker.as_ref());
         *watch = Watch { foreign: services.chain(workers).map(|running| running.pid).collect(), ..Watch::default() };
         self.for_sessiond.0.clear();
-        tracing::warn!(pid = std::process::id(), sessions = self.core.sessions().len(), "the launcher died; its spare takes over");
+        tracing::warn!(
+            pid = std::process::id(),
+            sessions = self.core.sessions().len(),
+            "the launcher died; its spare takes over"
+        );
         if let Err(err) = process::set_child_subreaper() {
             tracing::error!("could not become the reaper of orphans: {err}");
         }

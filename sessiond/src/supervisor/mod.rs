@@ -1,9 +1,162 @@
-//! sessiond.
+//! sessiond, the supervisor: which sessions there are. It never touches their bytes and never starts a process itself.
+//!
+//! One thread, one loop: [`step`] decides, this module waits and does. Killed at any moment it loses nothing: sessions
+//! are in the [`registry`], workers live on their own and are found again by their sockets and by what the launcher
+//! tells the next sessiond.
+//!
+//! Absent on purpose: exec, signals to anybody's program, any dependence on the bridge.
 
-/// Runs sessiond.
+mod conn;
+#[cfg(test)]
+mod conn_tests;
+mod link;
+mod pipe;
+mod registry;
+pub mod step;
+#[cfg(test)]
+mod step_tests;
+mod turn;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{File, OpenOptions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use baton_proto::SessionId;
+use baton_proto::config::Config;
+use baton_proto::hello::InstallKey;
+use baton_proto::home::{Home, runtime};
+use baton_proto::launch::LaunchMessage;
+use baton_sandbox::fds;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use self::conn::{Conn, Identity};
+use self::link::Link;
+use self::registry::Registry;
+use self::step::{ConnId, Core, Event};
+use crate::sys::host;
+
+/// How long a sessiond waits for the one before it to notice its end.
+const PREDECESSOR_WAIT: Duration = Duration::from_secs(5);
+
+/// Everything sessiond is made of.
+struct Supervisor {
+    home: Home,
+    core: Core,
+    registry: Registry,
+    identity: Identity,
+    boot_id: String,
+    generation: u64,
+    started_us: u64,
+    launcher: OwnedFd,
+    /// Requests for workers that the launcher's channel had no room for.
+    for_launcher: VecDeque<(LaunchMessage, OwnedFd)>,
+    listener: UnixListener,
+    /// Directory of the workers' sockets.
+    workers: OwnedFd,
+    conns: BTreeMap<ConnId, Conn>,
+    next_conn: u64,
+    links: BTreeMap<SessionId, Link>,
+    /// Held while this sessiond lives: one generation at a time.
+    _lock: Flock<File>,
+}
+
+/// Runs sessiond until the launcher is gone.
 ///
 /// # Errors
-/// What failed.
+/// What could not be set up; once it runs, only the launcher's end ends it.
 pub fn run() -> anyhow::Result<()> {
-    Ok(())
+    let launcher = fds::inherited(3).context("sessiond is started by the launcher")?;
+    fds::set_nonblocking(&launcher)?;
+    let listener = UnixListener::from(fds::inherited(4).context("sessiond is started by the launcher")?);
+    listener.set_nonblocking(true)?;
+    let home = Home::from_env(|name| std::env::var(name).ok())?;
+    let lock = lock(&home.state)?;
+    let generation = next_generation(&home.state)?;
+    let key = std::fs::read(home.key_file()).context("could not read the install key")?;
+    let key = <[u8; InstallKey::BYTES]>::try_from(key)
+        .map_err(|_| anyhow::anyhow!("the install key has the wrong length"))?;
+    let workers = home.runtime.join(runtime::WORKERS_DIR);
+    let workers = fds::open_dir(&workers).with_context(|| format!("could not open `{}`", workers.display()))?;
+    let registry = Registry::new(home.sessions_dir());
+    let mut supervisor = Supervisor {
+        core: Core::new(config(&home).session.journal_total_bytes),
+        registry,
+        identity: Identity { key: InstallKey::new(key), pid: std::process::id() },
+        boot_id: host::boot_id(),
+        generation,
+        started_us: host::wall_us(),
+        launcher,
+        for_launcher: VecDeque::new(),
+        listener,
+        workers,
+        conns: BTreeMap::new(),
+        next_conn: 1,
+        links: BTreeMap::new(),
+        home,
+        _lock: lock,
+    };
+    let found = supervisor.registry.scan().context("could not read the sessions on disk")?;
+    tracing::info!(generation, sessions = found.len(), pid = std::process::id(), "sessiond runs");
+    for one in found {
+        supervisor.feed(Event::Found(Box::new(one.spec), one.end), Instant::now());
+    }
+    supervisor.warn_of_strangers();
+    supervisor.serve()
+}
+
+/// One sessiond at a time. The one before may need a moment to notice that its launcher is gone.
+fn lock(state: &Path) -> anyhow::Result<Flock<File>> {
+    let path = state.join("sessiond.lock");
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let mut file = open().with_context(|| format!("could not open `{}`", path.display()))?;
+    let give_up = Instant::now() + PREDECESSOR_WAIT;
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EWOULDBLOCK)) if Instant::now() < give_up => file = back,
+            Err((_, Errno::EWOULDBLOCK)) => anyhow::bail!("another sessiond runs for `{}`", state.display()),
+            Err((_, err)) => return Err(err).with_context(|| format!("could not lock `{}`", path.display())),
+        }
+        // A lock file tells nobody when it is free, and a blocking wait would have no end.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Counts this start. Workers refuse a lower count than they have seen.
+fn next_generation(state: &Path) -> anyhow::Result<u64> {
+    let path = state.join("generation");
+    let last = match std::fs::read_to_string(&path) {
+        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("`{}` holds no number", path.display()))?,
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(err) => return Err(err).with_context(|| format!("could not read `{}`", path.display())),
+    };
+    let generation = last + 1;
+    registry::replace(state, "generation", format!("{generation}\n").as_bytes())
+        .context("could not count this start")?;
+    Ok(generation)
+}
+
+/// The configuration; one that is not valid must not keep sessions from being found.
+fn config(home: &Home) -> Config {
+    let text = match std::fs::read_to_string(home.config_file()) {
+        Ok(text) => text,
+        Err(err) => {
+            if err.kind() != std::io::ErrorKind::NotFound {
+                tracing::error!("the configuration can't be read, defaults hold: {err}");
+            }
+            String::new()
+        }
+    };
+    let env =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Config::load(&text, env).unwrap_or_else(|err| {
+        tracing::error!("the configuration is refused, defaults hold: {err}");
+        Config::default()
+    })
 }

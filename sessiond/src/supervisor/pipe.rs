@@ -5,8 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use baton_proto::ProtoError;
+use baton_proto::codec::Encode;
 use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind, write_empty, write_message};
-use bincode_free::Encode;
 
 /// Bytes that may wait for a peer to read them. One that reads none of them is not waited for.
 pub const OUTGOING_MAX: usize = 4 << 20;
@@ -144,12 +144,6 @@ impl Pipe {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.outgoing.len() - self.sent
-    }
-
-    /// The socket.
-    #[must_use]
-    pub fn stream(&self) -> &UnixStream {
-        &self.stream
     }
 }
 

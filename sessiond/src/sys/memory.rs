@@ -23,7 +23,10 @@ impl SharedMemory {
     pub fn map(fd: BorrowedFd<'_>, len: usize, words: usize) -> io::Result<Self> {
         let has = usize::try_from(nix::sys::stat::fstat(fd.as_fd())?.st_size).unwrap_or(usize::MAX);
         if has < len || words * size_of::<AtomicU64>() > len {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a memory file of {has} bytes, not of {len}")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a memory file of {has} bytes, not of {len}"),
+            ));
         }
         let map = MmapOptions::new().len(len).map_raw(fd.as_raw_fd())?;
         Ok(Self { map, len, words })

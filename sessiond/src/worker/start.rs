@@ -44,6 +44,16 @@ const FD_WINDOW: i32 = 6;
 const FD_MASTER: i32 = 7;
 const FD_PROGRAM: i32 = 8;
 
+/// What every worker has, however it begins.
+struct Parts {
+    spec: SessionSpec,
+    identity: Identity,
+    keeper: OwnedFd,
+    children: SignalFd,
+    lock: Flock<fs::File>,
+    journal: Journal,
+}
+
 /// Makes a worker.
 ///
 /// # Errors
@@ -72,19 +82,16 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         size: spec.size,
         streams: Vec::new(),
     };
+    let journal = match mode {
+        Mode::Fresh => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
+        Mode::TakeOver | Mode::Replay => Journal::recover(&dir, spec.instance, spec.journal_bytes, state),
+    };
+    let journal = journal.context("opening the journal")?;
+    let parts = Parts { spec, identity, keeper, children, lock, journal };
     let worker = match mode {
-        Mode::Fresh => {
-            let journal = Journal::create(&dir, spec.instance, spec.journal_bytes, state).context("beginning the journal")?;
-            fresh(spec, identity, keeper, children, lock, journal, &home)
-        }
-        Mode::TakeOver => {
-            let journal = Journal::recover(&dir, spec.instance, spec.journal_bytes, state).context("the journal")?;
-            take_over(spec, identity, keeper, children, lock, journal, &home)
-        }
-        Mode::Replay => {
-            let journal = Journal::recover(&dir, spec.instance, spec.journal_bytes, state).context("the journal")?;
-            replay(spec, identity, keeper, children, lock, journal, &home)
-        }
+        Mode::Fresh => fresh(parts, &home),
+        Mode::TakeOver => take_over(parts, &home),
+        Mode::Replay => replay(parts, &home),
     }?;
     // Only now: what the launcher must have before the program runs was sent for certain.
     if let Some(keeper) = &worker.keeper {
@@ -128,16 +135,8 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
     Ok((Window::create(memory.as_fd())?, memory))
 }
 
-fn worker(
-    spec: SessionSpec,
-    identity: Identity,
-    keeper: OwnedFd,
-    children: SignalFd,
-    lock: Flock<fs::File>,
-    listener: UnixListener,
-    window: Window,
-    journal: Journal,
-) -> Worker {
+fn worker(parts: Parts, listener: UnixListener, window: Window) -> Worker {
+    let Parts { spec, identity, keeper, children, lock, journal } = parts;
     let now = clock::now();
     let ttl = Duration::from_millis(spec.lease_ttl_ms);
     let lease = LeaseMachine::recovered(ttl, &journal.state().lease, now);
@@ -177,19 +176,11 @@ fn worker(
     }
 }
 
-fn fresh(
-    spec: SessionSpec,
-    identity: Identity,
-    keeper: OwnedFd,
-    children: SignalFd,
-    lock: Flock<fs::File>,
-    journal: Journal,
-    home: &Home,
-) -> anyhow::Result<Worker> {
-    let (pty, slave) = Pty::open(spec.size).context("opening a terminal (is `kernel.pty.max` reached?)")?;
+fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
+    let (pty, slave) = Pty::open(parts.spec.size).context("opening a terminal (is `kernel.pty.max` reached?)")?;
     let (window, memory) = new_window()?;
-    let listener = bind(&spec, home)?;
-    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    let listener = bind(&parts.spec, home)?;
+    let mut worker = worker(parts, listener, window);
     let listener = worker.listener.try_clone()?;
     worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
     drop((listener, memory));
@@ -232,18 +223,10 @@ fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError
     launch.spawn_gated()
 }
 
-fn take_over(
-    spec: SessionSpec,
-    identity: Identity,
-    keeper: OwnedFd,
-    children: SignalFd,
-    lock: Flock<fs::File>,
-    mut journal: Journal,
-    home: &Home,
-) -> anyhow::Result<Worker> {
+fn take_over(mut parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let listener = match fds::inherited(FD_LISTENER) {
         Ok(fd) => UnixListener::from(fd),
-        Err(_) => bind(&spec, home)?,
+        Err(_) => bind(&parts.spec, home)?,
     };
     listener.set_nonblocking(true)?;
     let memory = fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?;
@@ -251,9 +234,9 @@ fn take_over(
     let (mut window, base, bytes, in_flight) = Window::recover(memory.as_fd()).context("the read window")?;
     drop(memory);
     let master = fds::inherited(FD_MASTER).context("no terminal at descriptor 7")?;
-    let rescued = rescue(&mut journal, base, &bytes);
-    window.flushed(journal.head());
-    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    let rescued = rescue(&mut parts.journal, base, &bytes);
+    window.flushed(parts.journal.head());
+    let mut worker = worker(parts, listener, window);
     worker.settle_in_flight(in_flight);
     tracing::warn!(session = %worker.spec.session, rescued, "took over from a dead worker");
     if worker.exit.is_some() {
@@ -286,19 +269,11 @@ fn rescue(journal: &mut Journal, base: u64, bytes: &[u8]) -> usize {
     missing.len()
 }
 
-fn replay(
-    spec: SessionSpec,
-    identity: Identity,
-    keeper: OwnedFd,
-    children: SignalFd,
-    lock: Flock<fs::File>,
-    journal: Journal,
-    home: &Home,
-) -> anyhow::Result<Worker> {
+fn replay(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let (mut window, _) = new_window()?;
     window.input_settled();
-    let listener = bind(&spec, home)?;
-    let mut worker = worker(spec, identity, keeper, children, lock, listener, window, journal);
+    let listener = bind(&parts.spec, home)?;
+    let mut worker = worker(parts, listener, window);
     worker.settle_in_flight(InFlight::Nothing);
     worker.tell_launcher(Op::Done, 0, &[]);
     Ok(worker)

@@ -1,0 +1,366 @@
+//! The launcher's decisions against random histories: workers, programs and services that die whenever they like.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use baton_proto::SessionId;
+use baton_proto::launch::{LaunchMessage, Op};
+use nix::sys::signal::Signal;
+
+use super::core::{Action, Core, Event, Mode, Process, Running, SPAWN_REPLAY, STOP_GRACE, Service};
+
+/// A descriptor that counts its copies.
+type Handle = Rc<()>;
+
+fn session(number: u128) -> SessionId {
+    SessionId::from_uuid(uuid::Uuid::from_u128(number))
+}
+
+fn message(op: Op, session: SessionId, pid: u32, arg: i64) -> LaunchMessage {
+    LaunchMessage { op, session, pid, arg }
+}
+
+/// A small generator whose seed is all there is to know of a history.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).unwrap() % bound
+    }
+
+    fn one_in(&mut self, count: usize) -> bool {
+        self.below(count) == 0
+    }
+}
+
+/// What is true of a session outside of the launcher.
+#[derive(Debug, Default)]
+struct Life {
+    worker: Option<u32>,
+    mode: Option<Mode>,
+    program: Option<u32>,
+    program_ended: bool,
+    done: bool,
+    /// What the worker alive now was told.
+    told_exit: bool,
+    /// The launcher reaped the program.
+    reaped: bool,
+    handles: Vec<Handle>,
+}
+
+/// The machine around the launcher.
+struct World {
+    core: Core<Handle>,
+    now: Instant,
+    random: Random,
+    pids: u32,
+    lives: BTreeMap<SessionId, Life>,
+    services: BTreeMap<Service, u32>,
+    /// Sessions sessiond waits to hear of.
+    asked: BTreeSet<SessionId>,
+    stopped: bool,
+    exited: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut world = Self {
+            core: Core::new(1000),
+            now: Instant::now(),
+            random: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            pids: 100,
+            lives: BTreeMap::new(),
+            services: BTreeMap::new(),
+            asked: BTreeSet::new(),
+            stopped: false,
+            exited: false,
+        };
+        world.feed(Event::Begin);
+        world
+    }
+
+    fn pid(&mut self) -> u32 {
+        self.pids += 1;
+        self.pids
+    }
+
+    fn feed(&mut self, event: Event<Handle>) {
+        let actions = self.core.step(event, self.now);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::ForkWorker(id, mode) => {
+                let life = self.lives.get_mut(&id).expect("a worker for a session nobody asked for");
+                assert_eq!(life.worker, None, "two workers of one session");
+                match mode {
+                    Mode::TakeOver => assert!(life.program.is_some() && !life.done, "nothing to take over"),
+                    Mode::Fresh => assert!(life.program.is_none(), "the program would be started twice"),
+                    Mode::Replay => {}
+                }
+                if self.random.one_in(8) {
+                    return self.feed(Event::WorkerNotForked(id));
+                }
+                let pid = self.pid();
+                let life = self.lives.get_mut(&id).unwrap();
+                (life.worker, life.mode, life.told_exit) = (Some(pid), Some(mode), false);
+                let running = Running { pid, pidfd: Handle::default(), channel: Some(Handle::default()) };
+                self.feed(Event::WorkerForked(id, running));
+            }
+            Action::ForkService(service) => {
+                assert!(!self.stopped, "started after the stop");
+                assert!(!self.services.contains_key(&service), "two of one service");
+                if self.random.one_in(8) {
+                    return self.feed(Event::ServiceNotForked(service));
+                }
+                let pid = self.pid();
+                self.services.insert(service, pid);
+                self.feed(Event::ServiceForked(service, Running { pid, pidfd: Handle::default(), channel: None }));
+            }
+            Action::TellSessiond(told) => match told.op {
+                Op::WorkerStarted => {
+                    let life = &self.lives[&told.session];
+                    assert_eq!(Some(told.pid), life.worker);
+                    assert!(life.done || told.arg == i64::from(life.program.unwrap()));
+                    self.asked.remove(&told.session);
+                }
+                Op::WorkerGone => {
+                    let life = self.lives.remove(&told.session).expect("gone twice");
+                    assert_eq!(life.worker, None, "gone and alive");
+                    assert!(life.done || life.program.is_none(), "a running session was given up");
+                    self.asked.remove(&told.session);
+                    assert!(
+                        life.handles.iter().all(|handle| Rc::strong_count(handle) == 1),
+                        "handles of nobody are kept"
+                    );
+                }
+                other => panic!("{other:?} to sessiond"),
+            },
+            Action::TellWorker(id, told) => {
+                let life = self.lives.get_mut(&id).unwrap();
+                assert!(life.worker.is_some());
+                match told.op {
+                    Op::ProgramExited => {
+                        assert_eq!(Some(told.pid), life.program);
+                        assert!(life.reaped);
+                        life.told_exit = true;
+                    }
+                    Op::Drained => {
+                        assert!(life.done);
+                        assert!(life.handles.iter().all(|handle| Rc::strong_count(handle) == 1), "not dropped");
+                    }
+                    other => panic!("{other:?} to a worker"),
+                }
+            }
+            Action::Signal(service, _) => assert!(self.stopped && self.services.contains_key(&service)),
+            Action::Exit => {
+                assert!(self.stopped && self.services.is_empty());
+                self.exited = true;
+            }
+        }
+    }
+
+    /// Something happens.
+    fn turn(&mut self) {
+        self.now += Duration::from_millis(self.random.below(3000) as u64);
+        let ids: Vec<SessionId> = self.lives.keys().copied().collect();
+        let some = if ids.is_empty() { None } else { Some(ids[self.random.below(ids.len())]) };
+        match (self.random.below(12), some) {
+            (0 | 1, _) => self.spawn(),
+            (2..=5, Some(id)) => self.worker_goes_on(id),
+            (6 | 7, Some(id)) => self.worker_dies(id),
+            (8, Some(id)) => self.program_ends(id),
+            (9, _) => {
+                let service = Service::ALL[self.random.below(2)];
+                if self.services.remove(&service).is_some() {
+                    self.feed(Event::Ended(Process::Service(service), None));
+                }
+            }
+            // Asked twice, as after a launcher's death between acting and taking.
+            (10, Some(id)) => {
+                self.feed(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]));
+            }
+            _ => {}
+        }
+        if self.core.deadline().is_some_and(|at| at <= self.now) {
+            self.feed(Event::DeadlinePassed);
+        }
+    }
+
+    fn spawn(&mut self) {
+        let id = session(u128::from(self.pid()));
+        let replay = self.random.one_in(4);
+        self.lives.insert(id, Life::default());
+        self.asked.insert(id);
+        let arg = if replay { SPAWN_REPLAY } else { 0 };
+        self.feed(Event::FromSessiond(message(Op::SpawnWorker, id, 0, arg), vec![Handle::default()]));
+    }
+
+    fn worker_goes_on(&mut self, id: SessionId) {
+        let pid = self.pid();
+        let Some(life) = self.lives.get_mut(&id).filter(|life| life.worker.is_some() && !life.done) else { return };
+        let (op, pid, handles) = match (life.mode.unwrap(), life.handles.len(), life.program) {
+            (Mode::Fresh, 0, _) => (Op::Keep, 0, (0..3).map(|_| Handle::default()).collect()),
+            (Mode::Fresh, _, None) => {
+                life.program = Some(pid);
+                (Op::Program, pid, vec![Handle::default()])
+            }
+            (Mode::Replay, ..) => (Op::Done, 0, Vec::new()),
+            (_, _, Some(_)) if life.program_ended => (Op::Done, 0, Vec::new()),
+            _ => return,
+        };
+        life.done = op == Op::Done;
+        life.handles.extend(handles.iter().cloned());
+        self.feed(Event::FromWorker(id, message(op, id, pid, 0), handles));
+    }
+
+    fn worker_dies(&mut self, id: SessionId) {
+        let Some(life) = self.lives.get_mut(&id) else { return };
+        if life.worker.take().is_some() {
+            self.feed(Event::Ended(Process::Worker(id), Some(9)));
+        }
+    }
+
+    fn program_ends(&mut self, id: SessionId) {
+        let Some(life) = self.lives.get_mut(&id).filter(|life| life.program.is_some() && !life.program_ended) else {
+            return;
+        };
+        life.program_ended = true;
+        // An orphan is the launcher's to reap; a worker reaps its own program.
+        if life.worker.is_none() || life.mode == Some(Mode::TakeOver) {
+            life.reaped = true;
+            self.feed(Event::Ended(Process::Program(id), Some(0x300)));
+        }
+    }
+
+    /// What holds at every moment.
+    fn check(&self) {
+        for (id, life) in &self.lives {
+            let kept = &self.core.sessions()[id];
+            assert_eq!(kept.worker.as_ref().map(|worker| worker.pid), life.worker);
+            assert!(life.worker.is_some() || self.core.deadline().is_some(), "a session without worker or plan");
+            assert!(life.worker.is_none() || life.done || life.told_exit == life.reaped, "an exit status was not told");
+            let held = life.handles.iter().filter(|handle| Rc::strong_count(handle) > 1).count();
+            assert_eq!(held, if life.done { 0 } else { life.handles.len() });
+        }
+        assert_eq!(self.core.sessions().len(), self.lives.len());
+        assert!(self.asked.iter().all(|id| self.lives.contains_key(id)), "an asker is left without answer");
+        for service in Service::ALL {
+            let planned = self.core.deadline().is_some() || self.stopped;
+            assert!(self.services.contains_key(&service) || planned, "a service without plan");
+        }
+    }
+}
+
+#[test]
+fn no_history_loses_a_program_or_starts_one_twice() {
+    for seed in 1..=400 {
+        let result = std::panic::catch_unwind(|| {
+            let mut world = World::new(seed);
+            for _ in 0..150 {
+                world.turn();
+                world.check();
+            }
+            world.stopped = true;
+            world.feed(Event::Stop);
+            for _ in 0..20 {
+                world.turn();
+            }
+            for service in Service::ALL {
+                if world.services.remove(&service).is_some() {
+                    world.feed(Event::Ended(Process::Service(service), None));
+                }
+            }
+            assert!(world.exited, "the stop has no end");
+        });
+        assert!(result.is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_stop_asks_then_kills() {
+    let mut core = Core::<Handle>::new(10);
+    let start = Instant::now();
+    for service in Service::ALL {
+        core.step(Event::ServiceForked(service, Running { pid: 1, pidfd: Handle::default(), channel: None }), start);
+    }
+    let asked = core.step(Event::FromSessiond(message(Op::Stop, session(0), 0, 0), vec![]), start);
+    assert_eq!(asked, Service::ALL.map(|service| Action::Signal(service, Signal::SIGTERM)));
+    assert_eq!(core.deadline(), Some(start + STOP_GRACE));
+    assert_eq!(core.step(Event::Ended(Process::Service(Service::Bridge), None), start), []);
+    let killed = core.step(Event::DeadlinePassed, start + STOP_GRACE);
+    assert_eq!(killed, [Action::Signal(Service::Supervisor, Signal::SIGKILL)]);
+    assert_eq!(core.step(Event::Ended(Process::Service(Service::Supervisor), None), start), [Action::Exit]);
+    // Nobody is started in between.
+    let spawn = Event::FromSessiond(message(Op::SpawnWorker, session(1), 0, 0), vec![Handle::default()]);
+    assert!(matches!(core.step(spawn, start)[..], [Action::TellSessiond(LaunchMessage { op: Op::WorkerGone, .. })]));
+}
+
+#[test]
+fn a_worker_that_dies_at_once_is_started_ever_more_slowly_and_never_given_up() {
+    let mut core = Core::<Handle>::new(10);
+    let (id, mut now) = (session(1), Instant::now());
+    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+    let fork = |core: &mut Core<Handle>, now| {
+        let running = Running { pid: 5, pidfd: Handle::default(), channel: None };
+        core.step(Event::WorkerForked(id, running), now);
+    };
+    fork(&mut core, now);
+    core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
+    let mut waits = Vec::new();
+    for _ in 0..40 {
+        let died = now;
+        let mut actions = core.step(Event::Ended(Process::Worker(id), None), now);
+        if actions.is_empty() {
+            now = core.deadline().unwrap();
+            actions = core.step(Event::DeadlinePassed, now);
+        }
+        assert_eq!(actions, [Action::ForkWorker(id, Mode::TakeOver)]);
+        waits.push(now.duration_since(died).as_millis());
+        fork(&mut core, now);
+    }
+    assert_eq!(waits[19..23], [0, 50, 100, 200]);
+    assert_eq!(waits[39], 2000);
+}
+
+#[test]
+fn a_new_sessiond_is_told_of_every_worker() {
+    let mut core = Core::<Handle>::new(10);
+    let now = Instant::now();
+    for number in [1, 2] {
+        let id = session(number);
+        core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+        let pid = u32::try_from(number).unwrap();
+        core.step(Event::WorkerForked(id, Running { pid, pidfd: Handle::default(), channel: None }), now);
+    }
+    core.step(Event::FromWorker(session(2), message(Op::Program, session(2), 77, 0), vec![Handle::default()]), now);
+    let forked = Event::ServiceForked(Service::Supervisor, Running { pid: 9, pidfd: Handle::default(), channel: None });
+    // The first has not said yet that its program runs.
+    assert_eq!(core.step(forked, now), [Action::TellSessiond(message(Op::WorkerStarted, session(2), 2, 77))]);
+}
+
+#[test]
+fn a_spare_tries_a_worker_again_that_may_not_have_got_past_its_gate() {
+    let now = Instant::now();
+    let mut core = Core::<Handle>::new(10);
+    let mut kept = super::core::Kept::new(Handle::default(), false);
+    kept.worker = Some(Running { pid: 5, pidfd: Handle::default(), channel: None });
+    core.restore_session(session(1), Some(kept));
+    core.restore_session(session(2), Some(super::core::Kept::new(Handle::default(), true)));
+    let actions = core.step(Event::Begin, now);
+    assert!(actions.contains(&Action::ForkWorker(session(2), Mode::Replay)), "{actions:?}");
+    let again = core.step(Event::Ended(Process::Worker(session(1)), None), now);
+    assert_eq!(again, [Action::ForkWorker(session(1), Mode::Fresh)]);
+    core.step(Event::WorkerForked(session(1), Running { pid: 6, pidfd: Handle::default(), channel: None }), now);
+    // Once, not for ever.
+    let gone = core.step(Event::Ended(Process::Worker(session(1)), Some(1)), now);
+    assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, session(1), 0, 1))]);
+}

@@ -1,0 +1,308 @@
+//! Sessions on disk: what sessiond needs to know them again after it died.
+//!
+//! ```text
+//! <state>/sessions/<session>/session.spec   the spec, as the worker gets it; written before the worker starts
+//! <state>/sessions/<session>/worker         number and start time of the worker that was last known
+//! <state>/sessions/<session>/session.end    how it ended, once sessiond knows (the journal knows first)
+//! <state>/sessions/<session>/<instance>/    the journal; the worker's alone while one lives
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use baton_proto::codec::{self, SPEC_BYTES_MAX};
+use baton_proto::frame::Kind;
+use baton_proto::spec::SessionSpec;
+use baton_proto::v1::ExitRecord;
+use baton_proto::{InstanceId, SessionId};
+
+use crate::sys::host;
+
+const SPEC: &str = "session.spec";
+const WORKER: &str = "worker";
+const END: &str = "session.end";
+
+/// The directory of all sessions.
+#[derive(Debug)]
+pub struct Registry {
+    root: PathBuf,
+}
+
+/// A session found on disk.
+#[derive(Debug)]
+pub struct Found {
+    /// Its spec, whole.
+    pub spec: SessionSpec,
+    /// How it ended and when that was noted, in microseconds since 1970, if it was.
+    pub end: Option<(ExitRecord, u64)>,
+}
+
+impl Registry {
+    /// The registry below this directory.
+    #[must_use]
+    pub const fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    fn dir(&self, session: SessionId) -> PathBuf {
+        self.root.join(session.to_string())
+    }
+
+    /// Every session on disk. One that can't be read is told of and left alone.
+    ///
+    /// # Errors
+    /// When the directory itself can't be read.
+    pub fn scan(&self) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root)? {
+            let Some(session) = entry?.file_name().to_str().and_then(|name| name.parse::<SessionId>().ok()) else {
+                continue;
+            };
+            match self.read(session) {
+                Ok(one) => found.push(one),
+                Err(err) => tracing::warn!(%session, "this session's files can't be read: {err}"),
+            }
+        }
+        Ok(found)
+    }
+
+    fn read(&self, session: SessionId) -> io::Result<Found> {
+        let spec: SessionSpec =
+            codec::decode_large(Kind::Spawn, &self.spec_bytes(session)?).map_err(io::Error::other)?;
+        if spec.session != session {
+            return Err(io::Error::other("the spec is another session's"));
+        }
+        let end = match File::open(self.dir(session).join(END)) {
+            Ok(file) => {
+                let noted = file.metadata()?.mtime();
+                let bytes = read_bounded(file, codec::CONTROL_BYTES_MAX)?;
+                // A torn note is no note: the journal is asked again.
+                let exit = codec::decode(Kind::Exit, &bytes).ok();
+                exit.map(|exit| (exit, u64::try_from(noted).unwrap_or_default().saturating_mul(1_000_000)))
+            }
+            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+            Err(err) => return Err(err),
+        };
+        Ok(Found { spec, end })
+    }
+
+    /// The spec as bytes, as a worker gets it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn spec_bytes(&self, session: SessionId) -> io::Result<Vec<u8>> {
+        read_bounded(File::open(self.dir(session).join(SPEC))?, SPEC_BYTES_MAX)
+    }
+
+    /// Writes a new session down.
+    ///
+    /// # Errors
+    /// What the file system says; `InvalidInput` when the spec is too large.
+    pub fn store(&self, spec: &SessionSpec) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        codec::encode_large(Kind::Spawn, spec, &mut bytes)
+            .map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err.to_string()))?;
+        let dir = self.dir(spec.session);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        replace(&dir, SPEC, &bytes)
+    }
+
+    /// Notes which process the worker is.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn store_worker(&self, session: SessionId, pid: u32) -> io::Result<()> {
+        let Some(start) = host::start_ticks(pid) else { return Ok(()) };
+        replace(&self.dir(session), WORKER, format!("{pid} {start}\n").as_bytes())
+    }
+
+    /// Whether the worker that was last known still lives; what can't be told counts as alive.
+    #[must_use]
+    pub fn worker_lives(&self, session: SessionId) -> bool {
+        let text = match File::open(self.dir(session).join(WORKER)).and_then(|file| read_bounded(file, 64)) {
+            Ok(text) => text,
+            Err(err) => return err.kind() != io::ErrorKind::NotFound,
+        };
+        let text = String::from_utf8_lossy(&text);
+        let mut numbers = text.split_ascii_whitespace().map(|number| number.parse::<u64>().ok());
+        let (Some(Some(pid)), Some(Some(start))) = (numbers.next(), numbers.next()) else { return true };
+        // After a reboot the start time differs; a recycled number has started later.
+        u32::try_from(pid).ok().and_then(host::start_ticks) == Some(start)
+    }
+
+    /// Notes how a session ended.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn store_end(&self, session: SessionId, exit: &ExitRecord) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        codec::encode(Kind::Exit, exit, &mut bytes).map_err(io::Error::other)?;
+        replace(&self.dir(session), END, &bytes)
+    }
+
+    /// How the journal says that the session ended, if it does.
+    #[must_use]
+    pub fn journal_end(&self, session: SessionId, instance: InstanceId) -> Option<ExitRecord> {
+        match crate::worker::journal::last_exit(&self.dir(session).join(instance.to_string()), instance) {
+            Ok(exit) => exit,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+            Err(err) => {
+                tracing::warn!(%session, "the journal can't be read: {err}");
+                None
+            }
+        }
+    }
+
+    /// Bytes on disk below a session's journals.
+    #[must_use]
+    pub fn journal_bytes(&self, session: SessionId) -> u64 {
+        let entries = fs::read_dir(self.dir(session)).into_iter().flatten().flatten();
+        let journals = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        journals.map(|journal| tree_bytes(&journal.path())).sum()
+    }
+
+    /// Removes a session's journals and keeps the session.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn drop_journals(&self, session: SessionId) -> io::Result<()> {
+        for entry in fs::read_dir(self.dir(session))? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a session: the journals first, so that a removal that was cut short leaves a session that is still known.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn remove(&self, session: SessionId) -> io::Result<()> {
+        self.drop_journals(session)?;
+        fs::remove_dir_all(self.dir(session))
+    }
+}
+
+fn tree_bytes(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
+    // Blocks, not length: preallocated space counts as well.
+    files.map(|file| file.blocks() * 512).sum()
+}
+
+fn read_bounded(file: File, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bytes_max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a file of more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file as a whole, for this user only.
+pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = dir.join(format!("{name}.new"));
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+    file.write_all(bytes)?;
+    fs::rename(aside, dir.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use baton_proto::v1::{Class, Dimensions, SizePolicy};
+
+    use super::*;
+
+    fn spec() -> SessionSpec {
+        SessionSpec {
+            session: SessionId::from_uuid(uuid::Uuid::from_u128(3)),
+            instance: InstanceId::from_uuid(uuid::Uuid::from_u128(4)),
+            kind: baton_proto::spec::SessionKind::Terminal,
+            command: vec!["sh".to_owned()],
+            login: false,
+            cwd: "/".to_owned(),
+            env: vec![("SECRET".to_owned(), "x".to_owned())],
+            size: Dimensions { cols: 80, rows: 24 },
+            policy: SizePolicy::Holder,
+            profile: baton_proto::spec::Profile::Host,
+            title: String::new(),
+            creator: None,
+            class: Class::Person,
+            idle_timeout_s: 0,
+            lease_ttl_ms: 1,
+            close_grace_ms: 1,
+            journal_bytes: 1,
+            record_input: false,
+            created_us: 5,
+            boot_id: String::new(),
+        }
+    }
+
+    #[test]
+    fn a_session_is_found_again_with_its_end_and_leaves_nothing_when_removed() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, spec) = (Registry::new(dir.path().to_owned()), spec());
+        registry.store(&spec).unwrap();
+        let own = registry.dir(spec.session);
+        assert_eq!(fs::metadata(own.join(SPEC)).unwrap().permissions().mode() & 0o777, 0o600);
+        let found = registry.scan().unwrap();
+        assert_eq!((&found[0].spec, found[0].end.is_none()), (&spec, true));
+
+        let exit = ExitRecord { code: Some(3), signal: None, reason: "exit".to_owned(), closed: false };
+        registry.store_end(spec.session, &exit).unwrap();
+        assert_eq!(registry.scan().unwrap()[0].end.as_ref().unwrap().0, exit);
+        // A torn note is no note.
+        fs::write(own.join(END), b"torn").unwrap();
+        assert!(registry.scan().unwrap()[0].end.is_none());
+
+        assert_eq!(registry.journal_end(spec.session, spec.instance), None);
+        let journal = own.join(spec.instance.to_string());
+        fs::create_dir(&journal).unwrap();
+        fs::write(journal.join("0"), vec![1; 10_000]).unwrap();
+        assert!(registry.journal_bytes(spec.session) >= 10_000);
+        registry.drop_journals(spec.session).unwrap();
+        assert_eq!((registry.journal_bytes(spec.session), registry.scan().unwrap().len()), (0, 1));
+        registry.remove(spec.session).unwrap();
+        assert!(registry.scan().unwrap().is_empty() && !own.exists());
+    }
+
+    #[test]
+    fn what_is_no_session_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, spec) = (Registry::new(dir.path().to_owned()), spec());
+        fs::create_dir(dir.path().join("something else")).unwrap();
+        fs::create_dir(registry.dir(spec.session)).unwrap();
+        fs::write(registry.dir(spec.session).join(SPEC), b"garbage").unwrap();
+        assert!(registry.scan().unwrap().is_empty());
+        assert!(registry.dir(spec.session).exists());
+        // A spec that names another session is not believed.
+        let other = SessionId::from_uuid(uuid::Uuid::from_u128(9));
+        registry.store(&spec).unwrap();
+        fs::create_dir(registry.dir(other)).unwrap();
+        fs::copy(registry.dir(spec.session).join(SPEC), registry.dir(other).join(SPEC)).unwrap();
+        assert_eq!(registry.scan().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_recycled_number_is_not_the_worker() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, spec) = (Registry::new(dir.path().to_owned()), spec());
+        registry.store(&spec).unwrap();
+        assert!(!registry.worker_lives(spec.session));
+        registry.store_worker(spec.session, std::process::id()).unwrap();
+        assert!(registry.worker_lives(spec.session));
+        let start = host::start_ticks(std::process::id()).unwrap();
+        fs::write(registry.dir(spec.session).join(WORKER), format!("{} {}", std::process::id(), start - 1)).unwrap();
+        assert!(!registry.worker_lives(spec.session));
+        // What can't be read proves nothing.
+        fs::write(registry.dir(spec.session).join(WORKER), "?").unwrap();
+        assert!(registry.worker_lives(spec.session));
+    }
+}

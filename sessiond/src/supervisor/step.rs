@@ -1,0 +1,718 @@
+//! What sessiond decides. No I/O, no clock: events in, actions out.
+//!
+//! ```text
+//!            Spawn            LinkUp                    Exit record
+//!  (unknown) ─────► Starting ───────► Running ───────────────────────► Ended(exited | closed | failed)
+//!                      ▲                │ nobody listens                 │ OpenSession: a worker serves the journal
+//!      found on disk ──┘                ▼                                ▼
+//!                                  ask the journal ──► Ended, or lost   (same state, with a socket)
+//! ```
+//!
+//! A worker that does not answer is *unknown*: asked again for as long as its socket is there, never killed, never
+//! declared dead. Only a socket that nobody listens on ends that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use baton_proto::launch::{LaunchMessage, Op};
+use baton_proto::spec::SessionSpec;
+use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Status};
+use baton_proto::{ErrorCode, SessionId};
+
+/// How long somebody who asked for a session waits for its worker.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// Sessions known at once, ended ones included. More are refused: forget some.
+pub const SESSIONS_MAX: usize = 20_000;
+
+/// Bytes of command, directory and title together; they are in every list.
+pub const SHOWN_BYTES_MAX: usize = 256 << 10;
+
+/// A list is cut into parts of about this size.
+const PART_BYTES: usize = 128 << 10;
+
+/// How long after a session came or went the journals are measured: many at once are one measurement.
+const MEASURE_AFTER: Duration = Duration::from_secs(1);
+
+/// Reason of an exit record that means "never started".
+const FAILED_PREFIX: &str = "failed: ";
+
+/// A client's connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u64);
+
+/// What a client asks.
+#[derive(Debug)]
+pub enum Request {
+    /// Start a session.
+    Spawn(Box<SessionSpec>),
+    /// Every session, then changes.
+    List,
+    /// Have a worker for it.
+    Open(SessionId),
+    /// Forget it.
+    Forget(SessionId),
+    /// How is sessiond.
+    Status,
+}
+
+/// Everything that can wake sessiond; nothing else changes its state.
+#[derive(Debug)]
+pub enum Event {
+    /// A session was found on disk, and how it ended (and when) if that was noted.
+    Found(Box<SessionSpec>, Option<(ExitRecord, u64)>),
+    /// A client asks. `wall_us` is now.
+    Request {
+        /// Who.
+        conn: ConnId,
+        /// The request's id.
+        id: u64,
+        /// What.
+        request: Request,
+        /// Now, in microseconds since 1970.
+        wall_us: u64,
+    },
+    /// A client is gone.
+    ConnClosed(ConnId),
+    /// The launcher tells.
+    Launcher(LaunchMessage),
+    /// The spec could not be stored or sent.
+    SpawnFailed(SessionId, String),
+    /// A worker tells how its session is.
+    Inspected(SessionId, Box<Inspection>),
+    /// A worker tells that its program ended. `wall_us` is now.
+    Exit(SessionId, ExitRecord, u64),
+    /// Nobody listens at the worker's socket.
+    Absent(SessionId),
+    /// The worker could not be reached or the link to it broke.
+    Unreached(SessionId),
+    /// What the journal says of the end. `wall_us` is now.
+    Remains(SessionId, Option<ExitRecord>, u64),
+    /// A session's files are removed, or not.
+    Forgotten(SessionId, ConnId, u64, Result<(), String>),
+    /// Bytes of journal on disk, by session.
+    Measured(BTreeMap<SessionId, u64>),
+    /// A deadline of [`Core::deadline`] may have passed.
+    DeadlinePassed,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Answer a request.
+    Answer(ConnId, u64, Answer),
+    /// Tell every client that listed.
+    Tell(ConnId, Box<SessionEntry>),
+    /// Write the spec down, then have a worker started.
+    Store(Box<SessionSpec>),
+    /// Have a worker started for a session that is written down.
+    Replay(SessionId),
+    /// Connect to the worker.
+    Dial(SessionId),
+    /// Let the worker go.
+    HangUp(SessionId),
+    /// Note the worker's process.
+    NoteWorker(SessionId, u32),
+    /// Note how the session ended.
+    NoteEnd(SessionId, ExitRecord),
+    /// Look into the journal for the end.
+    AskJournal(SessionId),
+    /// Remove the session's files; [`Event::Forgotten`] answers.
+    Forget(SessionId, ConnId, u64),
+    /// Measure the journals.
+    Measure,
+    /// Have a worker keep at most so many bytes of journal.
+    Trim(SessionId, u64),
+    /// Remove the journals of an ended session that has no worker.
+    DropJournals(SessionId),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Answer {
+    /// The session.
+    Session(Box<SessionEntry>),
+    /// The list, in parts from [`Core::list_part`].
+    List,
+    /// Done.
+    Done,
+    /// Failed.
+    Failed(Failed),
+    /// Sessions that run, that do not answer, that are lost.
+    Status(Counts),
+}
+
+/// How many sessions are how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Running.
+    pub running: u32,
+    /// Running as far as anybody knows; the worker does not answer.
+    pub parked: u32,
+    /// Lost with their host.
+    pub lost: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Starting,
+    Running,
+    /// Ended, with the wall time of it.
+    Ended(Status, u64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    Down,
+    Dialling,
+    Up,
+}
+
+#[derive(Debug)]
+struct Session {
+    /// Without environment.
+    spec: SessionSpec,
+    state: State,
+    worker_pid: Option<u32>,
+    program_pid: Option<u32>,
+    /// The launcher has a worker for it.
+    kept: bool,
+    /// A worker was asked for and the launcher has not answered.
+    asked: bool,
+    link: Link,
+    failures: u32,
+    retry_at: Option<Instant>,
+    /// Who waits for the session's worker, and until when.
+    waiting: Vec<(ConnId, u64, Instant)>,
+}
+
+impl Session {
+    fn new(mut spec: SessionSpec, state: State) -> Self {
+        spec.env = Vec::new();
+        Self {
+            spec,
+            state,
+            worker_pid: None,
+            program_pid: None,
+            kept: false,
+            asked: false,
+            link: Link::Down,
+            failures: 0,
+            retry_at: None,
+            waiting: Vec::new(),
+        }
+    }
+
+    const fn has_ended(&self) -> bool {
+        matches!(self.state, State::Ended(..))
+    }
+
+    /// Whether clients can connect: the worker listens as far as anybody knows.
+    const fn is_reachable(&self) -> bool {
+        match self.state {
+            State::Starting => false,
+            State::Running => true,
+            State::Ended(..) => self.kept && !self.asked,
+        }
+    }
+
+    fn entry(&self) -> SessionEntry {
+        SessionEntry {
+            spec: self.spec.clone(),
+            status: match &self.state {
+                State::Starting => Status::Starting,
+                State::Running => Status::Running,
+                State::Ended(status, _) => status.clone(),
+            },
+            worker_pid: self.worker_pid,
+            program_pid: self.program_pid,
+            socket: self.is_reachable().then(|| self.spec.session.socket_name()),
+        }
+    }
+
+    /// When to try the worker again: soon at first, then every few seconds.
+    fn retry(&mut self, now: Instant) {
+        let wait = Duration::from_millis(20).saturating_mul(1 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        self.link = Link::Down;
+        self.retry_at = Some(now + wait.min(Duration::from_secs(5)));
+    }
+}
+
+/// sessiond's state.
+#[derive(Debug, Default)]
+pub struct Core {
+    sessions: BTreeMap<SessionId, Session>,
+    names: BTreeMap<String, SessionId>,
+    listeners: BTreeSet<ConnId>,
+    measure_at: Option<Instant>,
+    journal_total_bytes: u64,
+}
+
+impl Core {
+    /// No sessions; all journals together may have so many bytes.
+    #[must_use]
+    pub fn new(journal_total_bytes: u64) -> Self {
+        Self { journal_total_bytes, ..Self::default() }
+    }
+
+    /// Which life of the program a session has.
+    #[must_use]
+    pub fn instance(&self, session: SessionId) -> Option<baton_proto::InstanceId> {
+        self.sessions.get(&session).map(|session| session.spec.instance)
+    }
+
+    /// Every session's id.
+    pub fn ids(&self) -> impl Iterator<Item = SessionId> {
+        self.sessions.keys().copied()
+    }
+
+    /// A part of the list: what comes after this session, and the last one in it; `None` when the list ends here.
+    #[must_use]
+    pub fn list_part(&self, after: Option<SessionId>) -> (Vec<SessionEntry>, Option<SessionId>) {
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (id, session) in self.sessions.range((from, Bound::Unbounded)) {
+            part.push(session.entry());
+            bytes += shown_bytes(&session.spec) + 512;
+            if bytes >= PART_BYTES {
+                return (part, Some(*id));
+            }
+        }
+        (part, None)
+    }
+
+    /// When [`Event::DeadlinePassed`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let retries = self.sessions.values().filter_map(|session| session.retry_at);
+        let answers = self.sessions.values().flat_map(|session| session.waiting.iter().map(|(_, _, until)| *until));
+        retries.chain(answers).chain(self.measure_at).min()
+    }
+
+    /// Decides.
+    pub fn step(&mut self, event: Event, now: Instant) -> Vec<Action> {
+        let mut out = Vec::new();
+        match event {
+            Event::Found(spec, end) => self.found(*spec, end, now, &mut out),
+            Event::Request { conn, id, request, wall_us } => self.request(conn, id, request, wall_us, now, &mut out),
+            Event::ConnClosed(conn) => {
+                self.listeners.remove(&conn);
+                for session in self.sessions.values_mut() {
+                    session.waiting.retain(|(waiting, ..)| *waiting != conn);
+                }
+            }
+            Event::Launcher(message) => self.launcher(message, now, &mut out),
+            Event::SpawnFailed(session, why) => self.spawn_failed(session, &why, now, &mut out),
+            Event::Inspected(session, inspection) => self.inspected(session, &inspection, now, &mut out),
+            Event::Exit(session, exit, wall_us) => self.ended(session, exit, wall_us, now, &mut out),
+            Event::Absent(session) => self.absent(session, now, &mut out),
+            Event::Unreached(session) => self.unreached(session, now),
+            Event::Remains(session, exit, wall_us) => self.remains(session, exit, wall_us, now, &mut out),
+            Event::Forgotten(session, conn, id, result) => self.forgotten(session, conn, id, result, &mut out),
+            Event::Measured(bytes) => self.measured(&bytes, &mut out),
+            Event::DeadlinePassed => self.deadline_passed(now, &mut out),
+        }
+        out
+    }
+
+    fn found(&mut self, spec: SessionSpec, end: Option<(ExitRecord, u64)>, now: Instant, out: &mut Vec<Action>) {
+        let id = spec.session;
+        self.names.insert(id.socket_name(), id);
+        let state = match end {
+            Some((exit, at)) => State::Ended(status_of(&exit), at),
+            None => {
+                out.push(Action::Dial(id));
+                State::Starting
+            }
+        };
+        let mut session = Session::new(spec, state);
+        if !session.has_ended() {
+            session.link = Link::Dialling;
+        }
+        self.sessions.insert(id, session);
+        self.measure_at.get_or_insert(now + MEASURE_AFTER);
+    }
+
+    fn request(&mut self, conn: ConnId, id: u64, request: Request, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
+        let answer = match request {
+            Request::Spawn(spec) => match self.refusal(&spec) {
+                Some(failed) => Answer::Failed(failed),
+                None => return self.spawn(conn, id, *spec, wall_us, now, out),
+            },
+            Request::List => {
+                self.listeners.insert(conn);
+                Answer::List
+            }
+            Request::Open(session) => match self.open(session, conn, id, now, out) {
+                Some(answer) => answer,
+                None => return,
+            },
+            Request::Forget(session) => match self.sessions.get(&session) {
+                None => Answer::Failed(not_found(session)),
+                Some(known) if !known.has_ended() => {
+                    Answer::Failed(failed(ErrorCode::SessionRunning, "the session has not ended; close it first"))
+                }
+                Some(_) => return out.push(Action::Forget(session, conn, id)),
+            },
+            Request::Status => Answer::Status(self.counts()),
+        };
+        out.push(Action::Answer(conn, id, answer));
+    }
+
+    /// Why a spec can't be started, if it can't.
+    fn refusal(&self, spec: &SessionSpec) -> Option<Failed> {
+        let invalid = |why: &str| Some(failed(ErrorCode::Invalid, why));
+        let has_nul = |text: &str| text.contains('\0');
+        if spec.command.first().is_none_or(String::is_empty) || spec.command.iter().any(|word| has_nul(word)) {
+            return invalid("the command is empty or contains a NUL byte");
+        }
+        if !spec.cwd.starts_with('/') || has_nul(&spec.cwd) {
+            return invalid("the working directory is not an absolute path");
+        }
+        if spec.env.iter().any(|(name, value)| name.is_empty() || name.contains('=') || has_nul(name) || has_nul(value))
+        {
+            return invalid("a variable has an empty name, or `=` or NUL where there can't be one");
+        }
+        if !spec.size.is_valid() {
+            return invalid("a terminal has from 1 to 2000 columns and rows");
+        }
+        if shown_bytes(spec) > SHOWN_BYTES_MAX {
+            let why =
+                format!("command, directory and title have more than {SHOWN_BYTES_MAX} bytes; pass a file instead");
+            return Some(failed(ErrorCode::TooLarge, &why));
+        }
+        if self.sessions.contains_key(&spec.session) {
+            return invalid("there is a session of this id already; every session has an id of its own");
+        }
+        if self.names.contains_key(&spec.session.socket_name()) {
+            return Some(failed(
+                ErrorCode::Busy,
+                "the id shares its socket's name with another session; mint a new one",
+            ));
+        }
+        if self.sessions.len() >= SESSIONS_MAX {
+            let why = format!("{SESSIONS_MAX} sessions are known; forget some that have ended");
+            return Some(failed(ErrorCode::RateLimited, &why));
+        }
+        None
+    }
+
+    fn spawn(&mut self, conn: ConnId, id: u64, spec: SessionSpec, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
+        let mut spec = SessionSpec { created_us: wall_us, ..spec };
+        // Not the asker's to say; what is inherited from an outer session would name the wrong one.
+        spec.env.retain(|(name, _)| name != SESSION_VARIABLE);
+        spec.env.push((SESSION_VARIABLE.to_owned(), spec.session.to_string()));
+        let mut session = Session::new(spec.clone(), State::Starting);
+        session.asked = true;
+        session.waiting.push((conn, id, now + ANSWER_WITHIN));
+        self.names.insert(spec.session.socket_name(), spec.session);
+        self.tell(&session, out);
+        self.sessions.insert(spec.session, session);
+        self.measure_at.get_or_insert(now + MEASURE_AFTER);
+        out.push(Action::Store(Box::new(spec)));
+    }
+
+    fn open(
+        &mut self,
+        id: SessionId,
+        conn: ConnId,
+        request: u64,
+        now: Instant,
+        out: &mut Vec<Action>,
+    ) -> Option<Answer> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Some(Answer::Failed(not_found(id))) };
+        if session.is_reachable() && (session.has_ended() || session.link == Link::Up) {
+            return Some(Answer::Session(Box::new(session.entry())));
+        }
+        session.waiting.push((conn, request, now + ANSWER_WITHIN));
+        if session.has_ended() && !session.asked && session.link == Link::Down {
+            // A worker that the launcher does not know may still be there: of a launcher that is gone.
+            session.link = Link::Dialling;
+            session.retry_at = None;
+            out.push(Action::Dial(id));
+        }
+        None
+    }
+
+    fn launcher(&mut self, message: LaunchMessage, now: Instant, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&message.session) else { return };
+        let id = message.session;
+        match message.op {
+            Op::WorkerStarted => {
+                (session.kept, session.asked) = (true, false);
+                session.worker_pid = (message.pid != 0).then_some(message.pid);
+                if let Some(pid) = session.worker_pid {
+                    out.push(Action::NoteWorker(id, pid));
+                }
+                let program = u32::try_from(message.arg).ok().filter(|pid| *pid != 0);
+                match &session.state {
+                    State::Ended(Status::Lost, _) if program.is_some() => session.state = State::Starting,
+                    State::Ended(..) => {
+                        // It serves the journal: who waits can connect.
+                        let entry = session.entry();
+                        answer_waiting(session, &Ok(entry), out);
+                        return self.tell_of(id, out);
+                    }
+                    State::Starting | State::Running => {}
+                }
+                session.program_pid = program.or(session.program_pid);
+                if session.link == Link::Down {
+                    (session.link, session.retry_at) = (Link::Dialling, None);
+                    out.push(Action::Dial(id));
+                }
+            }
+            Op::WorkerGone => {
+                let asked = std::mem::take(&mut session.asked);
+                (session.kept, session.worker_pid) = (false, None);
+                match &session.state {
+                    State::Starting if asked => {
+                        let why = "its worker did not start; see workers.log";
+                        self.spawn_failed(id, why, now, out);
+                    }
+                    State::Starting | State::Running => out.push(Action::AskJournal(id)),
+                    State::Ended(..) => {
+                        let why = failed(ErrorCode::Internal, "no worker could serve the journal; see workers.log");
+                        if asked {
+                            answer_waiting(session, &Err(why), out);
+                        }
+                        self.tell_of(id, out);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn spawn_failed(&mut self, id: SessionId, why: &str, now: Instant, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.asked = false;
+        if session.has_ended() {
+            answer_waiting(session, &Err(failed(ErrorCode::Internal, why)), out);
+            return;
+        }
+        let exit = ExitRecord { code: None, signal: None, reason: format!("{FAILED_PREFIX}{why}"), closed: false };
+        let at = session.spec.created_us;
+        self.ended(id, exit, at, now, out);
+    }
+
+    fn inspected(&mut self, id: SessionId, inspection: &Inspection, now: Instant, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        (session.link, session.failures, session.retry_at) = (Link::Up, 0, None);
+        let changed = session.worker_pid.replace(inspection.worker_pid) != Some(inspection.worker_pid);
+        if let Some(exit) = &inspection.exit {
+            if session.has_ended() {
+                // Found by asking: a worker of a launcher that is gone still serves the journal.
+                let entry = SessionEntry { socket: Some(session.spec.session.socket_name()), ..session.entry() };
+                answer_waiting(session, &Ok(entry), out);
+                session.link = Link::Down;
+                return out.push(Action::HangUp(id));
+            }
+            let at = inspection.last_activity_us;
+            return self.ended(id, exit.clone(), at, now, out);
+        }
+        let program = (inspection.program_pid != 0).then_some(inspection.program_pid);
+        let changed = changed || session.state != State::Running || session.program_pid != program;
+        session.state = State::Running;
+        session.program_pid = program;
+        out.push(Action::NoteWorker(id, inspection.worker_pid));
+        let entry = session.entry();
+        answer_waiting(session, &Ok(entry), out);
+        if changed {
+            self.tell_of(id, out);
+        }
+    }
+
+    fn ended(&mut self, id: SessionId, exit: ExitRecord, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if matches!(&session.state, State::Ended(status, _) if *status != Status::Lost) {
+            return;
+        }
+        session.state = State::Ended(status_of(&exit), wall_us);
+        (session.program_pid, session.retry_at) = (None, None);
+        if session.link != Link::Down {
+            session.link = Link::Down;
+            out.push(Action::HangUp(id));
+        }
+        out.push(Action::NoteEnd(id, exit));
+        let entry = session.entry();
+        answer_waiting(session, &Ok(entry), out);
+        self.tell_of(id, out);
+        self.measure_at.get_or_insert(now + MEASURE_AFTER);
+    }
+
+    fn absent(&mut self, id: SessionId, now: Instant, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.link = Link::Down;
+        match &session.state {
+            // The launcher has a worker, or will: it knows better than a socket that is being bound.
+            _ if session.kept || session.asked => session.retry(now),
+            State::Starting | State::Running => out.push(Action::AskJournal(id)),
+            State::Ended(..) if session.waiting.is_empty() => {}
+            State::Ended(..) => {
+                session.asked = true;
+                out.push(Action::Replay(id));
+            }
+        }
+    }
+
+    fn unreached(&mut self, id: SessionId, now: Instant) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.has_ended() && session.waiting.is_empty() {
+            session.link = Link::Down;
+        } else {
+            session.retry(now);
+        }
+    }
+
+    fn remains(&mut self, id: SessionId, exit: Option<ExitRecord>, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
+        if let Some(exit) = exit {
+            return self.ended(id, exit, wall_us, now, out);
+        }
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.has_ended()) else { return };
+        session.state = State::Ended(Status::Lost, session.spec.created_us);
+        (session.worker_pid, session.program_pid, session.retry_at) = (None, None, None);
+        if session.waiting.is_empty() {
+            return self.tell_of(id, out);
+        }
+        // Who asked for the session before it was known to be lost gets what remains: its journal.
+        session.link = Link::Dialling;
+        out.push(Action::Dial(id));
+        self.tell_of(id, out);
+    }
+
+    fn forgotten(
+        &mut self,
+        id: SessionId,
+        conn: ConnId,
+        request: u64,
+        result: Result<(), String>,
+        out: &mut Vec<Action>,
+    ) {
+        let answer = match result {
+            Ok(()) => {
+                if let Some(mut session) = self.sessions.remove(&id) {
+                    self.names.remove(&id.socket_name());
+                    answer_waiting(&mut session, &Err(not_found(id)), out);
+                    if session.link != Link::Down {
+                        out.push(Action::HangUp(id));
+                    }
+                }
+                Answer::Done
+            }
+            Err(why) => {
+                Answer::Failed(failed(ErrorCode::Internal, &format!("the journal could not be removed: {why}")))
+            }
+        };
+        out.push(Action::Answer(conn, request, answer));
+    }
+
+    /// Too much journal on disk: ended sessions give theirs up, the longest ended first; then the living ones share.
+    fn measured(&self, bytes: &BTreeMap<SessionId, u64>, out: &mut Vec<Action>) {
+        let mut total: u64 = bytes.values().sum();
+        let size = |id: &SessionId| bytes.get(id).copied().unwrap_or_default();
+        let mut ended: Vec<(u64, SessionId)> = Vec::new();
+        for (id, session) in &self.sessions {
+            // One that serves its journal just now goes on to; its turn comes.
+            if let State::Ended(_, at) = session.state
+                && !session.kept
+                && !session.asked
+            {
+                ended.push((at, *id));
+            }
+        }
+        ended.sort_unstable();
+        for (_, id) in ended {
+            if total <= self.journal_total_bytes {
+                return;
+            }
+            if size(&id) > 0 {
+                total -= size(&id);
+                out.push(Action::DropJournals(id));
+            }
+        }
+        if total <= self.journal_total_bytes {
+            return;
+        }
+        let living: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| session.link == Link::Up).map(|(id, _)| *id).collect();
+        let share = self.journal_total_bytes / living.len().max(1) as u64;
+        out.extend(living.into_iter().filter(|id| size(id) > share).map(|id| Action::Trim(id, share)));
+    }
+
+    fn deadline_passed(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for (id, session) in &mut self.sessions {
+            if session.retry_at.take_if(|at| *at <= now).is_some() {
+                session.link = Link::Dialling;
+                out.push(Action::Dial(*id));
+            }
+            let entry = session.waiting.iter().any(|(_, _, until)| *until <= now).then(|| session.entry());
+            if let Some(entry) = entry {
+                for (conn, request, _) in session.waiting.extract_if(.., |(_, _, until)| *until <= now) {
+                    out.push(Action::Answer(conn, request, Answer::Session(Box::new(entry.clone()))));
+                }
+            }
+        }
+        if self.measure_at.take_if(|at| *at <= now).is_some() {
+            out.push(Action::Measure);
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for session in self.sessions.values() {
+            match &session.state {
+                State::Ended(Status::Lost, _) => counts.lost += 1,
+                State::Ended(..) => {}
+                State::Running if session.link == Link::Up => counts.running += 1,
+                State::Starting | State::Running => counts.parked += 1,
+            }
+        }
+        counts
+    }
+
+    fn tell_of(&self, id: SessionId, out: &mut Vec<Action>) {
+        if let Some(session) = self.sessions.get(&id) {
+            self.tell(session, out);
+        }
+    }
+
+    fn tell(&self, session: &Session, out: &mut Vec<Action>) {
+        out.extend(self.listeners.iter().map(|conn| Action::Tell(*conn, Box::new(session.entry()))));
+    }
+}
+
+/// Names a program's session to the program.
+pub const SESSION_VARIABLE: &str = "BATON_SESSION";
+
+fn answer_waiting(session: &mut Session, result: &Result<SessionEntry, Failed>, out: &mut Vec<Action>) {
+    for (conn, request, _) in session.waiting.drain(..) {
+        let answer = match result {
+            Ok(entry) => Answer::Session(Box::new(entry.clone())),
+            Err(failed) => Answer::Failed(failed.clone()),
+        };
+        out.push(Action::Answer(conn, request, answer));
+    }
+}
+
+fn status_of(exit: &ExitRecord) -> Status {
+    match exit.reason.strip_prefix(FAILED_PREFIX) {
+        Some(reason) => Status::Failed { reason: reason.to_owned() },
+        None if exit.closed => Status::Closed(exit.clone()),
+        None => Status::Exited(exit.clone()),
+    }
+}
+
+fn shown_bytes(spec: &SessionSpec) -> usize {
+    let words: usize = spec.command.iter().map(|word| word.len() + 8).sum();
+    words + spec.cwd.len() + spec.title.len() + spec.boot_id.len()
+}
+
+fn failed(code: ErrorCode, message: &str) -> Failed {
+    Failed { code, message: message.to_owned(), owner: None, oldest: None }
+}
+
+fn not_found(session: SessionId) -> Failed {
+    failed(ErrorCode::NotFound, &format!("there is no session `{session}`"))
+}

@@ -1,0 +1,59 @@
+//! Build and test steps that cargo alone does not know: `cargo xtask <command>`.
+//!
+//! Order matters, because the page is built into the bridge and its types are generated from the bridge's API:
+//!
+//! ```text
+//! openapi.json (committed) ─► api.gen.ts (committed) ─► dist/ ─► bridge ─► openapi.json again, compared
+//! ```
+
+mod binaries;
+mod freshness;
+mod openapi;
+mod project;
+mod steps;
+mod suite;
+mod tidy;
+mod up;
+mod web;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use binaries::Profile;
+use project::Project;
+
+const USAGE: &str = "usage: cargo xtask <command>
+
+  up [-- options]    build everything for release, start Baton and a session, print the URL
+  test               all checks and tests
+  build [--release]  the page, then the three binaries
+  web                the page alone, if its sources are newer
+  openapi            write clients/web/openapi.json and the page's types from the bridge
+  tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            eprintln!("error: {err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    let project = Project::find()?;
+    match words {
+        ["up", options @ ..] => up::run(&project, options.strip_prefix(&["--"]).unwrap_or(options)),
+        ["test"] => suite::run(&project),
+        ["build"] => binaries::build(&project, Profile::Dev),
+        ["build", "--release"] => binaries::build(&project, Profile::Release),
+        ["web"] => web::build_if_stale(&project),
+        ["openapi"] => openapi::write(&project),
+        ["tidy"] => tidy::run(&project),
+        _ => bail!("{USAGE}"),
+    }
+}

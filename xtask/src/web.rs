@@ -1,0 +1,67 @@
+//! The page: npm packages, generated types, checks, bundle.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::freshness::{newest, written};
+use crate::project::Project;
+use crate::steps::{command, run};
+
+/// What the bundle is made of.
+const SOURCES: [&str; 6] = ["src", "public", "index.html", "package-lock.json", "vite.config.ts", "tsconfig.json"];
+
+/// Bundles the page into `dist/`, which the bridge's build takes in, unless it is newer than everything it is made of.
+pub fn build_if_stale(project: &Project) -> Result<()> {
+    let web = project.web();
+    let mut sources = Vec::new();
+    for source in SOURCES.map(|source| web.join(source)).iter().filter(|path| path.exists()) {
+        sources.push(newest(source)?);
+    }
+    let built = written(&web.join("dist/index.html"));
+    if built.is_some_and(|built| sources.iter().all(|source| *source <= built)) {
+        eprintln!("  the page is up to date");
+        return Ok(());
+    }
+    install_if_stale(project)?;
+    npm(project, &["run", "build"])
+}
+
+/// Installs the packages of the lock file unless they are there.
+pub fn install_if_stale(project: &Project) -> Result<()> {
+    let web = project.web();
+    // npm writes this file last.
+    let installed = written(&web.join("node_modules/.package-lock.json"));
+    let locked = written(&web.join("package-lock.json")).context("clients/web/package-lock.json is not there")?;
+    if installed.is_some_and(|installed| installed >= locked) {
+        eprintln!("  npm packages are up to date");
+        return Ok(());
+    }
+    npm(project, &["ci", "--no-audit", "--no-fund"])
+}
+
+/// Compiles types and runs the page's own tests.
+pub fn check(project: &Project) -> Result<()> {
+    npm(project, &["run", "check"])?;
+    npm(project, &["test"])
+}
+
+/// The committed types must be what the committed API description gives.
+pub fn check_generated_types(project: &Project) -> Result<()> {
+    let fresh = project.target().join("api.gen.ts");
+    fs::create_dir_all(project.target())?;
+    let path = fresh.to_str().context("the target directory's path is not UTF-8")?;
+    npm(project, &["run", "--silent", "gen", "--", "-o", path])?;
+    let (fresh, kept) = (fs::read(&fresh)?, fs::read(project.generated_types())?);
+    ensure!(fresh == kept, "clients/web/src/api.gen.ts is not what openapi.json gives: run `cargo xtask openapi`");
+    Ok(())
+}
+
+/// Writes the types from the API description.
+pub fn generate_types(project: &Project) -> Result<()> {
+    npm(project, &["run", "--silent", "gen"])
+}
+
+fn npm(project: &Project, arguments: &[&str]) -> Result<()> {
+    run(command("npm", arguments, &project.web())).context("the page needs Node 20.19 or newer with npm")
+}
