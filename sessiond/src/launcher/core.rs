@@ -264,6 +264,12 @@ impl<H> Core<H> {
         })
     }
 
+    /// Whether a program would die with its worker if nobody kept its handles.
+    #[must_use]
+    pub fn keeps_programs(&self) -> bool {
+        self.sessions.values().any(|kept| kept.program.is_some() && !kept.done)
+    }
+
     /// When [`Event::DeadlinePassed`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

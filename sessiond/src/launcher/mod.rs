@@ -12,13 +12,16 @@ pub mod children;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
+mod handover;
 pub mod setup;
 mod spare;
 mod turn;
 
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 
 use anyhow::Context;
+use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -69,13 +72,17 @@ impl Options {
 /// Everything a launcher is made of; the spare inherits it by fork.
 struct Launcher {
     home: Home,
-    sockets: Sockets,
+    /// Gone once the launcher has become a keeper.
+    sockets: Option<Sockets>,
+    key: InstallKey,
     nursery: Nursery,
     core: Core<OwnedFd>,
     signals: SignalFd,
     /// Messages that sessiond's channel had no room for.
     for_sessiond: turn::Outbox,
     spare: Option<spare::Spare>,
+    /// Where the next launcher asks, while this is a keeper.
+    keeper: Option<UnixListener>,
     /// Held as long as any copy of it is open: by the launcher and its spare.
     _lock: nix::fcntl::Flock<std::fs::File>,
 }
@@ -92,7 +99,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         setup::private_dir(dir)?;
     }
     let lock = setup::lock(&home)?;
-    setup::install_key(&home)?;
+    let key = setup::install_key(&home)?;
     let sockets = setup::bind(&home, &options.listen)?;
     baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
     let nursery = Nursery::new(&home)?;
@@ -100,9 +107,16 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     setup::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
     tracing::info!(listen = %sockets.listen, pid = std::process::id(), "launcher runs");
 
-    let core = Core::new(nursery.sessions_max());
+    let mut core = Core::new(nursery.sessions_max());
+    match handover::take(&home, &key, &mut core) {
+        Ok(0) => {}
+        Ok(sessions) => tracing::info!(sessions, "took over what was kept of the last launcher's sessions"),
+        Err(err) => tracing::error!("what was kept of the last launcher's sessions could not be taken over: {err}"),
+    }
     let for_sessiond = turn::Outbox::default();
-    let launcher = Launcher { home, sockets, nursery, core, signals, for_sessiond, spare: None, _lock: lock };
+    let sockets = Some(sockets);
+    let launcher =
+        Launcher { home, sockets, key, nursery, core, signals, for_sessiond, spare: None, keeper: None, _lock: lock };
     launcher.run(ready)
 }
 

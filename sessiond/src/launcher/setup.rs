@@ -73,11 +73,18 @@ pub fn lock(home: &Home) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// Makes the install key if there is none.
+/// Makes the install key if there is none, and reads it.
 ///
 /// # Errors
 /// What the kernel said, or a key file that is none.
-pub fn install_key(home: &Home) -> anyhow::Result<()> {
+pub fn install_key(home: &Home) -> anyhow::Result<InstallKey> {
+    make_install_key(home)?;
+    let key = std::fs::read(home.key_file()).context("could not read the install key")?;
+    let key = <[u8; InstallKey::BYTES]>::try_from(key).map_err(|_| anyhow::anyhow!("the install key changed its length"))?;
+    Ok(InstallKey::new(key))
+}
+
+fn make_install_key(home: &Home) -> anyhow::Result<()> {
     let path = home.key_file();
     match std::fs::metadata(&path) {
         Ok(found) if found.len() == InstallKey::BYTES as u64 => return Ok(()),

@@ -98,7 +98,8 @@ pub fn wait(socket: &OwnedFd, core: &mut Core<OwnedFd>) {
     }
 }
 
-const BYTES: usize = 48;
+/// Bytes of a note.
+pub(super) const BYTES: usize = 48;
 const SESSION: u8 = 1;
 const SERVICE: u8 = 2;
 
@@ -107,9 +108,9 @@ const DONE: u8 = 2;
 const ANNOUNCED: u8 = 4;
 const EXITED: u8 = 8;
 
-/// The message's fixed fields; which handles follow is a bit each, in order.
+/// A message's fixed fields, for the spare and for the next launcher ([`super::handover`]); which handles follow is a bit each, in order.
 #[derive(Default)]
-struct Note {
+pub(super) struct Note {
     what: u8,
     /// Whether the thing is there at all.
     present: bool,
@@ -123,7 +124,7 @@ struct Note {
 }
 
 impl Note {
-    fn to_bytes(&self) -> [u8; BYTES] {
+    pub(super) fn to_bytes(&self) -> [u8; BYTES] {
         let mut out = [0; BYTES];
         out[..5].copy_from_slice(&[self.what, u8::from(self.present), self.flags, self.handles, self.service]);
         out[8..12].copy_from_slice(&self.pid.to_le_bytes());
@@ -159,7 +160,7 @@ fn pack<'a>(all: &[Option<&'a OwnedFd>]) -> (u8, Vec<BorrowedFd<'a>>) {
     (bits, all.iter().copied().flatten().map(AsFd::as_fd).collect())
 }
 
-fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -> ([u8; BYTES], Vec<BorrowedFd<'_>>) {
+pub(super) fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -> ([u8; BYTES], Vec<BorrowedFd<'_>>) {
     let mut note = Note { what: SESSION, session: *session.uuid().as_bytes(), ..Note::default() };
     let Some(kept) = kept else { return (note.to_bytes(), Vec::new()) };
     let (worker, program) = (kept.worker.as_ref(), kept.program.as_ref());
@@ -194,7 +195,8 @@ fn encode_service(service: Service, running: Option<&Running<OwnedFd>>) -> ([u8;
     (note.to_bytes(), handles)
 }
 
-fn apply(bytes: &[u8; BYTES], handles: Vec<OwnedFd>, core: &mut Core<OwnedFd>) {
+/// Does to this copy what the note says.
+pub(super) fn apply(bytes: &[u8; BYTES], handles: Vec<OwnedFd>, core: &mut Core<OwnedFd>) {
     let note = Note::from_bytes(bytes);
     let mut handles = handles.into_iter();
     let mut next = |bit: u8| if note.handles & 1 << bit != 0 { handles.next() } else { None };

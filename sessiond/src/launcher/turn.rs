@@ -1,6 +1,7 @@
 //! The launcher's loop: wait, read, let [`Core`](super::core::Core) decide, do. Nothing is decided here.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
@@ -32,6 +33,7 @@ enum Source {
     Signals,
     Channel(Channel),
     Foreign(u32),
+    NextLauncher,
 }
 
 /// A channel that messages come from.
@@ -54,7 +56,9 @@ pub(super) struct Watch {
 impl Launcher {
     /// Starts everything and serves until the end.
     pub(super) fn run(mut self, ready: Option<OwnedFd>) -> anyhow::Result<()> {
-        let mut watch = Watch::default();
+        name_process(c"baton-launcher");
+        // What a keeper gave was forked by others.
+        let mut watch = self.watch_all();
         self.feed(Event::Begin, &mut watch);
         if let Some(ready) = ready {
             // Whoever asked may be gone by now; that is no reason to stop.
@@ -70,9 +74,52 @@ impl Launcher {
         }
         // The spare first, so that it does not take over from a launcher that ends in order.
         self.spare = None;
+        // Nobody is to connect to sockets that nobody will serve.
+        self.sockets = None;
+        if self.core.keeps_programs() {
+            self.leave_keeper();
+        }
+        if self.keeper.is_some() {
+            self.keep();
+            return Ok(());
+        }
         setup::withdraw(&self.home);
         tracing::info!("launcher stops; sessions run on");
         Ok(())
+    }
+
+    /// Leaves a copy behind that keeps the sessions' handles. In the copy, `keeper` is set afterwards.
+    fn leave_keeper(&mut self) {
+        // It listens before the lock is free, so that the next launcher finds it.
+        let offer = match handover::offer(&self.home) {
+            Ok(offer) => offer,
+            Err(err) => return tracing::error!("no keeper for the sessions: {err}"),
+        };
+        match fork_twin() {
+            Ok(Twin::Younger) => self.keeper = Some(offer),
+            Ok(Twin::Elder(child)) => tracing::info!(pid = child.pid.as_raw(), "a keeper stays for the sessions"),
+            Err(err) => {
+                handover::withdraw(&self.home);
+                tracing::error!("no keeper for the sessions: {err}");
+            }
+        }
+    }
+
+    /// The keeper's life: restarts workers as ever, until the next launcher takes everything or nothing is left.
+    fn keep(&mut self) {
+        name_process(c"baton-keeper");
+        let mut watch = self.watch_all();
+        while self.core.keeps_programs() && !watch.exit {
+            self.turn(&mut watch);
+        }
+        handover::withdraw(&self.home);
+    }
+
+    /// As if somebody else had forked everything that runs: watched by pidfd, not reaped.
+    fn watch_all(&self) -> Watch {
+        let services = Service::ALL.iter().filter_map(|service| self.core.service(*service));
+        let workers = self.core.sessions().values().filter_map(|kept| kept.worker.as_ref());
+        Watch { foreign: services.chain(workers).map(|running| running.pid).collect(), ..Watch::default() }
     }
 
     fn turn(&mut self, watch: &mut Watch) {
@@ -81,14 +128,30 @@ impl Launcher {
                 Source::Signals => self.signals(watch),
                 Source::Channel(channel) => self.read(channel, MESSAGES_A_TURN, watch),
                 Source::Foreign(pid) => self.foreign_ended(pid, watch),
+                Source::NextLauncher => self.hand_over(watch),
+            }
+            if watch.exit {
+                // What else is ready is the next launcher's to read.
+                return;
             }
         }
         self.flush_sessiond();
         if self.core.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             self.feed(Event::DeadlinePassed, watch);
         }
-        if self.spare.is_none() && !watch.exit {
+        if self.spare.is_none() && self.keeper.is_none() && !watch.exit {
             self.fork_spare(watch);
+        }
+    }
+
+    fn hand_over(&mut self, watch: &mut Watch) {
+        let Some(keeper) = &self.keeper else { return };
+        match handover::give(keeper, &self.key, &self.core) {
+            Ok(()) => {
+                tracing::info!(sessions = self.core.sessions().len(), "the next launcher took everything over");
+                watch.exit = true;
+            }
+            Err(err) => tracing::warn!("the sessions' handles were asked for and not given: {err}"),
         }
     }
 
@@ -352,7 +415,9 @@ impl Launcher {
 
     /// The spare's life; when it returns, this process is the launcher.
     fn stand_by(&mut self, socket: &OwnedFd, watch: &mut Watch) {
+        name_process(c"baton-spare");
         spare::wait(socket, &mut self.core);
+        name_process(c"baton-launcher");
         // Signals that reached the spare were not meant for a launcher.
         while let Ok(Some(_)) = self.signals.read_signal() {}
         let services = Service::ALL.iter().filter_map(|service| self.core.service(*service));
@@ -372,6 +437,12 @@ impl Launcher {
         }
         self.feed(Event::Begin, watch);
     }
+}
+
+/// Tells launcher and spare apart for `ps` and `top`; their command lines are the same.
+fn name_process(name: &CStr) {
+    // Cosmetic: no reason to stop.
+    let _ = nix::sys::prctl::set_name(name);
 }
 
 /// Takes a message away that was acted on; its descriptors are copies of those kept.

@@ -37,8 +37,8 @@ use nix::fcntl::{Flock, FlockArg};
 
 use self::conn::{Conn, Identity};
 use self::link::Link;
-use self::registry::Registry;
-use self::step::{ConnId, Core, Event};
+use self::registry::{Durable, Registry};
+use self::step::{ConnId, Core, Event, Limits};
 use crate::sys::host;
 
 /// How long a sessiond waits for the one before it to notice its end.
@@ -84,8 +84,12 @@ pub fn run() -> anyhow::Result<()> {
     let workers = home.runtime.join(runtime::WORKERS_DIR);
     let workers = fds::open_dir(&workers).with_context(|| format!("could not open `{}`", workers.display()))?;
     let registry = Registry::new(home.sessions_dir());
+    let config = config(&home);
     let mut supervisor = Supervisor {
-        core: Core::new(config(&home).session.journal_total_bytes),
+        core: Core::new(Limits {
+            journal_total_bytes: config.session.journal_total_bytes,
+            allow_host: config.sandbox.allow_host,
+        }),
         registry,
         identity: Identity { key: InstallKey::new(key), pid: std::process::id() },
         boot_id: host::boot_id(),
@@ -132,13 +136,14 @@ fn lock(state: &Path) -> anyhow::Result<Flock<File>> {
 fn next_generation(state: &Path) -> anyhow::Result<u64> {
     let path = state.join("generation");
     let last = match std::fs::read_to_string(&path) {
-        Ok(text) => text.trim().parse::<u64>().with_context(|| format!("`{}` holds no number", path.display()))?,
+        // A count that a power cut tore must not keep sessiond down: the clock is above any count of starts.
+        Ok(text) => text.trim().parse::<u64>().unwrap_or_else(|_| host::wall_us()),
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => 0,
         Err(err) => return Err(err).with_context(|| format!("could not read `{}`", path.display())),
     };
-    let generation = last + 1;
-    registry::replace(state, "generation", format!("{generation}\n").as_bytes())
-        .context("could not count this start")?;
+    let generation = last.saturating_add(1);
+    let text = format!("{generation}\n");
+    registry::replace(state, "generation", text.as_bytes(), Durable::Yes).context("could not count this start")?;
     Ok(generation)
 }
 
@@ -159,4 +164,22 @@ fn config(home: &Home) -> Config {
         tracing::error!("the configuration is refused, defaults hold: {err}");
         Config::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn each_start_counts_higher_even_after_a_torn_count() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(next_generation(dir.path()).unwrap(), 1);
+        assert_eq!(next_generation(dir.path()).unwrap(), 2);
+        std::fs::write(dir.path().join("generation"), "").unwrap();
+        let after = next_generation(dir.path()).unwrap();
+        assert!(after > 1 << 40);
+        assert_eq!(next_generation(dir.path()).unwrap(), after + 1);
+    }
 }

@@ -106,7 +106,8 @@ impl Registry {
             .map_err(|err| io::Error::new(io::ErrorKind::InvalidInput, err.to_string()))?;
         let dir = self.dir(spec.session);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        replace(&dir, SPEC, &bytes)
+        // Durable: after a power cut the session is to be known as lost, not forgotten.
+        replace(&dir, SPEC, &bytes, Durable::Yes)
     }
 
     /// Notes which process the worker is.
@@ -115,7 +116,7 @@ impl Registry {
     /// What the file system says.
     pub fn store_worker(&self, session: SessionId, pid: u32) -> io::Result<()> {
         let Some(start) = host::start_ticks(pid) else { return Ok(()) };
-        replace(&self.dir(session), WORKER, format!("{pid} {start}\n").as_bytes())
+        replace(&self.dir(session), WORKER, format!("{pid} {start}\n").as_bytes(), Durable::No)
     }
 
     /// Whether the worker that was last known still lives; what can't be told counts as alive.
@@ -139,7 +140,8 @@ impl Registry {
     pub fn store_end(&self, session: SessionId, exit: &ExitRecord) -> io::Result<()> {
         let mut bytes = Vec::new();
         codec::encode(Kind::Exit, exit, &mut bytes).map_err(io::Error::other)?;
-        replace(&self.dir(session), END, &bytes)
+        // The journal has it too.
+        replace(&self.dir(session), END, &bytes, Durable::No)
     }
 
     /// How the journal says that the session ended, if it does.
@@ -203,11 +205,23 @@ fn read_bounded(file: File, bytes_max: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a file must be whole after a power cut, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durable {
+    /// It must, whatever it costs.
+    Yes,
+    /// It can be learned anew.
+    No,
+}
+
 /// Writes a file as a whole, for this user only.
-pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8], durable: Durable) -> io::Result<()> {
     let aside = dir.join(format!("{name}.new"));
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
     file.write_all(bytes)?;
+    if durable == Durable::Yes {
+        file.sync_all()?;
+    }
     fs::rename(aside, dir.join(name))
 }
 

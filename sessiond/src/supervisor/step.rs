@@ -16,12 +16,12 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use baton_proto::launch::{LaunchMessage, Op};
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
 /// How long somebody who asked for a session waits for its worker.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Sessions known at once, ended ones included. More are refused: forget some.
 pub const SESSIONS_MAX: usize = 20_000;
@@ -240,21 +240,30 @@ impl Session {
     }
 }
 
+/// What the configuration allows.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes all journals together may have.
+    pub journal_total_bytes: u64,
+    /// Whether sessions may run unconfined.
+    pub allow_host: bool,
+}
+
 /// sessiond's state.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Core {
     sessions: BTreeMap<SessionId, Session>,
     names: BTreeMap<String, SessionId>,
     listeners: BTreeSet<ConnId>,
     measure_at: Option<Instant>,
-    journal_total_bytes: u64,
+    limits: Limits,
 }
 
 impl Core {
-    /// No sessions; all journals together may have so many bytes.
+    /// No sessions yet.
     #[must_use]
-    pub fn new(journal_total_bytes: u64) -> Self {
-        Self { journal_total_bytes, ..Self::default() }
+    pub const fn new(limits: Limits) -> Self {
+        Self { sessions: BTreeMap::new(), names: BTreeMap::new(), listeners: BTreeSet::new(), measure_at: None, limits }
     }
 
     /// Which life of the program a session has.
@@ -383,6 +392,20 @@ impl Core {
                 format!("command, directory and title have more than {SHOWN_BYTES_MAX} bytes; pass a file instead");
             return Some(failed(ErrorCode::TooLarge, &why));
         }
+        // The last word before something runs: nobody gets less confinement than they asked for.
+        match (spec.kind, spec.profile) {
+            (SessionKind::Terminal, Profile::Host) if self.limits.allow_host => {}
+            (SessionKind::Terminal, Profile::Host) => {
+                return Some(failed(
+                    ErrorCode::Denied,
+                    "`sandbox.allow_host = false`: unconfined sessions are forbidden here",
+                ));
+            }
+            (SessionKind::Terminal, _) => {
+                return invalid("this version confines no session; ask for the profile `host`");
+            }
+            _ => return invalid("this version runs terminals only"),
+        }
         if self.sessions.contains_key(&spec.session) {
             return invalid("there is a session of this id already; every session has an id of its own");
         }
@@ -451,9 +474,8 @@ impl Core {
                     State::Ended(Status::Lost, _) if program.is_some() => session.state = State::Starting,
                     State::Ended(..) => {
                         // It serves the journal: who waits can connect.
-                        let entry = session.entry();
-                        answer_waiting(session, &Ok(entry), out);
-                        return self.tell_of(id, out);
+                        self.tell_of(id, out);
+                        return self.answer_of(id, out);
                     }
                     State::Starting | State::Running => {}
                 }
@@ -468,12 +490,15 @@ impl Core {
                 (session.kept, session.worker_pid) = (false, None);
                 match &session.state {
                     State::Starting if asked => {
-                        let why = "its worker did not start; see workers.log";
+                        let why = "its worker did not start; `workers.log` and `launcher.log` say why";
                         self.spawn_failed(id, why, now, out);
                     }
                     State::Starting | State::Running => out.push(Action::AskJournal(id)),
                     State::Ended(..) => {
-                        let why = failed(ErrorCode::Internal, "no worker could serve the journal; see workers.log");
+                        let why = failed(
+                            ErrorCode::Internal,
+                            "no worker could serve the journal; `workers.log` and `launcher.log` say why",
+                        );
                         if asked {
                             answer_waiting(session, &Err(why), out);
                         }
@@ -517,11 +542,10 @@ impl Core {
         session.state = State::Running;
         session.program_pid = program;
         out.push(Action::NoteWorker(id, inspection.worker_pid));
-        let entry = session.entry();
-        answer_waiting(session, &Ok(entry), out);
         if changed {
             self.tell_of(id, out);
         }
+        self.answer_of(id, out);
     }
 
     fn ended(&mut self, id: SessionId, exit: ExitRecord, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
@@ -536,9 +560,8 @@ impl Core {
             out.push(Action::HangUp(id));
         }
         out.push(Action::NoteEnd(id, exit));
-        let entry = session.entry();
-        answer_waiting(session, &Ok(entry), out);
         self.tell_of(id, out);
+        self.answer_of(id, out);
         self.measure_at.get_or_insert(now + MEASURE_AFTER);
     }
 
@@ -624,7 +647,7 @@ impl Core {
         }
         ended.sort_unstable();
         for (_, id) in ended {
-            if total <= self.journal_total_bytes {
+            if total <= self.limits.journal_total_bytes {
                 return;
             }
             if size(&id) > 0 {
@@ -632,12 +655,12 @@ impl Core {
                 out.push(Action::DropJournals(id));
             }
         }
-        if total <= self.journal_total_bytes {
+        if total <= self.limits.journal_total_bytes {
             return;
         }
         let living: Vec<SessionId> =
             self.sessions.iter().filter(|(_, session)| session.link == Link::Up).map(|(id, _)| *id).collect();
-        let share = self.journal_total_bytes / living.len().max(1) as u64;
+        let share = self.limits.journal_total_bytes / living.len().max(1) as u64;
         out.extend(living.into_iter().filter(|id| size(id) > share).map(|id| Action::Trim(id, share)));
     }
 
@@ -675,6 +698,14 @@ impl Core {
     fn tell_of(&self, id: SessionId, out: &mut Vec<Action>) {
         if let Some(session) = self.sessions.get(&id) {
             self.tell(session, out);
+        }
+    }
+
+    /// Answers whoever waits for this session; after [`Core::tell_of`], so that an answer is no news to its listener.
+    fn answer_of(&mut self, id: SessionId, out: &mut Vec<Action>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let entry = session.entry();
+            answer_waiting(session, &Ok(entry), out);
         }
     }
 

@@ -9,7 +9,9 @@ use baton_proto::spec::{Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, ExitRecord, Inspection, LeaseRecord, SessionEntry, SizePolicy, Status};
 use baton_proto::{Epoch, ErrorCode, InstanceId, SessionId};
 
-use super::step::{ANSWER_WITHIN, Action, Answer, ConnId, Core, Event, Request, SESSION_VARIABLE, SHOWN_BYTES_MAX};
+use super::step::{
+    ANSWER_WITHIN, Action, Answer, ConnId, Core, Event, Limits, Request, SESSION_VARIABLE, SHOWN_BYTES_MAX,
+};
 
 const CONN: ConnId = ConnId(1);
 
@@ -77,7 +79,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { core: Core::new(1000), now: Instant::now() }
+        Self { core: Core::new(Limits { journal_total_bytes: 1000, allow_host: true }), now: Instant::now() }
     }
 
     fn step(&mut self, event: Event) -> Vec<Action> {
@@ -157,6 +159,11 @@ fn bad_specs_are_refused_before_anything_is_done() {
     assert_eq!(bad(|spec| spec.env.push(("A=B".to_owned(), String::new()))), ErrorCode::Invalid);
     assert_eq!(bad(|spec| spec.size.cols = 0), ErrorCode::Invalid);
     assert_eq!(bad(|spec| spec.command.push("x".repeat(SHOWN_BYTES_MAX))), ErrorCode::TooLarge);
+    assert_eq!(bad(|spec| spec.profile = Profile::Locked), ErrorCode::Invalid);
+    assert_eq!(bad(|spec| spec.kind = SessionKind::Browser), ErrorCode::Invalid);
+    let mut strict = Bench::new();
+    strict.core = Core::new(Limits { journal_total_bytes: 1000, allow_host: false });
+    assert_eq!(refused(&strict.ask(1, Request::Spawn(Box::new(spec(1))))), ErrorCode::Denied);
     let mut bench = Bench::running(1);
     assert_eq!(refused(&bench.ask(2, Request::Spawn(Box::new(spec(1))))), ErrorCode::Invalid);
     // Another id, the same eight characters.

@@ -1,6 +1,6 @@
 //! sessiond's loop: wait, read, let [`Core`](super::step::Core) decide, do. Nothing is decided here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
@@ -284,7 +284,7 @@ impl Supervisor {
 
     /// Sockets of workers that the registry does not know: told of, left alone.
     pub(super) fn warn_of_strangers(&self) {
-        let known: Vec<String> = self.core.ids().map(SessionId::socket_name).collect();
+        let known: BTreeSet<String> = self.core.ids().map(SessionId::socket_name).collect();
         let names = std::fs::read_dir(self.home.runtime.join(runtime::WORKERS_DIR)).into_iter().flatten().flatten();
         for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
             if !known.contains(&name) {

@@ -1,0 +1,133 @@
+//! What every route can reach.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use baton_proto::ErrorCode;
+use baton_proto::ids::{ClientId, SessionId};
+use tokio::sync::{Mutex, watch};
+
+use crate::access::Principal;
+use crate::access::logins::Logins;
+use crate::access::origin::Names;
+use crate::access::rate::Limiter;
+use crate::access::tokens::Tokens;
+use crate::config::Options;
+use crate::events::EventLog;
+use crate::hub::session::{HubContext, Session};
+use crate::idempotency::InProgress;
+use crate::problem::{Failure, Outcome};
+use crate::store::Store;
+use crate::upstream::catalog::Catalog;
+use crate::upstream::sessiond::Sessiond;
+
+/// Client ids whose principal is remembered without asking the database.
+const BINDINGS_MAX: usize = 50_000;
+
+/// Numbers for `/metrics`.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Requests answered.
+    pub requests: AtomicU64,
+    /// Connections open.
+    pub connections: AtomicUsize,
+    /// Connections refused because there were too many.
+    pub connections_refused: AtomicU64,
+    /// WebSockets open.
+    pub sockets: AtomicUsize,
+    /// Bytes sent to WebSockets.
+    pub sent_bytes: AtomicU64,
+    /// Journal ranges read for those who lag.
+    pub ranges: AtomicU64,
+}
+
+/// The bridge's state.
+#[derive(Debug)]
+pub struct App {
+    /// What it was started with.
+    pub options: Options,
+    /// The database.
+    pub store: Store,
+    /// The event log.
+    pub events: EventLog,
+    /// All sessions.
+    pub catalog: Arc<Catalog>,
+    /// The control connection.
+    pub sessiond: Sessiond,
+    /// What all hubs share.
+    pub context: Arc<HubContext>,
+    /// Access tokens.
+    pub tokens: Tokens,
+    /// Logins of browsers.
+    pub logins: Logins,
+    /// What requests may call us.
+    pub names: Names,
+    /// Where the page is.
+    pub url: String,
+    /// Requests of a principal.
+    pub by_principal: Limiter<String>,
+    /// Requests of an address.
+    pub by_address: Limiter<IpAddr>,
+    /// Failed attempts to sign in from an address.
+    pub failures: Limiter<Option<IpAddr>>,
+    /// Creations by `terminal_id` come one after the other: two of one id are one session.
+    pub creating: Mutex<()>,
+    /// Mutations under an `Idempotency-Key` that are being carried out.
+    pub in_progress: InProgress,
+    /// When it started, microseconds since 1970.
+    pub started_us: u64,
+    /// Numbers.
+    pub counters: Counters,
+    /// True once the bridge stops.
+    pub stopping: watch::Receiver<bool>,
+    /// Changes whenever a token is removed.
+    pub revoked: watch::Sender<()>,
+    pub(crate) bindings: RwLock<HashMap<ClientId, String>>,
+}
+
+impl App {
+    /// A session that this principal may see.
+    ///
+    /// # Errors
+    /// `not_found`; `sessiond_down` while it is not known which sessions there are.
+    pub async fn session(&self, principal: &Principal, id: SessionId) -> Outcome<Arc<Session>> {
+        let session = match self.catalog.get(id) {
+            Some(session) => session,
+            None => {
+                self.sessiond.listed().await?;
+                self.catalog.get(id).ok_or_else(Failure::no_session)?
+            }
+        };
+        if principal.sees(&session, self.catalog.row(id).as_ref()) { Ok(session) } else { Err(Failure::no_session()) }
+    }
+
+    /// Binds a client id to its principal at first use.
+    ///
+    /// # Errors
+    /// `client_id_taken`.
+    pub async fn bind(&self, principal: &Principal, client: &ClientId) -> Outcome<()> {
+        principal.may_be(client)?;
+        let known = self.bindings.read().unwrap_or_else(PoisonError::into_inner).get(client).cloned();
+        let bound = match known {
+            Some(bound) => bound,
+            None => {
+                // A database that fails takes no client's session away: the binding then lasts as long as the bridge.
+                let bound = self.store.bind_client(client.clone(), principal.id.clone()).await;
+                let bound = bound.unwrap_or_else(|_| principal.id.clone());
+                let mut bindings = self.bindings.write().unwrap_or_else(PoisonError::into_inner);
+                if bindings.len() >= BINDINGS_MAX {
+                    bindings.clear();
+                }
+                bindings.entry(client.clone()).or_insert(bound).clone()
+            }
+        };
+        // An agent's id is its own whichever token it has.
+        if bound == principal.id || client.agent_id().is_some() {
+            return Ok(());
+        }
+        let detail = "another principal used this client id first; choose a new random UUID";
+        Err(Failure::new(ErrorCode::ClientIdTaken, detail))
+    }
+}

@@ -1,0 +1,91 @@
+//! The page, carried inside the binary: an installed Baton needs no Node.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderValue, Method, StatusCode, header};
+use rust_embed::RustEmbed;
+
+#[derive(RustEmbed)]
+#[folder = "../clients/web/dist"]
+struct Page;
+
+/// Nothing from anywhere else, no inline script, in nobody's frame. Styles are set inline by the terminal emulator.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
+     img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
+
+/// Whether a file's name carries its content's hash, so that it never changes: the build puts those below `assets/`.
+fn is_hashed(path: &str) -> bool {
+    path.starts_with("assets/")
+}
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "json" | "map" => "application/json",
+        "webmanifest" => "application/manifest+json",
+        "svg" => "image/svg+xml",
+        "png" => "image/png",
+        "ico" => "image/x-icon",
+        "woff2" => "font/woff2",
+        "wasm" => "application/wasm",
+        "txt" | "md" => "text/plain; charset=utf-8",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Puts the headers on that every file of ours has.
+#[must_use]
+pub fn with_headers(mut response: Response, media_type: &'static str, immutable: bool) -> Response {
+    let cache = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, media_type),
+        (header::CACHE_CONTROL, cache),
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A file of the page; `/` is the page itself, and nothing else falls back to it.
+pub async fn serve(request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let path = match request.uri().path() {
+        "/" => "index.html",
+        path => path.trim_start_matches('/'),
+    };
+    let Some(file) = Page::get(path) else { return StatusCode::NOT_FOUND.into_response() };
+    let body = match file.data {
+        std::borrow::Cow::Borrowed(bytes) => Body::from(bytes),
+        std::borrow::Cow::Owned(bytes) => Body::from(bytes),
+    };
+    with_headers(Response::new(body), media_type(path), is_hashed(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn get(path: &str) -> Response {
+        serve(Request::builder().uri(path).body(Body::empty()).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn the_page_is_served_at_the_root_and_nowhere_else() {
+        let page = get("/").await;
+        assert_eq!(page.status(), StatusCode::OK);
+        assert_eq!(page.headers()[header::CACHE_CONTROL], "no-cache");
+        assert_eq!(page.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        for path in ["/nowhere", "/assets/", "/../Cargo.toml", "/%2e%2e/Cargo.toml", "//etc/passwd"] {
+            assert_eq!(get(path).await.status(), StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+}

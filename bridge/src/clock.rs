@@ -1,0 +1,123 @@
+//! Wall time as microseconds since 1970, and as the RFC 3339 text that the API speaks.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Microseconds since 1970, now.
+#[must_use]
+pub fn now_us() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// RFC 3339 in UTC with milliseconds.
+#[must_use]
+pub fn rfc3339(us: u64) -> String {
+    let (days, second, milli) = (us / 86_400_000_000, us / 1_000_000 % 86_400, us / 1000 % 1000);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+}
+
+/// Year, month and day of a day since 1970: four centuries repeat every 146 097 days; years are counted from March, so
+/// that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+/// Reads RFC 3339 (any offset) back; `None` when the text is something else or before 1970.
+#[must_use]
+pub fn parse_rfc3339(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    if !text.is_ascii()
+        || bytes.len() < 20
+        || bytes[4] != b'-'
+        || bytes[7] != b'-'
+        || bytes[13] != b':'
+        || bytes[16] != b':'
+    {
+        return None;
+    }
+    if !matches!(bytes[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let number = |from: usize, to: usize| text[from..to].parse::<i64>().ok().filter(|number| *number >= 0);
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let plausible = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    if !plausible {
+        return None;
+    }
+    let mut at = 19;
+    let mut micros = 0;
+    if bytes[at] == b'.' {
+        let digits = bytes[at + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let used = &text[at + 1..at + 1 + digits.min(6)];
+        micros = format!("{used:0<6}").parse::<i64>().ok()?;
+        at += 1 + digits;
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' | b'z' if bytes.len() == at + 1 => 0,
+        sign @ (b'+' | b'-') if bytes.len() == at + 6 && bytes[at + 3] == b':' => {
+            let minutes = number(at + 1, at + 3)? * 60 + number(at + 4, at + 6)?;
+            if *sign == b'+' { minutes } else { -minutes }
+        }
+        _ => return None,
+    };
+    let from_march = (month + 9) % 12;
+    let march_year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (march_year / 400, march_year % 400);
+    let day_of_era = 365 * year_of_era + year_of_era / 4 - year_of_era / 100 + (153 * from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + day_of_era - 719_468;
+    let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
+    u64::try_from(seconds * 1_000_000 + micros).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_moments_have_their_text() {
+        for (us, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_123_000, "2000-02-29T00:00:00.123Z"),
+            (1_704_067_199_999_000, "2023-12-31T23:59:59.999Z"),
+            (4_107_542_400_000_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(us), text);
+            assert_eq!(parse_rfc3339(text), Some(us));
+        }
+        assert_eq!(parse_rfc3339("2000-02-29T01:00:00+01:00"), Some(951_782_400_000_000));
+        for bad in [
+            "",
+            "soon",
+            "2000-02-29",
+            "2000-13-01T00:00:00Z",
+            "1969-01-01T00:00:00Z",
+            "2000-02-29T00:00:00",
+            "2000-02-29T00:00:00.1",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_day_of_two_centuries_survives() {
+        for day in 0..73_000 {
+            let us = day * 86_400_000_000;
+            assert_eq!(parse_rfc3339(&rfc3339(us)), Some(us));
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What handlers take from a request: axum's extractors with failures of ours, so that every refusal is a problem.
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use baton_proto::ErrorCode;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Failure;
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        match axum::Json::<T>::from_request(request, state).await {
+            Ok(axum::Json(body)) => Ok(Self(body)),
+            Err(JsonRejection::BytesRejection(_)) => {
+                Err(Failure::new(ErrorCode::TooLarge, "the body is larger than 1 MiB, or it broke off"))
+            }
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                Err(Failure::invalid("the body must be JSON: send `Content-Type: application/json`"))
+            }
+            Err(rejection) => Err(Failure::invalid(format!("the body does not fit: {}", rejection.body_text()))),
+        }
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct MaybeBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MaybeBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let empty = request.headers().get(http::header::CONTENT_LENGTH).is_none_or(|length| length == "0")
+            && !request.headers().contains_key(http::header::TRANSFER_ENCODING);
+        if empty {
+            return Ok(Self(T::default()));
+        }
+        Body::<T>::from_request(request, state).await.map(|Body(body)| Self(body))
+    }
+}
+
+/// A part of the path.
+#[derive(Debug)]
+pub struct Id<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        Path::<T>::from_request_parts(parts, state).await.map(|Path(id)| Self(id)).map_err(
+            |rejection: PathRejection| {
+                // An id that is none names nothing: the same answer as for one that is unknown.
+                Failure::new(ErrorCode::NotFound, format!("there is no such thing: {}", rejection.body_text()))
+            },
+        )
+    }
+}
+
+/// The query.
+#[derive(Debug)]
+pub struct Filter<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Filter<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        Query::<T>::from_request_parts(parts, state).await.map(|Query(query)| Self(query)).map_err(
+            |rejection: QueryRejection| Failure::invalid(format!("the query does not fit: {}", rejection.body_text())),
+        )
+    }
+}

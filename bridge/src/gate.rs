@@ -1,0 +1,157 @@
+//! The way into every request: `Host` and `Origin`, who it is, how much they ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use baton_proto::ErrorCode;
+use baton_proto::api::KEY_SUBPROTOCOL_PREFIX;
+use http::{HeaderMap, Method, header};
+
+use crate::access::Principal;
+use crate::access::logins::{cookie, cookie_name};
+use crate::app::App;
+use crate::idempotency;
+use crate::problem::{Failure, Outcome};
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Over TCP, from this address.
+    Tcp(IpAddr),
+    /// Over `bridge.sock`.
+    Unix,
+}
+
+impl Peer {
+    fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Tcp(address) => Some(address),
+            Self::Unix => None,
+        }
+    }
+}
+
+/// Who is behind the request, if anybody we know.
+#[derive(Debug, Clone)]
+pub struct Caller(pub Option<Principal>);
+
+/// Extracts a principal; refuses a request without one.
+#[derive(Debug, Clone)]
+pub struct Known(pub Principal);
+
+fn unauthenticated() -> Failure {
+    let detail = "send `Authorization: Bearer <token>` (the owner's token is in the file that `baton status` names), \
+                  or sign in and send the cookie and `X-Baton-Key`";
+    Failure::new(ErrorCode::Unauthenticated, detail)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Known {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        match parts.extensions.get::<Caller>() {
+            Some(Caller(Some(principal))) => Ok(Self(principal.clone())),
+            _ => Err(unauthenticated()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        Ok(parts.extensions.get::<Self>().cloned().unwrap_or(Self(None)))
+    }
+}
+
+/// What may be had without a token: health, login, the page's own files and `/docs`.
+fn is_public(path: &str) -> bool {
+    let api = path.starts_with("/v1/") || path == "/v1" || path == "/metrics";
+    !api || matches!(path, "/v1/health" | "/v1/auth/login")
+}
+
+/// Checks a request and hands it on with its principal.
+pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    app.counters.requests.fetch_add(1, Ordering::Relaxed);
+    let principal = match check(&app, &request) {
+        Ok(principal) => principal,
+        Err(failure) => return failure.into_response(),
+    };
+    request.extensions_mut().insert(Caller(principal.clone()));
+    let mutates = matches!(*request.method(), Method::POST | Method::PATCH | Method::PUT | Method::DELETE);
+    match principal {
+        Some(principal) if mutates && request.headers().contains_key(idempotency::HEADER) => {
+            idempotency::once(&app, &principal, request, next).await
+        }
+        _ => next.run(request).await,
+    }
+}
+
+fn check(app: &App, request: &Request) -> Outcome<Option<Principal>> {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Unix);
+    app.names.check(request.headers(), request.uri(), peer != Peer::Unix)?;
+    let path = request.uri().path();
+    if let Some(address) = peer.address() {
+        app.by_address.check(address)?;
+    }
+    let public = is_public(path);
+    let upgrade =
+        request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    match authenticate(app, request.headers()) {
+        Ok(Some(principal)) => {
+            if !public {
+                app.by_principal.check(principal.id.clone())?;
+            }
+            Ok(Some(principal))
+        }
+        outcome => {
+            if outcome.is_err() {
+                // Guessing is slowed down per address; whoever has the right token is not.
+                app.failures.check(peer.address())?;
+            }
+            // A browser sees no status of a refused upgrade: WebSockets are told by their close code.
+            if public || (upgrade && request.method() == Method::GET) { Ok(None) } else { Err(unauthenticated()) }
+        }
+    }
+}
+
+/// Who the headers prove; an error when they try and fail.
+fn authenticate(app: &App, headers: &HeaderMap) -> Outcome<Option<Principal>> {
+    let bearer = headers.get(header::AUTHORIZATION);
+    if let Some(bearer) = bearer {
+        let token = bearer.to_str().ok().and_then(|value| {
+            let (scheme, token) = value.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        return match token.and_then(|token| app.tokens.principal(token)) {
+            Some(principal) => Ok(Some(principal)),
+            None => Err(unauthenticated()),
+        };
+    }
+    let Some(key) = login_key(headers) else { return Ok(None) };
+    let cookie = cookie(headers, &cookie_name(app.names.port));
+    let token_id = cookie.and_then(|cookie| app.logins.token_id(cookie, key));
+    match token_id.and_then(|id| app.tokens.by_id(&id)) {
+        Some(principal) => Ok(Some(Principal { by_cookie: true, ..principal })),
+        None => Err(unauthenticated()),
+    }
+}
+
+/// The key of a login: a header, or for WebSockets (which can't set headers) a subprotocol.
+fn login_key(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-baton-key") {
+        return key.to_str().ok();
+    }
+    subprotocols(headers).find_map(|protocol| protocol.strip_prefix(KEY_SUBPROTOCOL_PREFIX))
+}
+
+/// The subprotocols a client offers.
+pub fn subprotocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}

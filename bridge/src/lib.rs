@@ -1,0 +1,193 @@
+//! Baton's bridge: people, clients and agents on one side, session workers on the other.
+//!
+//! ```text
+//!   HTTP, WebSocket ─► serve ─► problem ─► gate ─► routes ─┬─► hub ─► worker     (one task per session)
+//!                                                  ws ─────┤
+//!                                                          ├─► sessiond          (one control connection)
+//!                                                          └─► store             (one thread, SQLite)
+//! ```
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`access`], [`gate`], [`idempotency`] | who may; the way into every request |
+//! | [`routes`], [`ws`] | HTTP by resource; streams |
+//! | [`hub`] | one task per session: worker connection, attachments, the feed that all its subscribers share |
+//! | [`upstream`] | dialling with mutual proof; sessiond; which sessions there are |
+//! | [`store`], [`events`] | SQLite: intents and history, never the truth about a session |
+//! | [`exec`], [`wait`], [`tail`], [`keys`] | a command at a prompt; waiting for output; key names |
+//!
+//! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail"))]
+
+pub mod access;
+pub mod app;
+pub mod assets;
+pub mod clock;
+pub mod config;
+pub mod events;
+pub mod exec;
+pub mod extract;
+pub mod gate;
+pub mod hub;
+pub mod idempotency;
+pub mod keys;
+pub mod problem;
+pub mod routes;
+pub mod serve;
+pub mod show;
+pub mod store;
+pub mod tail;
+pub mod upstream;
+pub mod wait;
+pub mod ws;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, RwLock};
+use std::time::Duration;
+
+use access::logins::Logins;
+use access::origin::Names;
+use access::rate::Limiter;
+use access::tokens::{Tokens, owner_token};
+use app::{App, Counters};
+use baton_proto::home::runtime;
+use config::{Options, StartError};
+use events::EventLog;
+use hub::session::HubContext;
+use nix::unistd::{User, getuid};
+use serve::{Acceptor, CONNECTIONS_MAX};
+use store::Store;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Mutex, Semaphore, watch};
+use upstream::catalog::Catalog;
+use upstream::sessiond::Sessiond;
+
+/// How long clients may take to hear that the bridge stops.
+const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
+/// How long the database may take then.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(400);
+/// Failed attempts to sign in from one address: a second, and at once.
+const FAILURES_PER_SECOND: f64 = 20.0;
+const FAILURES_BURST: f64 = 100.0;
+
+/// The bridge, ready to serve.
+#[derive(Debug)]
+pub struct Bridge {
+    app: Arc<App>,
+    stop: watch::Sender<bool>,
+    tcp: TcpListener,
+    unix: Option<UnixListener>,
+}
+
+impl Bridge {
+    /// Opens what it keeps and starts talking to sessiond.
+    ///
+    /// # Errors
+    /// [`StartError`] that says what to correct.
+    pub async fn new(options: Options, tcp: TcpListener, unix: Option<UnixListener>) -> Result<Self, StartError> {
+        let listen = tcp.local_addr().map_err(StartError::io("asking the listener for its address"))?;
+        options.check_listen(listen)?;
+        let home = Arc::new(options.home.clone());
+        let token_file = home.token_file();
+        let token = owner_token(&token_file)
+            .map_err(StartError::io(format!("the owner's token `{}`", token_file.display())))?;
+        let store = Store::open(&home.database_file());
+        store.prune_clients();
+        store.prune_answers();
+        let events = EventLog::open(store.clone()).await;
+        let context = Arc::new(HubContext {
+            home: Arc::clone(&home),
+            sessiond: OnceLock::new(),
+            events: events.clone(),
+            lease_ttl: Duration::from_secs(options.config.session.lease_ttl_s),
+            chunk_bytes: Arc::new(AtomicUsize::new(0)),
+            output_bytes: std::sync::atomic::AtomicU64::new(0),
+        });
+        // A database that fails has been complained about; the bridge goes on without its memory.
+        let catalog = Catalog::new(Arc::clone(&context), store.sessions().await.unwrap_or_default());
+        let sessiond = Sessiond::start(home, Arc::clone(&catalog));
+        context.sessiond.get_or_init(|| sessiond.clone());
+        let owner_name = User::from_uid(getuid()).ok().flatten().map_or_else(|| "owner".to_owned(), |user| user.name);
+        let (stop, stopping) = watch::channel(false);
+        let rate = f64::from(options.config.server.rate_limit);
+        let app = Arc::new(App {
+            names: Names { port: listen.port(), allowed: options.config.server.allowed_hosts.clone() },
+            url: format!("http://{listen}"),
+            tokens: Tokens::new(&token, owner_name, store.tokens().await.unwrap_or_default()),
+            logins: Logins::new(store.logins().await.unwrap_or_default()),
+            by_principal: Limiter::new(rate, 2.0 * rate),
+            by_address: Limiter::new(4.0 * rate, 8.0 * rate),
+            failures: Limiter::new(FAILURES_PER_SECOND, FAILURES_BURST),
+            creating: Mutex::new(()),
+            in_progress: idempotency::InProgress::default(),
+            started_us: clock::now_us(),
+            counters: Counters::default(),
+            revoked: watch::Sender::new(()),
+            bindings: RwLock::new(HashMap::new()),
+            options,
+            store,
+            events,
+            catalog,
+            sessiond,
+            context,
+            stopping,
+        });
+        app.events.system("bridge", serde_json::json!({ "started": true, "pid": std::process::id() }));
+        Ok(Self { app, stop, tcp, unix })
+    }
+
+    /// Where the page is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.app.url
+    }
+
+    /// Serves until `shutdown` resolves; then tells every client, flushes, and leaves the sessions alone.
+    ///
+    /// # Errors
+    /// [`StartError`] when the runtime file can't be written.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Self { app, stop, tcp, unix } = self;
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let acceptor = Acceptor {
+            app: Arc::clone(&app),
+            router: routes::router(&app),
+            places: Arc::clone(&places),
+            stopping: app.stopping.clone(),
+        };
+        if let Some(unix) = unix {
+            tokio::spawn(acceptor.clone().unix(unix));
+        }
+        tokio::spawn(acceptor.tcp(tcp));
+        let file = app.options.home.runtime.join(runtime::BRIDGE_FILE);
+        write_runtime_file(&file, &app).map_err(StartError::io(format!("writing `{}`", file.display())))?;
+        tracing::info!(url = app.url, "serving");
+        shutdown.await;
+        tracing::info!("stopping; sessions go on");
+        stop.send_replace(true);
+        let everybody = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
+        // A client that does not take its close is left behind.
+        drop(tokio::time::timeout(STOP_TIMEOUT, places.acquire_many(everybody)).await);
+        drop(tokio::time::timeout(FLUSH_TIMEOUT, app.store.flush()).await);
+        Ok(())
+    }
+}
+
+/// Says who serves where, for the command line: written whole, then renamed.
+fn write_runtime_file(path: &Path, app: &App) -> std::io::Result<()> {
+    let text = serde_json::json!({
+        "pid": std::process::id(),
+        "url": app.url,
+        "started_at": clock::rfc3339(app.started_us),
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.to_string().as_bytes())?;
+    std::fs::rename(&temporary, path)
+}

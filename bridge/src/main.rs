@@ -1,0 +1,99 @@
+//! `baton-bridge`: started by the launcher with its listeners as descriptors 3 and 4, and a life line as 5.
+#![forbid(unsafe_code)]
+
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use baton_bridge::Bridge;
+use baton_bridge::config::Options;
+use baton_sandbox::fds::inherited;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::signal::unix::{SignalKind, signal};
+
+const TCP_FD: i32 = 3;
+const UNIX_FD: i32 = 4;
+const LIFE_FD: i32 = 5;
+/// Workers of the runtime: one client's flood must not delay another's keystroke, and a core each is enough.
+const THREADS: usize = 2;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .with_max_level(level(std::env::var("BATON_LOG").ok().as_deref()))
+        .init();
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            tracing::error!("{err:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn level(text: Option<&str>) -> tracing::Level {
+    text.and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO)
+}
+
+fn run() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match (arguments.next().as_deref(), arguments.next()) {
+        (None, _) => {}
+        (Some("openapi"), None) => {
+            let document = baton_bridge::routes::openapi()?;
+            return writeln!(io::stdout(), "{document}").context("writing the document");
+        }
+        _ => bail!("usage: baton-bridge [openapi]; it is started by `baton up`"),
+    }
+    let options = Options::from_env()?;
+    let tcp = inherited(TCP_FD).context("descriptor 3 must be a TCP listener: start the bridge by `baton up`")?;
+    let unix = inherited(UNIX_FD).ok();
+    let life = inherited(LIFE_FD).ok();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
+    runtime.block_on(serve(options, tcp, unix, life))?;
+    // Whatever still blocks in a thread must not keep the process.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+async fn serve(options: Options, tcp: OwnedFd, unix: Option<OwnedFd>, life: Option<OwnedFd>) -> anyhow::Result<()> {
+    let tcp = std::net::TcpListener::from(tcp);
+    tcp.set_nonblocking(true).context("descriptor 3")?;
+    let tcp = TcpListener::from_std(tcp).context("descriptor 3 must be a TCP listener")?;
+    let unix = match unix {
+        Some(unix) => {
+            let unix = std::os::unix::net::UnixListener::from(unix);
+            unix.set_nonblocking(true).context("descriptor 4")?;
+            Some(UnixListener::from_std(unix).context("descriptor 4 must be a Unix listener")?)
+        }
+        None => None,
+    };
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let bridge = Bridge::new(options, tcp, unix).await?;
+    bridge
+        .serve(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = launcher_gone(life) => {}
+            }
+        })
+        .await?;
+    Ok(())
+}
+
+/// Resolves when the launcher's end of the life line is closed; never when there is no life line.
+async fn launcher_gone(life: Option<OwnedFd>) {
+    let stream = life.and_then(|life| {
+        let stream = std::os::unix::net::UnixStream::from(life);
+        stream.set_nonblocking(true).ok()?;
+        UnixStream::from_std(stream).ok()
+    });
+    let Some(mut stream) = stream else { return std::future::pending().await };
+    let mut buffer = [0; 64];
+    while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {}
+}

@@ -1,0 +1,272 @@
+//! `POST /v1/terminal/sessions`: create, or resume by `terminal_id`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use baton_proto::ErrorCode;
+use baton_proto::api::{CreateTerminal, Created, Problem};
+use baton_proto::ids::{InstanceId, SessionId};
+use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::v1::{Class, Dimensions, SizePolicy};
+use http::StatusCode;
+use nix::unistd::{User, getuid};
+use uuid::Uuid;
+
+use super::sessions::{check_labels, policy};
+use crate::access::{Principal, Right};
+use crate::app::App;
+use crate::clock;
+use crate::extract::Body;
+use crate::gate::Known;
+use crate::hub::session::Session;
+use crate::problem::{Failure, Outcome};
+use crate::show;
+use crate::store::sessions::SessionRow;
+
+/// Characters of a title.
+const TITLE_CHARS_MAX: usize = 120;
+/// Bytes of a `terminal_id`.
+const TERMINAL_ID_BYTES_MAX: usize = 256;
+/// Size of a terminal nobody looks at yet.
+const SIZE_DEFAULT: Dimensions = Dimensions { cols: 80, rows: 24 };
+/// Seconds without output, input and client until an agent's terminal closes.
+const AGENT_IDLE_TIMEOUT_S: u64 = 86_400;
+
+/// Checks a title as people give it.
+pub(super) fn check_title(title: &str) -> Outcome<String> {
+    let title = title.trim();
+    if title.is_empty() || title.chars().count() > TITLE_CHARS_MAX || title.chars().any(char::is_control) {
+        return Err(Failure::invalid("a title has 1 to 120 characters and no control characters"));
+    }
+    // `baton attach NAME` takes ids and names: a name that looks like an id could hide a session.
+    if title.parse::<SessionId>().is_ok() {
+        return Err(Failure::invalid("a title must not look like a session id"));
+    }
+    Ok(title.to_owned())
+}
+
+/// Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`.
+#[utoipa::path(
+    post, path = "/v1/terminal/sessions", tag = "terminal", request_body = CreateTerminal,
+    responses(
+        (status = 201, body = Created, description = "started"),
+        (status = 200, body = Created, description = "it was there already"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Body(request): Body<CreateTerminal>,
+) -> Outcome<Response> {
+    principal.need(Right::Control)?;
+    app.sessiond.listed().await?;
+    let _one_at_a_time = match &request.terminal_id {
+        Some(terminal_id) => {
+            if terminal_id.is_empty() || terminal_id.len() > TERMINAL_ID_BYTES_MAX {
+                return Err(Failure::invalid("`terminal_id` has 1 to 256 bytes"));
+            }
+            let guard = app.creating.lock().await;
+            if let Some(session) = app.catalog.by_terminal_id(request.workspace_id, terminal_id) {
+                if !principal.sees(&session, app.catalog.row(session.id).as_ref()) {
+                    let detail = "this `terminal_id` belongs to a session you may not see; choose another";
+                    return Err(Failure::new(ErrorCode::Forbidden, detail));
+                }
+                return Ok(Json(created(&session, false)).into_response());
+            }
+            Some(guard)
+        }
+        None => None,
+    };
+    let session = start(&app, &principal, request).await?;
+    Ok((StatusCode::CREATED, Json(created(&session, true))).into_response())
+}
+
+fn created(session: &Session, created: bool) -> Created {
+    Created {
+        session_id: session.id,
+        stream_url: format!("/v1/terminal/streams/{}", session.id),
+        replay_cursor: session.cursor(session.live().oldest),
+        created,
+        status: show::status_now(&session.entry(), session.live().exit.as_ref()),
+    }
+}
+
+async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -> Outcome<Arc<Session>> {
+    if request.workspace_id.is_some() {
+        return Err(Failure::new(
+            ErrorCode::NotFound,
+            "there is no such workspace: this version of Baton has none yet",
+        ));
+    }
+    check_profile(app, request.sandbox.unwrap_or(Profile::Host))?;
+    check_labels(&request.labels)?;
+    let (policy, size) = initial_size(&request)?;
+    let inherited = app.options.session_env();
+    let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+    let user = User::from_uid(getuid()).ok().flatten();
+    let (command, login) = match request.command {
+        Some(command) if command.first().is_some_and(|program| !program.is_empty()) => (command, false),
+        Some(_) => return Err(Failure::invalid("`command` names a program: `[\"sh\", \"-c\", \"…\"]`")),
+        None => {
+            let shell = var("SHELL").filter(|shell| shell.starts_with('/'));
+            let shell = shell.or_else(|| Some(user.as_ref()?.shell.to_str()?.to_owned()));
+            (vec![shell.filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".to_owned())], true)
+        }
+    };
+    if command.iter().any(|argument| argument.contains('\0')) {
+        return Err(Failure::invalid("an argument can't have a NUL in it"));
+    }
+    let cwd = match request.cwd {
+        Some(cwd) => checked_directory(cwd)?,
+        None => var("HOME")
+            .or_else(|| Some(user.as_ref()?.dir.to_str()?.to_owned()))
+            .filter(|home| Path::new(home).is_dir())
+            .unwrap_or_else(|| "/".to_owned()),
+    };
+    let id = SessionId::from_uuid(Uuid::now_v7());
+    let mut env = inherited.clone();
+    let fixed = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("PWD", cwd.as_str())];
+    for (name, value) in fixed {
+        set(&mut env, name, value);
+    }
+    set(&mut env, "BATON_SESSION_ID", &id.to_string());
+    for (name, value) in &request.env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            return Err(Failure::invalid(format!("`{}` is no environment variable", name.escape_debug())));
+        }
+        set(&mut env, name, value);
+    }
+    let title = match &request.title {
+        Some(title) => app.catalog.reserve_title(request.workspace_id, &check_title(title)?, None)?,
+        None => app.catalog.reserve_default_title(request.workspace_id, &default_title(&command[0]))?,
+    };
+    let class = principal.class();
+    let idle_timeout_s = request.idle_timeout_s.unwrap_or(match class {
+        Class::Agent => AGENT_IDLE_TIMEOUT_S,
+        Class::Person => app.options.config.defaults.terminal_idle_timeout,
+    });
+    let config = &app.options.config.session;
+    let row = SessionRow {
+        id,
+        title: title.title().to_owned(),
+        labels: request.labels,
+        terminal_id: request.terminal_id,
+        workspace_id: request.workspace_id,
+        creator: principal.id.clone(),
+        owner_agent_id: principal.agent_id.clone(),
+        resume_cmd: request.resume_cmd,
+        agent_input: request.agent_input.unwrap_or_default(),
+        record: request.record.unwrap_or_default(),
+        idle_timeout_s: Some(idle_timeout_s),
+        record_input: request.record_input.unwrap_or(false),
+        created_us: clock::now_us(),
+        head: 0,
+        oldest: 0,
+        last_activity_us: 0,
+    };
+    let spec = SessionSpec {
+        session: id,
+        // sessiond mints the life of the program.
+        instance: InstanceId::from_uuid(Uuid::nil()),
+        kind: SessionKind::Terminal,
+        command,
+        login,
+        cwd,
+        env,
+        size,
+        policy,
+        profile: Profile::Host,
+        title: row.title.clone(),
+        creator: principal.agent_id.as_ref().and_then(|agent| format!("agent:{agent}").parse().ok()),
+        class,
+        idle_timeout_s,
+        lease_ttl_ms: config.lease_ttl_s.saturating_mul(1000),
+        close_grace_ms: u32::try_from(config.close_grace_s.saturating_mul(1000)).unwrap_or(u32::MAX),
+        journal_bytes: config.journal_bytes,
+        record_input: row.record_input,
+        created_us: row.created_us,
+        boot_id: String::new(),
+    };
+    // Before the session is there, so that whoever hears of it first finds its name.
+    app.catalog.set_row(row.clone());
+    let entry = match app.sessiond.spawn(&spec).await {
+        Ok(entry) => entry,
+        Err(failure) => {
+            // It may have been started all the same when only the answer was lost: then the row is of use.
+            if failure.code != ErrorCode::SessiondDown {
+                app.catalog.remove(id);
+            } else {
+                drop(app.store.save_session(row).await);
+            }
+            return Err(failure);
+        }
+    };
+    drop(app.store.save_session(row).await);
+    app.catalog.update(entry);
+    app.catalog.get(id).ok_or_else(Failure::no_session)
+}
+
+fn check_profile(app: &App, profile: Profile) -> Outcome<()> {
+    let detail = match profile {
+        Profile::Host if app.options.config.sandbox.allow_host => return Ok(()),
+        Profile::Host => "`sandbox.allow_host = false`: sessions that are not confined are forbidden here",
+        // Never less confined than was asked for.
+        Profile::Workspace | Profile::Locked => {
+            "this version of Baton can't enforce this profile yet, and runs nothing less confined than was asked for"
+        }
+    };
+    Err(Failure::new(ErrorCode::Denied, detail))
+}
+
+fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dimensions)> {
+    let policy = request.size.as_ref().map_or(Ok(SizePolicy::Holder), policy)?;
+    let size = Dimensions {
+        cols: request.cols.or(request.size.map(|size| size.cols)).unwrap_or(SIZE_DEFAULT.cols),
+        rows: request.rows.or(request.size.map(|size| size.rows)).unwrap_or(SIZE_DEFAULT.rows),
+    };
+    if size.is_valid() { Ok((policy, size)) } else { Err(Failure::invalid("`cols` and `rows` are from 1 to 2000")) }
+}
+
+fn checked_directory(cwd: String) -> Outcome<String> {
+    if !cwd.starts_with('/') || cwd.contains('\0') {
+        return Err(Failure::invalid("`cwd` is an absolute path"));
+    }
+    if !Path::new(&cwd).is_dir() {
+        return Err(Failure::invalid(format!("`cwd`: there is no directory `{cwd}`")));
+    }
+    Ok(cwd)
+}
+
+fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
+    match env.iter_mut().find(|(key, _)| key == name) {
+        Some((_, old)) => value.clone_into(old),
+        None => env.push((name.to_owned(), value.to_owned())),
+    }
+}
+
+/// The program's name without its directory.
+fn default_title(program: &str) -> String {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    let name: String = name.chars().filter(|char| !char.is_control()).take(TITLE_CHARS_MAX - 8).collect();
+    if name.trim().is_empty() { "terminal".to_owned() } else { name.trim().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_are_readable_and_no_ids() {
+        assert_eq!(check_title(" build ").unwrap(), "build");
+        for bad in ["", "  ", "a\nb", "\u{1b}[31m", &"x".repeat(121), "ses_00000000000000000000000000000007"] {
+            assert!(check_title(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(default_title("/usr/bin/bash"), "bash");
+        assert_eq!(default_title("/"), "terminal");
+    }
+}

@@ -1,0 +1,233 @@
+//! Typing by REST: input, size, signals, and a whole command at a prompt. All need the lease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use baton_proto::ErrorCode;
+use baton_proto::api::{ExecAnswer, ExecRequest, InputRequest, Problem, ResizeBody, SignalBody};
+use baton_proto::frame::{DATA_BYTES_MAX, Kind};
+use baton_proto::ids::{ClientId, Epoch, SessionId};
+use baton_proto::v1::{Dimensions, InputHeader, InputRefused, ResizeRequest, SignalRequest};
+use http::StatusCode;
+use nix::sys::signal::Signal;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::control::controlled;
+use crate::access::Principal;
+use crate::app::App;
+use crate::exec;
+use crate::extract::{Body, Id};
+use crate::gate::Known;
+use crate::hub::session::{RestAttachment, Session};
+use crate::keys;
+use crate::problem::{Failure, Outcome};
+use crate::upstream::conn::NotSent;
+use crate::ws::input_frame;
+
+/// How long input may wait for a program that does not read; it stays queued after that.
+const TAKEN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Keys of one request.
+const KEYS_MAX: usize = 1024;
+
+/// The input is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InputAnswer {
+    /// Bytes.
+    pub accepted: usize,
+}
+
+/// The caller's attachment, which must carry the lease.
+pub(super) async fn owning(
+    app: &App,
+    principal: &Principal,
+    id: &str,
+    client: &ClientId,
+) -> Outcome<(Arc<Session>, RestAttachment)> {
+    match controlled(app, principal, id, client, false).await {
+        // Who is not attached and does not hold the lease lacks the lease, above all.
+        Err(failure) if failure.code == ErrorCode::ClientNotAttached => Err(not_owner()),
+        outcome => outcome,
+    }
+}
+
+fn not_owner() -> Failure {
+    Failure::new(ErrorCode::NotOwner, "this client does not have control: `claim` it first")
+}
+
+/// The epoch to type under: the one given, or the current one if the client owns it.
+fn epoch(session: &Session, client: &ClientId, given: Option<Epoch>) -> Outcome<Epoch> {
+    match (given, session.live().lease) {
+        (Some(epoch), _) => Ok(epoch),
+        (None, Some(lease)) if lease.owner.as_ref().is_some_and(|owner| owner.client == *client) => Ok(lease.epoch),
+        // The worker says whether it was lost or never had.
+        (None, Some(lease)) => Ok(lease.epoch),
+        (None, None) => Err(not_owner()),
+    }
+}
+
+fn bytes_of(request: &InputRequest) -> Outcome<Vec<u8>> {
+    let bytes = match (&request.data_b64, &request.text, &request.keys) {
+        (Some(data), None, None) => {
+            BASE64.decode(data).map_err(|err| Failure::invalid(format!("`data_b64` is not base64: {err}")))?
+        }
+        (None, Some(text), None) => text.clone().into_bytes(),
+        (None, None, Some(names)) => {
+            if names.len() > KEYS_MAX {
+                return Err(Failure::invalid("at most 1024 keys at once"));
+            }
+            let mut bytes = Vec::new();
+            for name in names {
+                keys::encode(name, &mut bytes).map_err(|err| Failure::invalid(err.to_string()))?;
+            }
+            bytes
+        }
+        _ => return Err(Failure::invalid("send exactly one of `data_b64`, `text` and `keys`")),
+    };
+    if bytes.len() > DATA_BYTES_MAX as usize {
+        return Err(Failure::new(ErrorCode::TooLarge, "at most 64 KiB at once: send it in parts"));
+    }
+    Ok(bytes)
+}
+
+fn refusal(refused: &InputRefused) -> Failure {
+    let detail = match (refused.code, &refused.by) {
+        (ErrorCode::LeaseLost, Some(by)) => format!("control has moved to `{by}`: `claim` to ask for it back"),
+        (ErrorCode::LeaseLost, None) => "control has moved on: `claim` it again".to_owned(),
+        (ErrorCode::NotOwner, _) => "this client does not have control: `claim` it first".to_owned(),
+        (ErrorCode::InputFull, _) => "the program does not read its input; try again later".to_owned(),
+        (ErrorCode::SessionEnded, _) => "the session has ended".to_owned(),
+        (code, _) => format!("the input was refused: {code}"),
+    };
+    let retry_after_s = (refused.code == ErrorCode::InputFull).then_some(1);
+    Failure { retry_after_s, ..Failure::new(refused.code, detail) }
+}
+
+/// Types, and waits until the worker has judged it and the kernel has taken it.
+///
+/// # Errors
+/// `not_owner`, `lease_lost`, `input_full`, `session_ended`.
+pub(crate) async fn type_bytes(
+    session: &Session,
+    attached: &RestAttachment,
+    epoch: Epoch,
+    bytes: &[u8],
+) -> Outcome<()> {
+    let before = attached.presence.refusals();
+    let frame = input_frame(InputHeader { attachment: attached.attachment, epoch, seq: 0 }, bytes);
+    attached.writer.send(frame).map_err(|not_sent| match not_sent {
+        NotSent::Full => Failure::new(ErrorCode::InputFull, "the session's worker does not read; try again later"),
+        NotSent::Gone => Failure::down("the session's worker is being replaced; look before you type it again"),
+    })?;
+    let deadline = Instant::now() + TAKEN_TIMEOUT;
+    let mut pause = Duration::from_millis(2);
+    loop {
+        // Answers come in the order of what was asked: a refusal is here before this one is.
+        let inspection = session.inspect().await?;
+        if let Some(refused) = attached.presence.refusal_after(before) {
+            return Err(refusal(&refused));
+        }
+        if inspection.input_queued == 0 || Instant::now() >= deadline {
+            return Ok(());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// Types bytes, text or keys.
+#[utoipa::path(
+    post, path = "/v1/terminal/sessions/{session_id}/input", tag = "terminal", params(("session_id" = SessionId, Path)),
+    request_body = InputRequest,
+    responses((status = 200, body = InputAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn input(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Body(request): Body<InputRequest>,
+) -> Outcome<Json<InputAnswer>> {
+    let bytes = bytes_of(&request)?;
+    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+    let epoch = epoch(&session, &request.client_id, request.epoch)?;
+    type_bytes(&session, &attached, epoch, &bytes).await?;
+    Ok(Json(InputAnswer { accepted: bytes.len() }))
+}
+
+/// Sets the terminal's size.
+#[utoipa::path(
+    post, path = "/v1/terminal/sessions/{session_id}/resize", tag = "terminal", params(("session_id" = SessionId, Path)),
+    request_body = ResizeBody,
+    responses((status = 204, description = "done"), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn resize(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Body(request): Body<ResizeBody>,
+) -> Outcome<StatusCode> {
+    let size = Dimensions { cols: request.cols, rows: request.rows };
+    if !size.is_valid() {
+        return Err(Failure::invalid("`cols` and `rows` are from 1 to 2000"));
+    }
+    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+    let resize = ResizeRequest { attachment: attached.attachment, size };
+    session.call(Kind::ResizeRequest, &resize, Kind::Done).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Signals the foreground process group.
+#[utoipa::path(
+    post, path = "/v1/terminal/sessions/{session_id}/signal", tag = "terminal", params(("session_id" = SessionId, Path)),
+    request_body = SignalBody,
+    responses((status = 204, description = "sent"), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn signal(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Body(request): Body<SignalBody>,
+) -> Outcome<StatusCode> {
+    let signal = match request.signal.strip_prefix("SIG").unwrap_or(&request.signal) {
+        "INT" => Signal::SIGINT,
+        "TERM" => Signal::SIGTERM,
+        "HUP" => Signal::SIGHUP,
+        "QUIT" => Signal::SIGQUIT,
+        "KILL" => Signal::SIGKILL,
+        "TSTP" => Signal::SIGTSTP,
+        "CONT" => Signal::SIGCONT,
+        "USR1" => Signal::SIGUSR1,
+        "USR2" => Signal::SIGUSR2,
+        "WINCH" => Signal::SIGWINCH,
+        _ => {
+            return Err(Failure::invalid(
+                "`signal` is one of INT, TERM, HUP, QUIT, KILL, TSTP, CONT, USR1, USR2, WINCH",
+            ));
+        }
+    };
+    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+    let request = SignalRequest { attachment: attached.attachment, epoch: request.epoch, signal: signal as i32 };
+    session.call(Kind::Signal, &request, Kind::Done).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Types a command at the shell's prompt, waits for its end, answers its exit code and output.
+#[utoipa::path(
+    post, path = "/v1/terminal/sessions/{session_id}/exec", tag = "terminal", params(("session_id" = SessionId, Path)),
+    request_body = ExecRequest,
+    responses((status = 200, body = ExecAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn exec(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Body(request): Body<ExecRequest>,
+) -> Outcome<Json<ExecAnswer>> {
+    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+    let epoch = epoch(&session, &request.client_id, request.epoch)?;
+    exec::run(&app, &session, &attached, epoch, &request).await.map(Json)
+}

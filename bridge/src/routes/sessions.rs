@@ -1,0 +1,315 @@
+//! Sessions of any kind: list, detail, what people may change, events, forget.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use baton_proto::ErrorCode;
+use baton_proto::api::{
+    Event, Page, Problem, Session as ApiSession, SessionDetail, SessionPatch, SessionStatus, Size, SizeMode,
+};
+use baton_proto::frame::Kind;
+use baton_proto::ids::{SessionId, WorkspaceId};
+use baton_proto::spec::SessionKind;
+use baton_proto::v1::{Configure, Dimensions, SizePolicy};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::create::check_title;
+use super::session_id;
+use crate::access::{Principal, Right};
+use crate::app::App;
+use crate::extract::{Body, Filter, Id};
+use crate::gate::Known;
+use crate::hub::session::Session;
+use crate::problem::{Failure, Outcome};
+use crate::show;
+use crate::store::sessions::SessionRow;
+use crate::upstream::sessiond::Link;
+
+/// Sessions or events in a page when nobody says otherwise, and at most.
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 1000;
+/// Labels of a session.
+const LABELS_MAX: usize = 64;
+/// Bytes of a label's key or value.
+const LABEL_BYTES_MAX: usize = 256;
+
+/// The query of `GET /v1/sessions`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Only of this kind.
+    kind: Option<SessionKind>,
+    /// Only of this status.
+    status: Option<SessionStatus>,
+    /// Only of this workspace.
+    #[param(value_type = Option<String>)]
+    workspace_id: Option<WorkspaceId>,
+    /// Only with this label: `key` or `key=value`.
+    label: Option<String>,
+    /// Where the page begins.
+    cursor: Option<String>,
+    /// How many, at most 1000.
+    limit: Option<usize>,
+}
+
+fn page_limit(limit: Option<usize>) -> usize {
+    limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+}
+
+pub(super) fn shown(app: &App, session: &Session) -> ApiSession {
+    let row = app.catalog.row(session.id);
+    show::session(session, row.as_ref(), app.sessiond.link() == Link::Up)
+}
+
+/// Every session the caller may see, oldest first.
+#[utoipa::path(
+    get, path = "/v1/sessions", tag = "sessions", params(ListQuery),
+    responses((status = 200, body = Page<ApiSession>), (status = 503, body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Filter(query): Filter<ListQuery>,
+) -> Outcome<Json<Page<ApiSession>>> {
+    principal.need(Right::Observe)?;
+    app.sessiond.listed().await?;
+    let after = match query.cursor.as_deref().filter(|cursor| !cursor.is_empty()) {
+        Some(cursor) => Some(cursor.parse::<SessionId>().map_err(|_| Failure::invalid("`cursor` is not one of ours"))?),
+        None => None,
+    };
+    let limit = page_limit(query.limit);
+    let visible = |session: &Arc<Session>| principal.sees(session, app.catalog.row(session.id).as_ref());
+    let mut items: Vec<ApiSession> = Vec::new();
+    let mut next_cursor = None;
+    for session in app.catalog.all() {
+        if after.is_some_and(|after| session.id <= after) || !visible(&session) {
+            continue;
+        }
+        let item = shown(&app, &session);
+        let fits = query.kind.is_none_or(|kind| kind == item.kind)
+            && query.status.is_none_or(|status| status == item.status)
+            && query.workspace_id.is_none_or(|id| Some(id) == item.workspace_id)
+            && query.label.as_deref().is_none_or(|label| has_label(&item, label));
+        if !fits {
+            continue;
+        }
+        if items.len() == limit {
+            next_cursor = items.last().map(|last| last.id.to_string());
+            break;
+        }
+        items.push(item);
+    }
+    Ok(Json(Page { items, next_cursor }))
+}
+
+fn has_label(session: &ApiSession, label: &str) -> bool {
+    match label.split_once('=') {
+        Some((key, value)) => session.labels.get(key).is_some_and(|has| has == value),
+        None => session.labels.contains_key(label),
+    }
+}
+
+async fn detail_of(app: &App, principal: &Principal, id: &str) -> Outcome<SessionDetail> {
+    principal.need(Right::Observe)?;
+    let session = app.session(principal, session_id(id)?).await?;
+    // An ended session's worker is not woken to be asked what is known.
+    let inspection = if session.has_ended()
+        && (session.live().known || app.catalog.row(session.id).is_some_and(|row| row.head > 0))
+    {
+        None
+    } else {
+        session.inspect().await.map_err(|failure| tracing::debug!("inspect: {failure}")).ok()
+    };
+    Ok(show::detail(shown(app, &session), &session.live(), inspection.as_ref()))
+}
+
+/// A session and what is going on in it.
+#[utoipa::path(
+    get, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
+    responses((status = 200, body = SessionDetail), (status = 404, body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn detail(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+) -> Outcome<Json<SessionDetail>> {
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+/// As `GET /v1/sessions/{session_id}`.
+#[utoipa::path(
+    get, path = "/v1/terminal/sessions/{session_id}", tag = "terminal", params(("session_id" = SessionId, Path)),
+    responses((status = 200, body = SessionDetail), (status = 404, body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn terminal_detail(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+) -> Outcome<Json<SessionDetail>> {
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+/// The row of a session, made up from what sessiond knows when the database has none.
+fn row_of(app: &App, session: &Session) -> SessionRow {
+    app.catalog.row(session.id).unwrap_or_else(|| {
+        let entry = session.entry();
+        SessionRow {
+            id: session.id,
+            title: entry.spec.title.clone(),
+            labels: std::collections::BTreeMap::new(),
+            terminal_id: None,
+            workspace_id: None,
+            creator: entry.spec.creator.as_ref().map_or_else(String::new, ToString::to_string),
+            owner_agent_id: entry.spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned)),
+            resume_cmd: None,
+            agent_input: baton_proto::api::AgentInput::default(),
+            record: baton_proto::api::Record::default(),
+            idle_timeout_s: Some(entry.spec.idle_timeout_s),
+            record_input: entry.spec.record_input,
+            created_us: entry.spec.created_us,
+            head: 0,
+            oldest: 0,
+            last_activity_us: 0,
+        }
+    })
+}
+
+/// Checks labels as people give them.
+pub(super) fn check_labels(labels: &std::collections::BTreeMap<String, String>) -> Outcome<()> {
+    let fits = |text: &str| text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control);
+    let good = labels.len() <= LABELS_MAX
+        && labels.iter().all(|(key, value)| !key.is_empty() && !key.contains('=') && fits(key) && fits(value));
+    if good {
+        return Ok(());
+    }
+    Err(Failure::invalid(
+        "labels: at most 64, keys without `=`, keys and values of at most 256 bytes without control characters",
+    ))
+}
+
+/// A size policy of the API as the worker wants it.
+pub(super) fn policy(size: &Size) -> Outcome<SizePolicy> {
+    Ok(match (size.policy, size.max_cols, size.max_rows) {
+        (SizeMode::Holder, _, _) => SizePolicy::Holder,
+        (SizeMode::Fixed, _, _) => SizePolicy::Fixed,
+        (SizeMode::Cap, Some(cols), Some(rows)) if (Dimensions { cols, rows }).is_valid() => {
+            SizePolicy::Cap { max_cols: cols, max_rows: rows }
+        }
+        (SizeMode::Cap, _, _) => {
+            return Err(Failure::invalid("the size policy `cap` needs `max_cols` and `max_rows`, from 1 to 2000"));
+        }
+    })
+}
+
+/// Changes what may change while a session lives; what is left out stays.
+#[utoipa::path(
+    patch, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
+    request_body = SessionPatch,
+    responses((status = 200, body = SessionDetail), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn patch(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Body(patch): Body<SessionPatch>,
+) -> Outcome<Json<SessionDetail>> {
+    principal.need(Right::Control)?;
+    let session = app.session(&principal, session_id(&id)?).await?;
+    let mut row = row_of(&app, &session);
+    let mut reserved = None;
+    if let Some(title) = &patch.title {
+        let title = check_title(title)?;
+        reserved = Some(app.catalog.reserve_title(row.workspace_id, &title, Some(session.id))?);
+        row.title = title;
+    }
+    if let Some(labels) = patch.labels {
+        check_labels(&labels)?;
+        row.labels = labels;
+    }
+    let size = match &patch.size {
+        Some(size) => {
+            let dimensions = Dimensions { cols: size.cols, rows: size.rows };
+            if !dimensions.is_valid() {
+                return Err(Failure::invalid("`cols` and `rows` are from 1 to 2000"));
+            }
+            Some((policy(size)?, Some(dimensions)))
+        }
+        None => None,
+    };
+    if size.is_some() || patch.idle_timeout_s.is_some() || patch.record_input.is_some() {
+        if session.has_ended() {
+            return Err(Failure::new(
+                ErrorCode::SessionEnded,
+                "an ended session keeps only its title and labels changeable",
+            ));
+        }
+        let configure =
+            Configure { policy: size, idle_timeout_s: patch.idle_timeout_s, record_input: patch.record_input };
+        session.call(Kind::Configure, &configure, Kind::Done).await?;
+        row.idle_timeout_s = patch.idle_timeout_s.or(row.idle_timeout_s);
+        row.record_input = patch.record_input.unwrap_or(row.record_input);
+    }
+    app.catalog.set_row(row.clone());
+    drop(reserved);
+    // The change holds; a database that fails is said by `/v1/health`.
+    let title = row.title.clone();
+    drop(app.store.save_session(row).await);
+    app.events.session(session.id, "status", serde_json::json!({ "changed": true, "title": title }));
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+/// The query of a session's events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventsQuery {
+    /// Events after this `seq`.
+    cursor: Option<u64>,
+    /// How many, at most 1000.
+    limit: Option<usize>,
+    /// Only of this type.
+    #[serde(rename = "type")]
+    #[param(rename = "type")]
+    kind: Option<String>,
+}
+
+/// What happened to a session, oldest first.
+#[utoipa::path(
+    get, path = "/v1/sessions/{session_id}/events", tag = "sessions",
+    params(("session_id" = SessionId, Path), EventsQuery),
+    responses((status = 200, body = Page<Event>), (status = 404, body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn events(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Id(id): Id<String>,
+    Filter(query): Filter<EventsQuery>,
+) -> Outcome<Json<Page<Event>>> {
+    principal.need(Right::Observe)?;
+    let session = app.session(&principal, session_id(&id)?).await?;
+    let limit = page_limit(query.limit);
+    let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
+    let mut items =
+        app.store.events_after(query.cursor.unwrap_or(0), Some(session.id.to_string()), query.kind, asked).await?;
+    let next_cursor = (items.len() > limit).then(|| {
+        items.truncate(limit);
+        items.last().map(|event| event.seq.to_string())
+    });
+    Ok(Json(Page { items, next_cursor: next_cursor.flatten() }))
+}
+
+/// Forgets an ended session and its journal.
+#[utoipa::path(
+    delete, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
+    responses((status = 204, description = "gone"), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn forget(State(app): State<Arc<App>>, Known(principal): Known, Id(id): Id<String>) -> Outcome<StatusCode> {
+    principal.need(Right::Control)?;
+    let session = app.session(&principal, session_id(&id)?).await?;
+    app.sessiond.forget(session.id).await?;
+    app.catalog.remove(session.id);
+    app.store.forget_session(session.id);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,175 @@
+//! Access tokens.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use baton_proto::ErrorCode;
+use baton_proto::api::{Page, PrincipalRole, Problem};
+use baton_proto::ids::ClientId;
+use http::{HeaderValue, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::access::tokens::{OWNER_ID, hash, mint};
+use crate::access::{Right, SCOPES};
+use crate::app::App;
+use crate::clock;
+use crate::extract::{Body, Id};
+use crate::gate::Known;
+use crate::problem::{Failure, Outcome};
+use crate::store::tokens::TokenRow;
+
+/// `POST /v1/auth/tokens`
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// A name for people.
+    pub name: String,
+    /// What it may do.
+    pub role: PrincipalRole,
+    /// For the role `agent`: which. Its client id is `agent:<agent_id>`.
+    #[serde(default)]
+    pub agent_id: Option<String>,
+    /// Narrows the role: some of `observe`, `control`, `approve`, `files`, `git`, `admin`.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
+    /// Narrows what it sees to these workspaces and what it makes.
+    #[serde(default)]
+    pub workspace_ids: Option<Vec<String>>,
+    /// Until when it is good, RFC 3339.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+}
+
+/// An access token, without its secret.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Token {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: PrincipalRole,
+    /// For agents: which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// Narrows the role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
+    /// Narrows what it sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace_ids: Option<Vec<String>>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+/// A new token; `token` is shown this once.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NewToken {
+    /// The secret.
+    pub token: String,
+    /// The rest.
+    #[serde(flatten)]
+    pub shown: Token,
+}
+
+fn shown(row: &TokenRow) -> Token {
+    Token {
+        id: row.id.clone(),
+        name: row.name.clone(),
+        role: row.role,
+        agent_id: row.agent_id.clone(),
+        scopes: row.scopes.clone(),
+        workspace_ids: row.workspace_ids.clone(),
+        created_at: clock::rfc3339(row.created_us),
+        expires_at: row.expires_us.map(clock::rfc3339),
+    }
+}
+
+/// Makes an access token. It is shown once and kept as a hash.
+#[utoipa::path(
+    post, path = "/v1/auth/tokens", tag = "access", request_body = TokenRequest,
+    responses((status = 201, body = NewToken), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Body(request): Body<TokenRequest>,
+) -> Outcome<Response> {
+    principal.need(Right::Admin)?;
+    let name = request.name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+        return Err(Failure::invalid("`name` has 1 to 64 visible characters"));
+    }
+    match (&request.role, &request.agent_id) {
+        (PrincipalRole::Agent, Some(agent)) => {
+            let client: Result<ClientId, _> = format!("agent:{agent}").parse();
+            client.map_err(|err| Failure::invalid(format!("`agent_id`: {err}")))?;
+        }
+        (PrincipalRole::Agent, None) => return Err(Failure::invalid("the role `agent` needs an `agent_id`")),
+        (_, Some(_)) => return Err(Failure::invalid("only the role `agent` has an `agent_id`")),
+        (_, None) => {}
+    }
+    if let Some(unknown) = request.scopes.iter().flatten().find(|scope| !SCOPES.contains(&scope.as_str())) {
+        return Err(Failure::invalid(format!("`{unknown}` is no scope; there are {}", SCOPES.join(", "))));
+    }
+    let expires_us = match &request.expires_at {
+        Some(text) => Some(
+            clock::parse_rfc3339(text)
+                .filter(|at| *at > clock::now_us())
+                .ok_or_else(|| Failure::invalid("`expires_at` is an RFC 3339 time in the future"))?,
+        ),
+        None => None,
+    };
+    let token =
+        mint().map_err(|err| Failure::new(ErrorCode::Internal, format!("the kernel gives no randomness: {err}")))?;
+    let row = TokenRow {
+        id: format!("tok_{}", Uuid::now_v7().simple()),
+        name,
+        role: request.role,
+        agent_id: request.agent_id,
+        scopes: request.scopes,
+        workspace_ids: request.workspace_ids,
+        hash: hash(&token),
+        created_us: clock::now_us(),
+        expires_us,
+    };
+    app.store.add_token(row.clone()).await?;
+    app.tokens.add(row.clone());
+    let mut response = (StatusCode::CREATED, Json(NewToken { token, shown: shown(&row) })).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// Every access token but the owner's, which is a file.
+#[utoipa::path(get, path = "/v1/auth/tokens", tag = "access", responses((status = 200, body = Page<Token>)))]
+pub async fn list(State(app): State<Arc<App>>, Known(principal): Known) -> Outcome<Json<Page<Token>>> {
+    principal.need(Right::Admin)?;
+    Ok(Json(Page { items: app.tokens.all().iter().map(shown).collect(), next_cursor: None }))
+}
+
+/// Removes a token, its logins and its sockets.
+#[utoipa::path(
+    delete, path = "/v1/auth/tokens/{id}", tag = "access", params(("id" = String, Path)),
+    responses((status = 204, description = "gone"), (status = 404, body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn delete(State(app): State<Arc<App>>, Known(principal): Known, Id(id): Id<String>) -> Outcome<StatusCode> {
+    principal.need(Right::Admin)?;
+    if id == OWNER_ID {
+        return Err(Failure::invalid(
+            "the owner's token is a file: remove that and restart the bridge to have a new one",
+        ));
+    }
+    // First in memory, so that it is of no use from here on, whatever the disk does.
+    let known = app.tokens.remove(&id);
+    app.logins.remove_token(&id);
+    app.revoked.send_replace(());
+    app.store.remove_token(id).await?;
+    if known { Ok(StatusCode::NO_CONTENT) } else { Err(Failure::new(ErrorCode::NotFound, "there is no such token")) }
+}

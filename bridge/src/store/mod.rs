@@ -1,0 +1,248 @@
+//! The only SQL. One thread writes; what has gathered while it committed is committed together.
+//!
+//! Rows are intents and history: nothing a session needs to live is only here. So a failing disk makes the bridge
+//! *degraded*, which `/v1/health` says, and takes no session down. Nothing here is on the way of a keystroke or of output.
+
+pub mod clients;
+pub mod events;
+pub mod idempotency;
+pub mod leases;
+pub mod links;
+pub mod logins;
+mod migrations;
+pub mod sessions;
+pub mod tokens;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use baton_proto::ErrorCode;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::problem::{Failure, Outcome};
+
+/// Jobs that may wait for the disk. History beyond that is dropped and said to be.
+const JOBS_MAX: usize = 50_000;
+/// Jobs committed together.
+const BATCH_MAX: usize = 512;
+
+/// Called when the transaction of its job has been committed, or not.
+type Completion = Box<dyn FnOnce(bool) + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> Completion + Send>;
+
+#[derive(Debug, Default)]
+struct Health {
+    waiting: AtomicUsize,
+    failing: AtomicBool,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    jobs: mpsc::Sender<Job>,
+    health: Arc<Health>,
+}
+
+impl Store {
+    /// Opens the database and starts its thread. A database that can't be opened is replaced by one in memory: history
+    /// is lost with the process, sessions are not.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let health = Arc::new(Health::default());
+        let connection = match open(path) {
+            Ok(connection) => Some(connection),
+            Err(err) => {
+                tracing::error!(
+                    "the database `{}` can't be used, history is kept in memory only: {err}",
+                    path.display()
+                );
+                health.failing.store(true, Ordering::Relaxed);
+                let memory = Connection::open_in_memory().and_then(|mut connection| {
+                    migrations::apply(&mut connection)?;
+                    Ok(connection)
+                });
+                memory.map_err(|err| tracing::error!("no database in memory either: {err}")).ok()
+            }
+        };
+        let (jobs, queue) = mpsc::channel();
+        let thread_health = Arc::clone(&health);
+        let spawned = thread::Builder::new().name("store".to_owned()).spawn(move || {
+            if let Some(connection) = connection {
+                write(&connection, &queue, &thread_health);
+            }
+        });
+        if let Err(err) = spawned {
+            tracing::error!("the database has no thread: {err}");
+            health.failing.store(true, Ordering::Relaxed);
+        }
+        Self { jobs, health }
+    }
+
+    /// Whether history is not being kept.
+    #[must_use]
+    pub fn is_degraded(&self) -> bool {
+        self.health.failing.load(Ordering::Relaxed)
+    }
+
+    /// Runs statements and waits until they are committed.
+    ///
+    /// # Errors
+    /// `internal` when the database fails.
+    pub async fn call<T, F>(&self, run: F) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, replied) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = run(connection);
+            Box::new(move |committed| {
+                let outcome = outcome.map_err(|err| err.to_string());
+                let outcome = if committed { outcome } else { Err("the transaction was not committed".to_owned()) };
+                // Whoever asked may have stopped waiting.
+                drop(reply.send(outcome));
+            })
+        });
+        self.enqueue(job);
+        match replied.await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(why)) => {
+                tracing::error!("the database failed: {why}");
+                self.health.failing.store(true, Ordering::Relaxed);
+                Err(Failure::new(ErrorCode::Internal, "the bridge's database fails; sessions go on, its log says more"))
+            }
+            Err(_) => Err(Failure::new(ErrorCode::Internal, "the bridge has no database; sessions go on")),
+        }
+    }
+
+    /// Runs statements when the thread gets to it; nobody waits.
+    pub fn write<F>(&self, run: F)
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static,
+    {
+        if self.health.waiting.load(Ordering::Relaxed) >= JOBS_MAX {
+            if !self.health.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!("the database does not keep up: history is being dropped");
+            }
+            return;
+        }
+        let health = Arc::clone(&self.health);
+        self.enqueue(Box::new(move |connection| {
+            let outcome = run(connection);
+            Box::new(move |committed| match outcome {
+                Ok(()) if committed => health.failing.store(false, Ordering::Relaxed),
+                Ok(()) => health.failing.store(true, Ordering::Relaxed),
+                Err(err) => {
+                    tracing::error!("the database failed: {err}");
+                    health.failing.store(true, Ordering::Relaxed);
+                }
+            })
+        }));
+    }
+
+    /// Waits until everything before this is on disk.
+    pub async fn flush(&self) {
+        drop(self.call(|_| Ok(())).await);
+    }
+
+    fn enqueue(&self, job: Job) {
+        self.health.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.jobs.send(job).is_err() {
+            self.health.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open(path)?;
+    // NORMAL: a crash of ours loses nothing, a crash of the machine perhaps the last commits; WAL is never corrupt.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    migrations::apply(&mut connection)?;
+    Ok(connection)
+}
+
+fn write(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) {
+    let mut completions: Vec<Completion> = Vec::new();
+    while let Ok(first) = queue.recv() {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        if let Err(err) = &begun {
+            tracing::error!("the database takes no transaction: {err}");
+        }
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            completions.push(isolated(connection, job));
+            if completions.len() < BATCH_MAX {
+                next = queue.try_recv().ok();
+            }
+        }
+        let committed = begun.is_ok() && connection.execute_batch("COMMIT").is_ok();
+        if begun.is_ok() && !committed {
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+        health.waiting.fetch_sub(completions.len(), Ordering::Relaxed);
+        for complete in completions.drain(..) {
+            complete(committed);
+        }
+    }
+}
+
+/// Runs a job so that its failure undoes nobody else's statements.
+fn isolated(connection: &Connection, job: Job) -> Completion {
+    let marked = connection.execute_batch("SAVEPOINT job").is_ok();
+    let changed = connection.total_changes();
+    let completion = job(connection);
+    if marked {
+        // A job that failed half-way reports it; what it had written before is harmless history.
+        let released = connection.execute_batch("RELEASE job");
+        if released.is_err() && connection.total_changes() != changed {
+            drop(connection.execute_batch("ROLLBACK TO job"));
+        }
+    }
+    completion
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn writes_come_back_after_a_restart_and_a_bad_one_hurts_nobody() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("db");
+        let store = Store::open(&path);
+        store.write(|connection| {
+            connection.execute("INSERT INTO clients VALUES ('a', 'p', 1, 1)", [])?;
+            Ok(())
+        });
+        assert!(store.call(|connection| connection.execute("INSERT INTO nowhere VALUES (1)", [])).await.is_err());
+        store.write(|connection| {
+            connection.execute("INSERT INTO clients VALUES ('b', 'p', 1, 1)", [])?;
+            Ok(())
+        });
+        store.flush().await;
+        assert!(!store.is_degraded());
+        drop(store);
+        let again = Store::open(&path);
+        let count: i64 = again
+            .call(|connection| connection.query_row("SELECT count(*) FROM clients", [], |row| row.get(0)))
+            .await
+            .unwrap();
+        assert_eq!(count, 2);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_opened_degrades_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("missing").join("db"));
+        assert!(store.is_degraded());
+        assert!(
+            store.call(|connection| connection.query_row("SELECT 1", [], |row| row.get::<_, i64>(0))).await.is_ok()
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! What people said about a session: its name, labels, keys. Whether it lives is not asked here.
+
+use std::collections::BTreeMap;
+
+use baton_proto::api::{AgentInput, Record};
+use baton_proto::ids::{SessionId, WorkspaceId};
+use rusqlite::{Connection, Row, params};
+
+use super::Store;
+use crate::problem::Outcome;
+
+/// A session's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Its name.
+    pub title: String,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+    /// A client's key for create-or-resume.
+    pub terminal_id: Option<String>,
+    /// Its workspace.
+    pub workspace_id: Option<WorkspaceId>,
+    /// The principal that made it.
+    pub creator: String,
+    /// The agent it belongs to.
+    pub owner_agent_id: Option<String>,
+    /// What a respawn runs.
+    pub resume_cmd: Option<Vec<String>>,
+    /// Whether an agent's input goes straight to the program.
+    pub agent_input: AgentInput,
+    /// How much is recorded.
+    pub record: Record,
+    /// Seconds without output, input and client until it closes.
+    pub idle_timeout_s: Option<u64>,
+    /// Whether typed bytes are recorded.
+    pub record_input: bool,
+    /// When it was made.
+    pub created_us: u64,
+    /// Output bytes when it ended.
+    pub head: u64,
+    /// Oldest byte kept when it ended.
+    pub oldest: u64,
+    /// Last output or input when it ended.
+    pub last_activity_us: u64,
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(text: Option<String>) -> Option<T> {
+    text.and_then(|text| serde_json::from_str(&text).ok())
+}
+
+/// SQLite's integers have a sign; ours do not need the bit.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// The way back.
+pub(super) fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Option<SessionRow>> {
+    let Ok(id) = row.get::<_, String>("id")?.parse() else { return Ok(None) };
+    Ok(Some(SessionRow {
+        id,
+        title: row.get("title")?,
+        labels: parsed(row.get("labels")?).unwrap_or_default(),
+        terminal_id: row.get("terminal_id")?,
+        workspace_id: row.get::<_, Option<String>>("workspace_id")?.and_then(|text| text.parse().ok()),
+        creator: row.get("creator")?,
+        owner_agent_id: row.get("owner_agent_id")?,
+        resume_cmd: parsed(row.get("resume_cmd")?),
+        agent_input: parsed(row.get("agent_input")?).unwrap_or_default(),
+        record: parsed(row.get("record")?).unwrap_or_default(),
+        idle_timeout_s: row.get::<_, Option<i64>>("idle_timeout_s")?.map(unsigned),
+        record_input: row.get("record_input")?,
+        created_us: unsigned(row.get("created_us")?),
+        head: unsigned(row.get("head")?),
+        oldest: unsigned(row.get("oldest")?),
+        last_activity_us: unsigned(row.get("last_activity_us")?),
+    }))
+}
+
+fn put(connection: &Connection, row: &SessionRow) -> rusqlite::Result<()> {
+    connection
+        .prepare("INSERT OR REPLACE INTO sessions VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")?
+        .execute(params![
+            row.id.to_string(),
+            row.title,
+            json(&row.labels),
+            row.terminal_id,
+            row.workspace_id.map(|id| id.to_string()),
+            row.creator,
+            row.owner_agent_id,
+            row.resume_cmd.as_ref().map(json),
+            json(&row.agent_input),
+            json(&row.record),
+            row.idle_timeout_s.map(signed),
+            row.record_input,
+            signed(row.created_us),
+            signed(row.head),
+            signed(row.oldest),
+            signed(row.last_activity_us),
+        ])?;
+    Ok(())
+}
+
+impl Store {
+    /// Every session's row.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn sessions(&self) -> Outcome<Vec<SessionRow>> {
+        self.call(|connection| {
+            let mut statement = connection.prepare("SELECT * FROM sessions")?;
+            statement.query_map([], read)?.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
+    /// Writes a session's row and waits for it.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn save_session(&self, row: SessionRow) -> Outcome<()> {
+        self.call(move |connection| put(connection, &row)).await
+    }
+
+    /// Notes where an ended session ended.
+    pub fn note_end(&self, id: SessionId, head: u64, oldest: u64, last_activity_us: u64) {
+        self.write(move |connection| {
+            connection
+                .prepare("UPDATE sessions SET head = ?2, oldest = ?3, last_activity_us = ?4 WHERE id = ?1")?
+                .execute(params![id.to_string(), signed(head), signed(oldest), signed(last_activity_us)])?;
+            Ok(())
+        });
+    }
+
+    /// Removes a session's row.
+    pub fn forget_session(&self, id: SessionId) {
+        self.write(move |connection| {
+            connection.execute("DELETE FROM sessions WHERE id = ?1", [id.to_string()])?;
+            connection.execute("DELETE FROM leases WHERE session_id = ?1", [id.to_string()])?;
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[tokio::test]
+    async fn a_row_survives_the_disk() {
+        let store = Store::open(&tempfile::tempdir().unwrap().keep().join("db"));
+        let row = SessionRow {
+            id: SessionId::from_uuid(Uuid::from_u128(9)),
+            title: "build".to_owned(),
+            labels: [("a".to_owned(), "b".to_owned())].into(),
+            terminal_id: Some("t".to_owned()),
+            workspace_id: None,
+            creator: "owner".to_owned(),
+            owner_agent_id: None,
+            resume_cmd: Some(vec!["sh".to_owned()]),
+            agent_input: AgentInput::Held,
+            record: Record::Full,
+            idle_timeout_s: Some(5),
+            record_input: true,
+            created_us: 1,
+            head: 2,
+            oldest: 1,
+            last_activity_us: 3,
+        };
+        store.save_session(row.clone()).await.unwrap();
+        assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);
+        store.forget_session(row.id);
+        assert_eq!(store.sessions().await.unwrap(), vec![]);
+    }
+}

@@ -1,0 +1,421 @@
+//! What can be typed after `baton`.
+
+use std::path::PathBuf;
+
+use baton_proto::Cursor;
+use clap::{Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// One live shell for terminals, browser tabs, scripts and agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "baton",
+    version,
+    about = "One live shell, passed between terminals, browser tabs, scripts and agents",
+    after_help = "Sessions go by their name, their id, or the last digits of it. A command that needs Baton starts it.\n\
+                  Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 control, 5 denied, 6 unreachable, 124 timeout;\n\
+                  `exec` and `attach` pass the program's.",
+    max_term_width = 110
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start what isn't running and print the page's address
+    Up(UpArgs),
+    /// Stop Baton; shells live on
+    Down(DownArgs),
+    /// Show Baton's processes
+    Status(JsonArgs),
+    /// Start a session and attach to it
+    New(NewArgs),
+    /// List sessions
+    Ls(LsArgs),
+    /// Attach this terminal to a session
+    Attach(AttachArgs),
+    /// Let an attached client leave; its session goes on
+    Detach(DetachArgs),
+    /// Open the page in a browser, signed in
+    Open(OpenArgs),
+    /// Take control for the commands that follow (`send`, `exec`, `signal`)
+    Claim(ClaimArgs),
+    /// Give control up
+    Release(SessionArg),
+    /// Give control to another attached client
+    Transfer(TransferArgs),
+    /// Ask for control; it comes when it is free
+    RequestControl(SessionArg),
+    /// End a session
+    Close(CloseArgs),
+    /// Give a session another name
+    Rename(RenameArgs),
+    /// Signal the program in the foreground
+    Signal(SignalArgs),
+    /// Type into a session
+    Send(SendArgs),
+    /// Run a line in a session's shell and wait for it
+    Exec(ExecArgs),
+    /// Wait until something happens in a session
+    Wait(WaitArgs),
+    /// Print what a session wrote
+    Log(LogArgs),
+    /// Access tokens, for other people and for agents
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// How `up` becomes the launcher
+    #[command(name = "__launch", hide = true)]
+    Launch(LaunchArgs),
+}
+
+/// `baton up`
+#[derive(Debug, clap::Args)]
+pub struct UpArgs {
+    /// Where the page listens; port 0 takes any
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// Print the status as JSON instead
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton down`
+#[derive(Debug, clap::Args)]
+pub struct DownArgs {
+    /// Close every session first
+    #[arg(long)]
+    pub sessions: bool,
+}
+
+/// A command that only reads.
+#[derive(Debug, clap::Args)]
+pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton new`
+#[derive(Debug, clap::Args)]
+pub struct NewArgs {
+    /// What to call it
+    #[arg(long, short = 'n')]
+    pub name: Option<String>,
+    /// Where it starts; here if not given
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// How far it is confined
+    #[arg(long, value_enum)]
+    pub sandbox: Option<SandboxArg>,
+    /// Do not attach; print its id
+    #[arg(long, short = 'd')]
+    pub detach: bool,
+    /// Do not attach; print what was made as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Program and arguments; the login shell if not given
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// A sandbox profile.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum SandboxArg {
+    /// Not confined
+    Host,
+    /// Writes only where granted
+    Workspace,
+    /// No network, reads only what is granted
+    Locked,
+}
+
+/// `baton ls`
+#[derive(Debug, clap::Args)]
+pub struct LsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Only those without supervisor and client
+    #[arg(long)]
+    pub parked: bool,
+    /// Ended ones too
+    #[arg(long, short = 'a')]
+    pub all: bool,
+}
+
+/// `baton attach`
+#[derive(Debug, clap::Args)]
+pub struct AttachArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// Only watch
+    #[arg(long, short = 'r')]
+    pub read_only: bool,
+    /// Take control from whoever has it
+    #[arg(long, conflicts_with = "read_only")]
+    pub take: bool,
+}
+
+/// `baton detach`
+#[derive(Debug, clap::Args)]
+pub struct DetachArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// Which client: its id or name; the only terminal attached if not given
+    #[arg(long, value_name = "ID")]
+    pub client: Option<String>,
+}
+
+/// `baton open`
+#[derive(Debug, clap::Args)]
+pub struct OpenArgs {
+    /// Which session to show; the list if not given
+    pub name: Option<String>,
+    /// Only print the link
+    #[arg(long)]
+    pub print: bool,
+    /// Print the link as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton claim`
+#[derive(Debug, clap::Args)]
+pub struct ClaimArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// Even if somebody has it
+    #[arg(long, short = 'f')]
+    pub force: bool,
+    /// Print owner, epoch and expiry as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A session, or the latest active one.
+#[derive(Debug, clap::Args)]
+pub struct SessionArg {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+}
+
+/// `baton transfer`
+#[derive(Debug, clap::Args)]
+pub struct TransferArgs {
+    /// Which session
+    pub name: String,
+    /// To whom: an attached client's id or name
+    pub to: String,
+}
+
+/// `baton close`
+#[derive(Debug, clap::Args)]
+pub struct CloseArgs {
+    /// Which session
+    pub name: String,
+    /// Told to everybody who is attached
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
+/// `baton rename`
+#[derive(Debug, clap::Args)]
+pub struct RenameArgs {
+    /// Which session
+    pub name: String,
+    /// Its name from now on
+    pub new: String,
+}
+
+/// `baton signal`
+#[derive(Debug, clap::Args)]
+pub struct SignalArgs {
+    /// Which session
+    pub name: String,
+    /// INT, TERM, HUP, QUIT, KILL, TSTP, CONT, USR1, USR2 or WINCH
+    pub signal: String,
+    /// Claim control first if it is free, and release it afterwards
+    #[arg(long)]
+    pub claim: bool,
+}
+
+/// `baton send`
+#[derive(Debug, clap::Args)]
+pub struct SendArgs {
+    /// Which session
+    pub name: String,
+    /// This text, as it is; without --text and --keys, what stdin has
+    #[arg(long, conflicts_with = "keys", allow_hyphen_values = true)]
+    pub text: Option<String>,
+    /// These keys: Enter, Ctrl+C, Alt+x, ArrowUp, F5 …
+    #[arg(long, num_args = 1.., value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Press Enter after the text
+    #[arg(long, conflicts_with = "keys")]
+    pub enter: bool,
+    /// Claim control first if it is free, and release it afterwards
+    #[arg(long)]
+    pub claim: bool,
+}
+
+/// `baton exec`
+#[derive(Debug, clap::Args)]
+pub struct ExecArgs {
+    /// Which session
+    pub name: String,
+    /// Seconds to wait
+    #[arg(long, value_name = "S", default_value_t = 3600.0)]
+    pub timeout: f64,
+    /// Print exit code, output and cursors as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Claim control first if it is free, and release it afterwards
+    #[arg(long)]
+    pub claim: bool,
+    /// The line; several words are joined by spaces
+    #[arg(last = true, required = true, value_name = "LINE")]
+    pub line: Vec<String>,
+}
+
+/// `baton wait`
+#[derive(Debug, clap::Args)]
+pub struct WaitArgs {
+    /// Which session
+    pub name: String,
+    /// Until the output matches this regular expression
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, required_unless_present_any = ["exit", "idle", "prompt"])]
+    pub pattern: Option<String>,
+    /// Until the program ends
+    #[arg(long)]
+    pub exit: bool,
+    /// Until nothing was written for so many milliseconds
+    #[arg(long, value_name = "MS")]
+    pub idle: Option<u64>,
+    /// Until the shell waits for a line
+    #[arg(long)]
+    pub prompt: bool,
+    /// Look for the pattern from here on, not from now
+    #[arg(long, value_name = "CURSOR", requires = "pattern")]
+    pub since: Option<Cursor>,
+    /// Seconds to wait; as long as it takes if not given
+    #[arg(long, value_name = "S")]
+    pub timeout: Option<f64>,
+    /// Print what ended the wait as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton log`
+#[derive(Debug, clap::Args)]
+pub struct LogArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// Go on until the program ends
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+    /// From here on; everything that is kept if not given
+    #[arg(long, value_name = "CURSOR")]
+    pub since: Option<Cursor>,
+    /// Print pieces with their cursors, a line of JSON each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton token`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// List tokens
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token and print it, this once
+    Create {
+        /// What to call it
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value = "viewer")]
+        role: RoleArg,
+        /// For the role `agent`: which
+        #[arg(long, value_name = "ID", required_if_eq("role", "agent"))]
+        agent_id: Option<String>,
+        /// Until when it is good, such as 2030-01-31T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token useless
+    Revoke {
+        /// Its id or name
+        token: String,
+    },
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// Everything
+    Owner,
+    /// Watch, type, approve
+    Collaborator,
+    /// Watch and type, never approve
+    Agent,
+    /// Watch
+    Viewer,
+}
+
+/// `baton __launch`
+#[derive(Debug, clap::Args)]
+pub struct LaunchArgs {
+    /// Where to listen
+    #[arg(long)]
+    pub listen: String,
+    /// Written to once everything listens
+    #[arg(long)]
+    pub ready_fd: i32,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_typed_is_understood() {
+        let parse = |line: &str| Args::try_parse_from(line.split(' '));
+        assert!(
+            matches!(parse("baton new -d --name w -- sh -c true").unwrap().command, Command::New(new) if new.command.len() == 3)
+        );
+        assert!(
+            matches!(parse("baton send w --keys Ctrl+C Enter").unwrap().command, Command::Send(send) if send.keys.len() == 2)
+        );
+        assert!(matches!(parse("baton exec w -- ls -l").unwrap().command, Command::Exec(exec) if exec.line.len() == 2));
+        for wrong in [
+            "baton wait w",
+            "baton exec w",
+            "baton attach -r --take w",
+            "baton send w --text a --keys b",
+            "baton log --since x",
+        ] {
+            assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! What was typed and is not yet known to have reached the program: bounded, ordered, sent again after a broken
+//! connection under the same numbers, so that the worker types nothing twice.
+
+use std::collections::VecDeque;
+
+/// Most bytes kept; beyond, the terminal is not read.
+pub const WINDOW_BYTES: usize = 64 << 10;
+
+/// Bytes of one frame.
+const FRAME_BYTES: usize = 8 << 10;
+
+#[derive(Debug)]
+struct Sent {
+    seq: u64,
+    bytes: Vec<u8>,
+}
+
+/// The window.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Numbered, in order, not acknowledged.
+    numbered: VecDeque<Sent>,
+    /// How many of them are on their way.
+    on_the_way: usize,
+    /// Not numbered yet.
+    waiting: VecDeque<u8>,
+    /// The highest number given.
+    last_seq: u64,
+    numbered_bytes: usize,
+    /// The program does not read: nothing is sent until something is acknowledged or [`Self::retry`] is called.
+    blocked: bool,
+}
+
+impl Window {
+    /// Whether more may be typed.
+    pub fn has_room(&self) -> bool {
+        self.len() < WINDOW_BYTES
+    }
+
+    /// Bytes kept.
+    pub fn len(&self) -> usize {
+        self.numbered_bytes + self.waiting.len()
+    }
+
+    /// Takes what was typed.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.waiting.extend(bytes);
+    }
+
+    /// The next frame to send.
+    pub fn next(&mut self) -> Option<(u64, &[u8])> {
+        if self.blocked {
+            return None;
+        }
+        if self.on_the_way == self.numbered.len() {
+            if self.waiting.is_empty() {
+                return None;
+            }
+            let bytes: Vec<u8> = self.waiting.drain(..self.waiting.len().min(FRAME_BYTES)).collect();
+            self.last_seq += 1;
+            self.numbered_bytes += bytes.len();
+            self.numbered.push_back(Sent { seq: self.last_seq, bytes });
+        }
+        let sent = &self.numbered[self.on_the_way];
+        self.on_the_way += 1;
+        Some((sent.seq, &sent.bytes))
+    }
+
+    /// Everything up to `seq` was typed.
+    pub fn acknowledge(&mut self, seq: u64) {
+        while self.numbered.front().is_some_and(|sent| sent.seq <= seq) {
+            if let Some(sent) = self.numbered.pop_front() {
+                self.numbered_bytes -= sent.bytes.len();
+                self.on_the_way = self.on_the_way.saturating_sub(1);
+            }
+        }
+        self.blocked = false;
+    }
+
+    /// The worker's queue was full at `seq`; `accepted` is the highest it took. What follows a refused frame is refused
+    /// too, so only the first refusal says something new.
+    pub fn refused_full(&mut self, seq: u64, accepted: u64) {
+        if seq == accepted + 1 {
+            self.on_the_way = self.numbered.iter().take_while(|sent| sent.seq <= accepted).count();
+            self.blocked = true;
+        }
+    }
+
+    /// The program may read by now.
+    pub const fn retry(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Control is gone: what was refused is dropped, with all that follows, and its numbers are free again. Returns how
+    /// many bytes that were.
+    pub fn refused_owner(&mut self, seq: u64, accepted: u64) -> usize {
+        if seq != accepted + 1 {
+            return 0;
+        }
+        let before = self.len();
+        self.waiting.clear();
+        self.cut_after(accepted);
+        before - self.len()
+    }
+
+    /// What is not numbered is dropped; the rest is answered by acknowledgement or refusal. Returns the bytes dropped.
+    pub fn drop_waiting(&mut self) -> usize {
+        let dropped = self.waiting.len();
+        self.waiting.clear();
+        dropped
+    }
+
+    /// A new connection; the worker has typed everything up to `typed`. With control still ours the rest is sent again,
+    /// else it is dropped. Returns the bytes dropped.
+    pub fn reconnected(&mut self, typed: u64, still_ours: bool) -> usize {
+        self.acknowledge(typed);
+        self.on_the_way = 0;
+        if still_ours {
+            return 0;
+        }
+        let dropped = self.len();
+        self.waiting.clear();
+        self.cut_after(typed);
+        dropped
+    }
+
+    /// Another life of the program: numbers begin anew. Returns the bytes dropped.
+    pub fn restarted(&mut self) -> usize {
+        let dropped = self.len();
+        *self = Self::default();
+        dropped
+    }
+
+    fn cut_after(&mut self, seq: u64) {
+        while self.numbered.back().is_some_and(|sent| sent.seq > seq) {
+            if let Some(sent) = self.numbered.pop_back() {
+                self.numbered_bytes -= sent.bytes.len();
+            }
+        }
+        self.on_the_way = self.on_the_way.min(self.numbered.len());
+        self.last_seq = self.numbered.back().map_or(seq, |sent| sent.seq);
+        self.blocked = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends all there is; what a worker would receive.
+    fn send(window: &mut Window) -> Vec<(u64, Vec<u8>)> {
+        std::iter::from_fn(|| window.next().map(|(seq, bytes)| (seq, bytes.to_vec()))).collect()
+    }
+
+    #[test]
+    fn frames_are_numbered_and_bounded() {
+        let mut window = Window::default();
+        window.push(&[7; 20_000]);
+        let sent = send(&mut window);
+        assert_eq!(
+            sent.iter().map(|(seq, bytes)| (*seq, bytes.len())).collect::<Vec<_>>(),
+            [(1, 8192), (2, 8192), (3, 3616)]
+        );
+        assert!(window.has_room());
+        window.push(&[7; 50_000]);
+        assert!(!window.has_room());
+        send(&mut window);
+        assert!(!window.has_room(), "what is on its way counts");
+        window.acknowledge(3);
+        assert_eq!(window.len(), 50_000);
+        assert!(window.has_room());
+    }
+
+    #[test]
+    fn after_a_broken_connection_the_rest_comes_again_under_its_numbers() {
+        let mut window = Window::default();
+        for text in [b"a", b"b", b"c"] {
+            window.push(text);
+            send(&mut window);
+        }
+        window.push(b"d");
+        assert_eq!(window.reconnected(2, true), 0);
+        assert_eq!(send(&mut window), [(3, b"c".to_vec()), (4, b"d".to_vec())]);
+        assert_eq!(window.reconnected(3, false), 1);
+        window.push(b"e");
+        assert_eq!(send(&mut window), [(4, b"e".to_vec())]);
+    }
+
+    #[test]
+    fn a_full_queue_is_met_again_from_the_refused_frame() {
+        let mut window = Window::default();
+        for text in [b"a", b"b", b"c"] {
+            window.push(text);
+            send(&mut window);
+        }
+        window.refused_full(2, 1);
+        window.refused_full(3, 1);
+        assert_eq!(send(&mut window), []);
+        window.acknowledge(1);
+        assert_eq!(send(&mut window), [(2, b"b".to_vec()), (3, b"c".to_vec())]);
+        // A refusal of the first sending that comes late changes nothing.
+        window.refused_full(3, 1);
+        assert!(!window.blocked);
+    }
+
+    #[test]
+    fn lost_control_drops_what_was_not_typed_and_its_numbers() {
+        let mut window = Window::default();
+        for text in [b"a", b"b", b"c"] {
+            window.push(text);
+            send(&mut window);
+        }
+        window.push(b"dd");
+        assert_eq!(window.refused_owner(2, 1), 4);
+        assert_eq!(window.refused_owner(3, 1), 0);
+        window.push(b"e");
+        assert_eq!(send(&mut window), [(2, b"e".to_vec())]);
+        window.acknowledge(2);
+        assert_eq!(window.len(), 0);
+    }
+}

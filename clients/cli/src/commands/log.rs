@@ -1,0 +1,189 @@
+//! `baton log`: what a session wrote, byte for byte.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use baton_proto::api::{ClientFrame, ServerFrame, Session, SnapshotChoice};
+use baton_proto::v1::ClientKind;
+use baton_proto::{ClientId, Cursor};
+use serde::Serialize;
+use tokio::time::{interval, sleep};
+use uuid::Uuid;
+
+use crate::api::Api;
+use crate::args::LogArgs;
+use crate::attach::screen::Screen;
+use crate::attach::stream::{Broken, Incoming, Stream};
+use crate::context::Context;
+use crate::names::{self, label};
+use crate::out;
+use crate::report::Report;
+
+/// Bytes of one page.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Output is acknowledged in steps of this.
+const ACK_BYTES: u64 = 64 << 10;
+
+/// How often a broken connection is tried again.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Signs of life.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// A piece of output, for `--json`.
+#[derive(Debug, Serialize)]
+struct Piece {
+    from: Cursor,
+    cursor: Cursor,
+    data_b64: String,
+}
+
+/// Where the output goes.
+struct Sink {
+    json: bool,
+    /// On a terminal, queries in old output would be answered into the user's shell.
+    screen: Option<Screen>,
+}
+
+impl Sink {
+    fn write(&mut self, from: Cursor, cursor: Cursor, bytes: &[u8]) -> Result<(), Report> {
+        if self.json {
+            return out::json_line(&Piece { from, cursor, data_b64: STANDARD.encode(bytes) });
+        }
+        match &mut self.screen {
+            None => out::bytes(bytes),
+            Some(screen) => {
+                let mut kept = Vec::with_capacity(bytes.len());
+                screen.feed(bytes, true, &mut kept);
+                out::bytes(&kept)
+            }
+        }
+    }
+}
+
+/// Prints what a session wrote.
+pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
+    let api = Api::open(context).await?;
+    let session = names::session_or_latest(&api, args.name.as_deref()).await?;
+    let mut sink = Sink { json: args.json, screen: (!args.json && io::stdout().is_terminal()).then(Screen::new) };
+    let from = args.since.unwrap_or(session.oldest_cursor);
+    let mut cursor = from;
+    while cursor.instance != session.cursor.instance || cursor.offset < session.cursor.offset {
+        let (bytes, next) =
+            api.output(session.id, cursor, PAGE_BYTES).await.map_err(|report| trimmed(report, &session))?;
+        if next == cursor {
+            break;
+        }
+        sink.write(cursor, next, &bytes)?;
+        cursor = next;
+    }
+    if args.follow && session.status.is_living() {
+        follow(&api, &session, cursor, &mut sink).await?;
+    }
+    if let Some(screen) = &sink.screen {
+        out::bytes(&crate::attach::reset_bytes(screen))?;
+    }
+    Ok(0)
+}
+
+fn trimmed(report: Report, session: &Session) -> Report {
+    match report.code() {
+        Some(baton_proto::ErrorCode::CursorTrimmed) => {
+            report.hint(format!("without --since, `baton log {}` begins with what is kept", label(session)))
+        }
+        _ => report,
+    }
+}
+
+/// Prints what comes from `cursor` on, until the program ends. A broken connection is opened anew where it broke.
+async fn follow(api: &Api, session: &Session, mut cursor: Cursor, sink: &mut Sink) -> Result<(), Report> {
+    let client = ClientId::from(Uuid::new_v4());
+    let mut acknowledged = cursor.offset;
+    loop {
+        let hello = ClientFrame::Hello {
+            client_id: client.clone(),
+            resume_cursor: Some(cursor),
+            client_kind: Some(ClientKind::Cli),
+            name: Some("baton log".to_owned()),
+            cols: None,
+            rows: None,
+            input_stream: None,
+            term: None,
+            snapshot: SnapshotChoice::Never,
+        };
+        let mut stream = match Stream::open(api, session.id, &client, &hello).await {
+            Ok(stream) => stream,
+            Err(broken) => {
+                may_come_back(broken)?;
+                sleep(RETRY).await;
+                continue;
+            }
+        };
+        let mut heartbeat = interval(HEARTBEAT);
+        loop {
+            let incoming = tokio::select! {
+                incoming = stream.next() => incoming,
+                _ = heartbeat.tick() => {
+                    stream.send(&ClientFrame::Heartbeat);
+                    continue;
+                }
+            };
+            match incoming {
+                Ok(Incoming::Data(bytes, after) | Incoming::Snapshot(bytes, after)) => {
+                    let begin = after.saturating_sub(bytes.len() as u64);
+                    let known =
+                        usize::try_from(cursor.offset.saturating_sub(begin)).unwrap_or(usize::MAX).min(bytes.len());
+                    let next = Cursor { instance: cursor.instance, offset: after.max(cursor.offset) };
+                    if known < bytes.len() {
+                        sink.write(
+                            Cursor { instance: cursor.instance, offset: begin + known as u64 },
+                            next,
+                            &bytes[known..],
+                        )?;
+                    }
+                    cursor = next;
+                    if cursor.offset >= acknowledged + ACK_BYTES {
+                        acknowledged = cursor.offset;
+                        stream.send(&ClientFrame::Ack { cursor });
+                    }
+                }
+                Ok(Incoming::Frame(frame)) => match *frame {
+                    ServerFrame::Exit { .. } => {
+                        stream.close(Duration::from_millis(200)).await;
+                        return Ok(());
+                    }
+                    ServerFrame::Ready { instance, status, cursor: head, lost, .. } => {
+                        if let Some(lost) = lost {
+                            out::remark(&format!("baton: {lost} bytes of output are no longer kept"));
+                        }
+                        if instance != cursor.instance {
+                            cursor = Cursor { instance, offset: 0 };
+                            acknowledged = 0;
+                        }
+                        if !status.is_living() && head.offset <= cursor.offset {
+                            return Ok(());
+                        }
+                    }
+                    _ => {}
+                },
+                Err(broken) => {
+                    may_come_back(broken)?;
+                    break;
+                }
+            }
+        }
+        sleep(RETRY).await;
+    }
+}
+
+fn may_come_back(broken: Broken) -> Result<(), Report> {
+    match broken {
+        Broken::Lost { .. } => Ok(()),
+        Broken::Refused(report) => Err(report),
+        Broken::SentAway => Err(Report::failed("somebody let this client leave")),
+        Broken::Replaced => Err(Report::failed("another connection took the place of this one")),
+    }
+}

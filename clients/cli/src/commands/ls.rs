@@ -1,0 +1,78 @@
+//! `baton ls`
+
+use baton_proto::api::{Session, SessionStatus};
+
+use crate::api::Api;
+use crate::args::LsArgs;
+use crate::context::Context;
+use crate::names::{label, short};
+use crate::report::{Report, clean_line};
+use crate::{out, table, time};
+
+/// Most characters of a name, an owner and a command in the table.
+const CELL_CHARS: usize = 32;
+
+/// Lists sessions.
+pub async fn run(context: &Context, args: &LsArgs) -> Result<u8, Report> {
+    let mut sessions = Api::open(context).await?.sessions().await?;
+    sessions.retain(|session| (args.all || session.status.is_living()) && (!args.parked || session.parked));
+    sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at));
+    if args.json {
+        out::json(&sessions)?;
+        return Ok(0);
+    }
+    if sessions.is_empty() {
+        out::remark(if args.parked {
+            "No session is parked."
+        } else {
+            "No session is running. Make one with `baton new`."
+        });
+        return Ok(0);
+    }
+    let now = time::now();
+    let rows: Vec<Vec<String>> = sessions.iter().map(|session| row(session, now)).collect();
+    out::bytes(table::layout(&["NAME", "ID", "STATUS", "CONTROL", "CLIENTS", "AGE", "COMMAND"], &rows).as_bytes())?;
+    Ok(0)
+}
+
+fn row(session: &Session, now: i64) -> Vec<String> {
+    vec![
+        table::shorten(&label(session), CELL_CHARS),
+        short(&session.id.to_string()).to_owned(),
+        status(session),
+        table::shorten(&control(session), CELL_CHARS),
+        session.client_count.to_string(),
+        time::age(&session.created_at, now),
+        table::shorten(&clean_line(&session.command.join(" ")), 2 * CELL_CHARS),
+    ]
+}
+
+fn status(session: &Session) -> String {
+    let word = match session.status {
+        SessionStatus::Starting => "starting",
+        SessionStatus::Running if session.parked => "parked",
+        SessionStatus::Running => "running",
+        SessionStatus::Exited => "exited",
+        SessionStatus::Closed => "closed",
+        SessionStatus::Lost => "lost",
+        SessionStatus::Failed => "failed",
+    };
+    match session.exit.as_ref().filter(|_| session.status == SessionStatus::Exited) {
+        Some(exit) => match (exit.code, exit.signal) {
+            (Some(code), _) => format!("{word} {code}"),
+            (None, Some(signal)) => format!("{word} by signal {signal}"),
+            (None, None) => word.to_owned(),
+        },
+        None => word.to_owned(),
+    }
+}
+
+fn control(session: &Session) -> String {
+    match session.lease.as_ref().filter(|_| session.status.is_living()) {
+        None => "-".to_owned(),
+        Some(lease) => {
+            let name = if lease.owner_name.is_empty() { lease.owner.as_str() } else { &lease.owner_name };
+            format!("{}{}", clean_line(name), if lease.expired { " (away)" } else { "" })
+        }
+    }
+}

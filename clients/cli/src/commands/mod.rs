@@ -1,0 +1,49 @@
+//! A file per command, or per family of commands.
+
+pub mod completions;
+mod down;
+mod exec;
+mod input;
+mod lease;
+mod log;
+mod ls;
+mod new;
+mod open;
+mod session;
+mod status;
+mod token;
+mod up;
+mod wait;
+
+use crate::args::Command;
+use crate::attach;
+use crate::context::Context;
+use crate::report::Report;
+
+/// Runs a command; its value is the exit code.
+pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report> {
+    match command {
+        Command::Up(args) => up::run(context, &args).await,
+        Command::Down(args) => down::run(context, &args).await,
+        Command::Status(args) => status::run(context, args.json).await,
+        Command::New(args) => new::run(context, args).await,
+        Command::Ls(args) => ls::run(context, &args).await,
+        Command::Attach(args) => attach::run(context, &args).await,
+        Command::Detach(args) => lease::detach(context, &args).await,
+        Command::Open(args) => open::run(context, &args).await,
+        Command::Claim(args) => lease::claim(context, &args).await,
+        Command::Release(args) => lease::release(context, args.name.as_deref()).await,
+        Command::Transfer(args) => lease::transfer(context, &args).await,
+        Command::RequestControl(args) => lease::request_control(context, args.name.as_deref()).await,
+        Command::Close(args) => session::close(context, &args).await,
+        Command::Rename(args) => session::rename(context, &args).await,
+        Command::Signal(args) => input::signal(context, &args).await,
+        Command::Send(args) => input::send(context, args).await,
+        Command::Exec(args) => exec::run(context, &args).await,
+        Command::Wait(args) => wait::run(context, &args).await,
+        Command::Log(args) => log::run(context, &args).await,
+        Command::Token(command) => token::run(context, command).await,
+        Command::Completions { shell } => completions::run(shell),
+        Command::Launch(args) => crate::start::become_launcher(&args),
+    }
+}

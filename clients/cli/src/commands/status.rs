@@ -1,0 +1,129 @@
+//! `baton status`
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use baton_proto::api::{LauncherStatus, ProcessStatus, ServerStatus, SessionCounts};
+use baton_proto::home::{Home, runtime};
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::api::Api;
+use crate::context::Context;
+use crate::report::{Exit, Report};
+use crate::start::{is_running, launcher_file};
+use crate::{out, time};
+
+/// How long the bridge may take to answer before it counts as absent.
+const ANSWER_TIME: Duration = Duration::from_secs(5);
+
+/// `baton status --json`: what does not run is null.
+#[derive(Debug, Serialize)]
+struct Status {
+    url: Option<String>,
+    socket: String,
+    token_file: String,
+    home: String,
+    versions: BTreeMap<String, String>,
+    bridge: Option<ProcessStatus>,
+    sessiond: Option<ProcessStatus>,
+    launcher: Option<LauncherStatus>,
+    sessions: Option<SessionCounts>,
+}
+
+/// Shows Baton's processes; starts nothing.
+pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
+    let running = is_running(&context.home)
+        .map_err(|err| Report::new(Exit::Denied, "whether Baton runs cannot be found out").why(err))?;
+    let (server, trouble) = if running { ask(context).await } else { (None, None) };
+    let status = assemble(&context.home, running, server);
+    if json {
+        out::json(&status)?;
+        return Ok(0);
+    }
+    if !running {
+        out::line("Baton is not running.")?;
+        out::line(&format!("  home      {}", status.home))?;
+        out::line("  start it with `baton up`")?;
+        return Ok(0);
+    }
+    out::line(&describe(&status))?;
+    if let Some(trouble) = trouble {
+        return Err(trouble);
+    }
+    Ok(0)
+}
+
+async fn ask(context: &Context) -> (Option<ServerStatus>, Option<Report>) {
+    let asked = async { Api::of_running(context)?.status().await };
+    match timeout(ANSWER_TIME, asked).await {
+        Ok(Ok(status)) => (Some(status), None),
+        Ok(Err(report)) => (None, Some(report)),
+        Err(_) => (
+            None,
+            Some(Report::new(Exit::Unreachable, "the bridge does not answer").hint(format!(
+                "its log is `{}`; `baton down` and `baton up` restart everything but the shells",
+                context.home.logs_dir().join("bridge.log").display()
+            ))),
+        ),
+    }
+}
+
+fn assemble(home: &Home, running: bool, server: Option<ServerStatus>) -> Status {
+    let path = |path: &Path| path.display().to_string();
+    let launcher = if running { launcher_file(home) } else { None };
+    let mut status = Status {
+        url: launcher.as_ref().map(|launcher| format!("http://{}", launcher.listen)),
+        socket: path(&home.runtime.join(runtime::BRIDGE_SOCKET)),
+        token_file: path(&home.token_file()),
+        home: std::env::var("BATON_HOME")
+            .ok()
+            .filter(|home| Path::new(home).is_absolute())
+            .unwrap_or_else(|| path(&home.state)),
+        versions: BTreeMap::new(),
+        bridge: None,
+        sessiond: None,
+        launcher: launcher.and_then(|launcher| u32::try_from(launcher.pid).ok()).map(|pid| LauncherStatus { pid }),
+        sessions: None,
+    };
+    if let Some(server) = server {
+        status.url = Some(server.url);
+        status.versions = server.versions;
+        status.bridge = Some(server.bridge);
+        status.sessiond = server.sessiond;
+        status.launcher = server.launcher.or(status.launcher);
+        status.sessions = Some(server.sessions);
+    }
+    status.versions.insert("cli".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    status
+}
+
+fn describe(status: &Status) -> String {
+    let now = time::now();
+    let process = |process: &Option<ProcessStatus>| match process {
+        Some(process) => format!("pid {}, up {}", process.pid, time::age(&process.started_at, now)),
+        None => "does not answer".to_owned(),
+    };
+    let mut lines = vec![
+        format!("Baton runs at {}", status.url.as_deref().unwrap_or("?")),
+        format!("  bridge    {}", process(&status.bridge)),
+        format!("  sessiond  {}", process(&status.sessiond)),
+        format!(
+            "  launcher  {}",
+            status.launcher.as_ref().map_or_else(|| "?".to_owned(), |launcher| format!("pid {}", launcher.pid))
+        ),
+    ];
+    if let Some(sessions) = &status.sessions {
+        lines.push(format!(
+            "  sessions  {} running, {} parked, {} lost",
+            sessions.running, sessions.parked, sessions.lost
+        ));
+    }
+    lines.push(format!("  socket    {}", status.socket));
+    lines.push(format!("  token     {}", status.token_file));
+    lines.push(format!("  home      {}", status.home));
+    let versions: Vec<String> = status.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
+    lines.push(format!("  versions  {}", versions.join(", ")));
+    lines.join("\n")
+}

@@ -1,0 +1,283 @@
+//! Starting Baton: the launcher as a session of its own, waited for until the bridge answers.
+//!
+//! `setsid` must happen in the child. Without a line of unsafe code that takes one step more: this program starts
+//! itself as `baton __launch`, which calls `setsid` and then becomes the launcher.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::net::ToSocketAddrs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use baton_proto::home::{Home, runtime};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::api::health;
+use crate::args::LaunchArgs;
+use crate::context::Context;
+use crate::out;
+use crate::report::{Exit, Report};
+
+/// The launcher's exit code when another one runs.
+const ALREADY_RUNNING: i32 = 75;
+
+/// How long everything together may take.
+const START_TIME: Duration = Duration::from_secs(30);
+
+/// How long sessiond may take to answer once the bridge does.
+const SESSIOND_TIME: Duration = Duration::from_secs(10);
+
+/// When a person wants to be told that it takes a while.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What [`start`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Started {
+    /// It ran already.
+    Already,
+    /// It runs now.
+    Now,
+}
+
+/// Whether a launcher of this home runs: it holds its lock for as long as it lives.
+pub fn is_running(home: &Home) -> io::Result<bool> {
+    let file = match File::open(home.runtime.join(runtime::LAUNCHER_LOCK)) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(err) => return Err(err),
+    };
+    // A shared lock: two who ask at once do not take each other for a launcher.
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Ok(_) => Ok(false),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(true),
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+/// Starts what isn't running and waits until it answers. `listen` overrides the configuration.
+pub async fn start(context: &Context, listen: Option<&str>) -> Result<Started, Report> {
+    let home = &context.home;
+    context.make_directories()?;
+    let progress = tokio::spawn(async {
+        sleep(PATIENCE).await;
+        if io::stderr().is_terminal() {
+            out::remark("Baton is starting …");
+        }
+    });
+    let result = timeout(START_TIME, start_and_wait(context, listen)).await.unwrap_or_else(|_| {
+        Err(Report::new(Exit::Unreachable, format!("Baton did not start within {} s", START_TIME.as_secs()))
+            .why(tail(&home.logs_dir().join("bridge.log")))
+            .hint(format!("its logs are in `{}`", home.logs_dir().display())))
+    });
+    progress.abort();
+    result
+}
+
+async fn start_and_wait(context: &Context, listen: Option<&str>) -> Result<Started, Report> {
+    let home = &context.home;
+    let cannot = |err: io::Error| Report::failed("whether Baton runs cannot be found out").why(err);
+    // Two `baton up` at once: the second waits here and then finds it running.
+    let turn = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(home.runtime.join("up.lock"))
+        .map_err(cannot)?;
+    let _turn = take_turn(turn).await?;
+    let mut started = Started::Already;
+    while !is_running(home).map_err(cannot)? {
+        let listen = match listen {
+            Some(listen) => listen.to_owned(),
+            None => context.config()?.server.listen,
+        };
+        check_address(&listen, context.config()?.server.allow_remote)?;
+        if launch(home, &listen).await? {
+            started = Started::Now;
+            break;
+        }
+        // Another launcher was quicker and may be gone again: look anew.
+        sleep(Duration::from_millis(50)).await;
+    }
+    wait_for_health(home).await?;
+    Ok(started)
+}
+
+async fn take_turn(mut file: File) -> Result<Flock<File>, Report> {
+    loop {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(turn) => return Ok(turn),
+            Err((back, nix::errno::Errno::EWOULDBLOCK | nix::errno::Errno::EINTR)) => file = back,
+            Err((_, errno)) => return Err(Report::failed("`up.lock` cannot be locked").why(errno)),
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Starts the launcher; false: it found another one running.
+async fn launch(home: &Home, listen: &str) -> Result<bool, Report> {
+    let cannot = |err: io::Error| Report::failed("the launcher cannot be started").why(err);
+    sibling("baton-sessiond")?;
+    let log_path = home.logs_dir().join("launcher.log");
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log_path).map_err(cannot)?;
+    let (ready, child) = {
+        let (reader, writer) = io::pipe().map_err(cannot)?;
+        fcntl(&writer, FcntlArg::F_SETFD(FdFlag::empty())).map_err(|errno| cannot(errno.into()))?;
+        let child = Command::new("/proc/self/exe")
+            .arg0("baton")
+            .args(["__launch", "--listen", listen, "--ready-fd", &writer.as_raw_fd().to_string()])
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(cannot)?;
+        (reader, child)
+    };
+    let mut ready = pipe::Receiver::from_owned_fd(ready.into()).map_err(cannot)?;
+    let mut byte = [0];
+    match ready.read(&mut byte).await {
+        Ok(1) => Ok(true),
+        _ => failed_launch(child, &log_path).await,
+    }
+}
+
+async fn failed_launch(mut child: Child, log: &Path) -> Result<bool, Report> {
+    // The pipe is closed, so the process is about to be gone, unless it never was ours to wait for.
+    let deadline = Instant::now() + Duration::from_secs(2);
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break Some(status),
+            Ok(None) if Instant::now() < deadline => sleep(Duration::from_millis(10)).await,
+            _ => break None,
+        }
+    };
+    if status.and_then(|status| status.code()) == Some(ALREADY_RUNNING) {
+        return Ok(false);
+    }
+    let ended = status.map_or_else(|| "it said nothing".to_owned(), |status| status.to_string());
+    Err(Report::failed(format!("the launcher failed ({ended})"))
+        .why(tail(log))
+        .hint(format!("its log is `{}`", log.display())))
+}
+
+async fn wait_for_health(home: &Home) -> Result<(), Report> {
+    let mut patient_until = None;
+    loop {
+        match health(home, Duration::from_secs(5)).await {
+            Some(health) if health.status == "ok" => return Ok(()),
+            Some(_) => {
+                // The bridge is there; sessiond may need a moment longer.
+                if Instant::now() > *patient_until.get_or_insert_with(|| Instant::now() + SESSIOND_TIME) {
+                    return Err(Report::new(Exit::Unreachable, "sessiond does not answer")
+                        .why(tail(&home.logs_dir().join("sessiond.log")))
+                        .hint(format!("its log is `{}`", home.logs_dir().join("sessiond.log").display())));
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+            None if is_running(home).unwrap_or(false) => sleep(Duration::from_millis(50)).await,
+            None => {
+                return Err(Report::new(Exit::Unreachable, "the launcher ended while Baton was starting")
+                    .why(tail(&home.logs_dir().join("launcher.log"))));
+            }
+        }
+    }
+}
+
+/// A shell for everybody on the network is never an accident.
+fn check_address(listen: &str, allow_remote: bool) -> Result<(), Report> {
+    let addresses = listen.to_socket_addrs().map_err(|err| {
+        Report::usage(format!("`{listen}` is not an address to listen on"))
+            .why(err)
+            .hint("give HOST:PORT, such as 127.0.0.1:7420; port 0 takes any")
+    })?;
+    if !allow_remote && addresses.into_iter().any(|address| !address.ip().is_loopback()) {
+        return Err(Report::new(Exit::Denied, format!("`{listen}` can be reached from other machines"))
+            .why("whoever reaches Baton and has its token has your shells")
+            .hint(
+                "listen on 127.0.0.1, or set `server.allow_remote = true` once TLS or a trusted proxy stands in front",
+            ));
+    }
+    Ok(())
+}
+
+/// A program that is installed beside this one.
+fn sibling(name: &str) -> Result<PathBuf, Report> {
+    let me =
+        std::env::current_exe().map_err(|err| Report::failed("where this program is cannot be found out").why(err))?;
+    let path = me.with_file_name(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(Report::failed(format!("`{name}` is missing"))
+        .why(format!("it belongs beside `{}`", me.display()))
+        .hint("build or install all of Baton's programs together"))
+}
+
+/// Becomes the launcher, in a session of its own. Returns only to say why it could not.
+pub fn become_launcher(args: &LaunchArgs) -> Result<u8, Report> {
+    let program = sibling("baton-sessiond")?;
+    nix::unistd::setsid().map_err(|errno| Report::failed("no session of its own for the launcher").why(errno))?;
+    let mut command = Command::new(&program);
+    command.args(["launcher", "--listen", &args.listen, "--ready-fd", &args.ready_fd.to_string()]);
+    Err(Report::failed(format!("`{}` cannot be run", program.display())).why(command.exec()))
+}
+
+/// The last lines of a log.
+fn tail(path: &Path) -> String {
+    const BYTES: u64 = 2048;
+    const LINES: usize = 8;
+    let read = || -> io::Result<String> {
+        let mut file = File::open(path)?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(BYTES)))?;
+        let mut bytes = Vec::new();
+        file.take(BYTES).read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
+    if last.trim().is_empty() { "its log is empty".to_owned() } else { last }
+}
+
+/// What the launcher wrote once it listened.
+#[derive(Debug, serde::Deserialize)]
+pub struct LauncherFile {
+    /// Its process.
+    pub pid: i32,
+    /// Where it listens.
+    pub listen: String,
+}
+
+/// Reads what the launcher wrote, if it has.
+pub fn launcher_file(home: &Home) -> Option<LauncherFile> {
+    let text = fs::read_to_string(home.runtime.join(runtime::LAUNCHER_FILE)).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_address_needs_a_word() {
+        assert!(check_address("127.0.0.1:0", false).is_ok());
+        assert!(check_address("[::1]:7420", false).is_ok());
+        assert_eq!(check_address("0.0.0.0:7420", false).map_err(|report| report.exit_code()), Err(5));
+        assert!(check_address("0.0.0.0:7420", true).is_ok());
+        assert_eq!(check_address("nowhere", false).map_err(|report| report.exit_code()), Err(2));
+    }
+
+    #[test]
+    fn without_a_lock_nothing_runs() {
+        assert!(!is_running(&Home::below(Path::new("/nonexistent"))).is_ok_and(|running| running));
+    }
+}
