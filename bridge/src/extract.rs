@@ -16,8 +16,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
+        // An object, and nothing else: serde would take `[]` for a struct whose fields all have defaults.
+        match axum::Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, state).await {
+            Ok(axum::Json(body)) => serde_json::from_value(body.into())
+                .map(Self)
+                .map_err(|err| Failure::invalid(format!("the body does not fit: {err}"))),
             Err(JsonRejection::BytesRejection(_)) => {
                 Err(Failure::new(ErrorCode::TooLarge, "the body is larger than 1 MiB, or it broke off"))
             }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use baton_bridge::Bridge;
 use baton_bridge::config::Options;
 use baton_sandbox::fds::inherited;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,6 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 const TCP_FD: i32 = 3;
 const UNIX_FD: i32 = 4;
 const LIFE_FD: i32 = 5;
+/// Descriptors wanted at most: all connections, all workers, the database, and room.
+const DESCRIPTORS_MAX: u64 = 65_536;
 /// Workers of the runtime: one client's flood must not delay another's keystroke, and a core each is enough.
 const THREADS: usize = 2;
 
@@ -48,6 +51,9 @@ fn run() -> anyhow::Result<()> {
         }
         _ => bail!("usage: baton-bridge [openapi]; it is started by `baton up`"),
     }
+    // Whatever this process makes is its user's alone: SQLite would make its files readable to all.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    raise_descriptor_limit();
     let options = Options::from_env()?;
     let tcp = inherited(TCP_FD).context("descriptor 3 must be a TCP listener: start the bridge by `baton up`")?;
     let unix = inherited(UNIX_FD).ok();
@@ -57,6 +63,15 @@ fn run() -> anyhow::Result<()> {
     // Whatever still blocks in a thread must not keep the process.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Each connection is a descriptor, and the usual soft limit is 1024; the hard one is meant to be taken.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MAX).max(soft), hard));
+    if let Err(err) = raised {
+        tracing::warn!("the descriptor limit stays as it is: {err}");
+    }
 }
 
 async fn serve(options: Options, tcp: OwnedFd, unix: Option<OwnedFd>, life: Option<OwnedFd>) -> anyhow::Result<()> {

@@ -93,11 +93,13 @@ impl Bench {
     }
 
     fn spare(&self) -> u32 {
-        until("a spare", || {
-            let named =
-                |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "baton-spare\n");
-            self.processes().into_iter().find(named)
-        })
+        self.named("baton-spare")
+    }
+
+    /// The one living process of this home that calls itself so.
+    fn named(&self, name: &str) -> u32 {
+        let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        until(name, || self.processes().into_iter().find(|pid| is_alive(*pid) && comm(pid).trim_end() == name))
     }
 
     /// Every process that runs our binary in this home.
@@ -406,7 +408,7 @@ fn launcher_and_spare_die_and_the_next_launcher_adopts() {
     until("sessiond's end", || (!is_alive(sessiond)).then_some(()));
     assert!(is_alive(started.program_pid.unwrap()));
     bench.launch();
-    let entry = bench.until_entry(started.spec.session, "adoption", |entry| entry.status == Status::Running);
+    let entry = bench.until_entry(started.spec.session, "adoption", |entry| entry.worker_pid.is_some());
     assert_eq!((entry.program_pid, entry.worker_pid), (started.program_pid, started.worker_pid));
 }
 
@@ -428,8 +430,148 @@ fn one_launcher_a_home_and_an_orderly_stop_leaves_sessions_alone() {
     assert!(is_alive(started.program_pid.unwrap()) && is_alive(started.worker_pid.unwrap()));
     assert!(!bench.home.runtime.join(runtime::LAUNCHER_FILE).exists());
     bench.launch();
-    let entry = bench.until_entry(started.spec.session, "adoption", |entry| entry.status == Status::Running);
-    assert_eq!(entry.program_pid, started.program_pid);
+    let entry = bench.until_entry(started.spec.session, "adoption", |entry| entry.worker_pid.is_some());
+    assert_eq!((entry.status, entry.program_pid), (Status::Running, started.program_pid));
+}
+
+#[test]
+fn what_a_session_needs_outlives_an_orderly_stop() {
+    let bench = Bench::start();
+    let stop = bench.dir.path().join("stop");
+    let started = bench.client().spawn(&waits_for(&stop));
+    let (session, program) = (started.spec.session, started.program_pid.unwrap());
+    let mut worker = started.worker_pid.unwrap();
+    for _ in 0..3 {
+        let launcher = bench.launcher();
+        signal(launcher, Signal::SIGTERM);
+        until("the end", || (!is_alive(launcher)).then_some(()));
+        let keeper = bench.named("baton-keeper");
+        // Killed while nobody but the keeper is there.
+        signal(worker, Signal::SIGKILL);
+        let successors =
+            || bench.processes().into_iter().find(|pid| is_alive(*pid) && *pid != keeper && *pid != worker);
+        let successor = until("a successor", successors);
+        bench.launch();
+        until("the keeper's end", || (!is_alive(keeper)).then_some(()));
+        let now = bench.until_entry(session, "adoption", |entry| entry.worker_pid == Some(successor));
+        assert_eq!((now.status, now.program_pid), (Status::Running, Some(program)));
+        // And killed again under the new launcher.
+        signal(successor, Signal::SIGKILL);
+        let now =
+            bench.until_entry(session, "a successor", |entry| entry.worker_pid.is_some_and(|pid| pid != successor));
+        assert_eq!((now.status, now.program_pid), (Status::Running, Some(program)));
+        worker = now.worker_pid.unwrap();
+    }
+    fs::write(&stop, "").unwrap();
+    let ended = bench.until_entry(session, "the end", |entry| matches!(entry.status, Status::Exited(_)));
+    assert_eq!(exit_code(&ended.status), Some(7));
+    // With nothing left to keep there is no keeper.
+    let launcher = bench.launcher();
+    signal(launcher, Signal::SIGTERM);
+    until("the end", || (!is_alive(launcher)).then_some(()));
+    until("nobody but ended workers", || {
+        let comm = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        (!bench.processes().iter().any(|pid| comm(pid).starts_with("baton-keeper"))).then_some(())
+    });
+}
+
+#[test]
+fn a_keeper_gives_nothing_to_who_has_no_key_and_ends_when_told() {
+    let bench = Bench::start();
+    let started = bench.client().spawn("sleep 600");
+    let launcher = bench.launcher();
+    signal(launcher, Signal::SIGTERM);
+    until("the end", || (!is_alive(launcher)).then_some(()));
+    let keeper = bench.named("baton-keeper");
+    // One that hangs up, one that says nothing, one that answers wrongly.
+    for answers in [None, Some(false), Some(true)] {
+        let socket = nix::sys::socket::socket(
+            nix::sys::socket::AddressFamily::Unix,
+            nix::sys::socket::SockType::SeqPacket,
+            nix::sys::socket::SockFlag::SOCK_CLOEXEC,
+            None,
+        );
+        let socket = socket.unwrap();
+        let address = nix::sys::socket::UnixAddr::new(&bench.home.runtime.join("keeper.sock")).unwrap();
+        nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address).unwrap();
+        let Some(answers) = answers else { continue };
+        baton_sandbox::fds::send(&socket, &[1; 32], &[]).unwrap();
+        let mut bytes = [0; 64];
+        assert_eq!(baton_sandbox::fds::receive(&socket, &mut bytes).unwrap().0, 64);
+        if answers {
+            baton_sandbox::fds::send(&socket, &[2; 32], &[]).unwrap();
+        }
+        // The end, and no descriptor with it.
+        let end = baton_sandbox::fds::receive(&socket, &mut bytes);
+        assert!(matches!(&end, Ok((0, handles)) if handles.is_empty()), "{end:?}");
+    }
+    until("a line about it", || bench.log("launcher").contains("without the install key").then_some(()));
+    assert!(is_alive(keeper));
+    signal(keeper, Signal::SIGTERM);
+    until("the keeper's end", || (!is_alive(keeper)).then_some(()));
+    assert!(is_alive(started.program_pid.unwrap()) && is_alive(started.worker_pid.unwrap()));
+    bench.launch();
+    bench.until_entry(started.spec.session, "adoption", |entry| entry.worker_pid == started.worker_pid);
+}
+
+/// `BATON_TEST_SEED` repeats a storm as far as its choices go; the kernel's are its own.
+#[test]
+fn a_storm_of_kills_loses_no_program() {
+    let bench = Bench::start();
+    let seed = std::env::var("BATON_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut random: u64 = seed.unwrap_or_else(|| u64::from(std::process::id()) << 20 | 1);
+    println!("BATON_TEST_SEED={random}");
+    let mut below = |bound: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 33).unwrap() % bound
+    };
+    let started: Vec<SessionEntry> = (0..6).map(|_| bench.client().spawn("sleep 600")).collect();
+    for _ in 0..60 {
+        let comm = |pid: u32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let alive: Vec<u32> = bench.processes().into_iter().filter(|pid| is_alive(*pid)).collect();
+        let victim = alive[below(alive.len())];
+        // Of launcher and spare one at a time: that both die at once is another test.
+        let pair =
+            alive.iter().filter(|pid| matches!(comm(**pid).trim_end(), "baton-launcher" | "baton-spare")).count();
+        if pair == 2 || !matches!(comm(victim).trim_end(), "baton-launcher" | "baton-spare") {
+            let _ = kill(Pid::from_raw(victim.cast_signed()), Signal::SIGKILL);
+            // A launcher that is only about to die must not be asked to stop.
+            until("its death", || (!is_alive(victim)).then_some(()));
+        }
+        if below(12) == 0 {
+            let launcher = until("a launcher", || Some(bench.launcher()).filter(|pid| is_alive(*pid)));
+            signal(launcher, Signal::SIGTERM);
+            until("the end", || (!is_alive(launcher)).then_some(()));
+            bench.launch();
+        }
+        std::thread::sleep(Duration::from_millis(below(40) as u64));
+    }
+    for one in &started {
+        assert!(is_alive(one.program_pid.unwrap()), "a program died");
+    }
+    until("peace", || {
+        let now = bench.client().list();
+        let is_well = |one: &&SessionEntry| {
+            one.status == Status::Running
+                && one.worker_pid.is_some_and(is_alive)
+                && started
+                    .iter()
+                    .any(|then| then.spec.session == one.spec.session && then.program_pid == one.program_pid)
+        };
+        (now.iter().filter(is_well).count() == started.len()).then_some(())
+    });
+    // One worker each, and nobody left over.
+    until("order", || {
+        let all = bench.processes();
+        let workers = all.iter().filter(|pid| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            is_alive(**pid) && arguments.split(|byte| *byte == 0).nth(1) == Some(b"worker")
+        });
+        (workers.count() == started.len() && all.iter().filter(|pid| is_alive(**pid)).count() == started.len() + 3)
+            .then_some(())
+    });
 }
 
 #[test]

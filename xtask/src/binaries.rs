@@ -36,6 +36,11 @@ pub fn compile(project: &Project, profile: Profile) -> Result<()> {
     run(cargo(arguments, project.root()))
 }
 
+/// Builds one binary for development, with the features it has among the others.
+pub fn compile_one(project: &Project, name: &str) -> Result<()> {
+    run(cargo(&["build", "--locked", "--workspace", "--bin", name], project.root()))
+}
+
 /// Where a binary is once it is built.
 pub fn path(project: &Project, profile: Profile, name: &str) -> PathBuf {
     let directory = match profile {

@@ -13,7 +13,7 @@ use crate::web;
 pub fn write(project: &Project) -> Result<()> {
     // The bridge does not compile without a page; the page as committed will do.
     web::build_if_stale(project)?;
-    binaries::compile(project, Profile::Dev)?;
+    binaries::compile_one(project, "baton-bridge")?;
     fs::write(project.openapi_file(), describe(project)?)?;
     web::install_if_stale(project)?;
     web::generate_types(project)

@@ -36,11 +36,6 @@ impl Project {
         self.web().join("openapi.json")
     }
 
-    /// The page's types, generated from [`Self::openapi_file`].
-    pub fn generated_types(&self) -> PathBuf {
-        self.web().join("src/api.gen.ts")
-    }
-
     /// Where cargo builds.
     pub fn target(&self) -> &Path {
         &self.target

@@ -208,10 +208,8 @@ impl Hub {
         }
         if entry.socket.is_none() {
             let sessiond = self.context.sessiond.get().ok_or_else(|| Failure::down("sessiond is not known yet"))?;
+            // The catalog has this answer too, in the order in which sessiond spoke; here it may be older than that.
             entry = Arc::new(sessiond.open(id).await?);
-            if let Some(session) = self.session.upgrade() {
-                session.set_entry((*entry).clone());
-            }
         }
         let Some(socket) = entry.socket.clone() else {
             return Err(Failure::down("the session's worker is not there yet; try again"));

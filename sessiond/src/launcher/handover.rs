@@ -11,8 +11,12 @@
 //!                              ◄──  nonce, proof
 //!   proof                      ──►
 //!                              ◄──  one note for each session, its handles beside it; then an empty one
-//!   taken                      ──►  exits
+//!   taken                      ──►
+//!                              ◄──  gone, and exits
 //! ```
+//!
+//! Exactly one of them keeps the sessions afterwards. A launcher that is not told `gone` looks again: a keeper that
+//! still listens has everything and gives it anew, one that does not is dead, and what it gave is all there is.
 //!
 //! Both prove that they hold the install key, as on every local socket, in the name of a sessiond of generation 0,
 //! which never exists: no other conversation yields these proofs.
@@ -22,7 +26,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use baton_proto::hello::{Hello, InstallKey, Nonce, Proof, Role, VERSION_MAX, VERSION_MIN, Welcome, Who};
+use baton_proto::hello::{Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
 use baton_proto::home::{Home, through};
 use baton_sandbox::fds;
 use nix::errno::Errno;
@@ -47,6 +51,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What the launcher says when it has everything.
 const TAKEN: [u8; 1] = [1];
+
+/// What the keeper says when it lets go of everything.
+const GONE: [u8; 1] = [2];
+
+/// How often a launcher looks again.
+const ATTEMPTS: usize = 5;
+
+/// A note and the handles beside it.
+type Received = ([u8; spare::BYTES], Vec<OwnedFd>);
 
 /// Listens for the next launcher.
 ///
@@ -99,7 +112,12 @@ pub fn give(listener: &UnixListener, key: &InstallKey, core: &Core<OwnedFd>) -> 
         fds::send(&socket, &bytes, &handles)?;
     }
     fds::send(&socket, &Note::default().to_bytes(), &[])?;
-    if message::<1>(&socket)? == TAKEN { Ok(()) } else { Err(refused("a launcher that did not take everything")) }
+    if message(&socket)? != TAKEN {
+        return Err(refused("a launcher that did not take everything"));
+    }
+    // It has everything, whether it hears this or not.
+    let _ = fds::send(&socket, &GONE, &[]);
+    Ok(())
 }
 
 /// Takes everything from a keeper, if there is one. Returns how many sessions that are.
@@ -107,18 +125,42 @@ pub fn give(listener: &UnixListener, key: &InstallKey, core: &Core<OwnedFd>) -> 
 /// # Errors
 /// What went wrong; nothing is taken then.
 pub fn take(home: &Home, key: &InstallKey, core: &mut Core<OwnedFd>) -> io::Result<usize> {
+    let mut taken = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some(socket) = find(home)? else { break };
+        taken = ask(&socket, key)?;
+        // A failure to say so is an answer that does not come.
+        let _ = fds::send(&socket, &TAKEN, &[]);
+        if message(&socket).is_ok_and(|said| said == GONE) {
+            break;
+        }
+    }
+    let count = taken.len();
+    for (bytes, handles) in taken {
+        spare::apply(&bytes, handles, core);
+    }
+    Ok(count)
+}
+
+/// The keeper, if one listens.
+fn find(home: &Home) -> io::Result<Option<OwnedFd>> {
     let directory = fds::open_dir(&home.runtime)?;
     let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
     match connect(socket.as_raw_fd(), &UnixAddr::new(&through(directory.as_raw_fd(), KEEPER_SOCKET))?) {
         Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(0),
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
         Err(err) => return Err(err.into()),
     }
     be_impatient(&socket)?;
+    Ok(Some(socket))
+}
+
+/// The conversation up to the empty note.
+fn ask(socket: &OwnedFd, key: &InstallKey) -> io::Result<Vec<Received>> {
     let ours = nonce()?;
     let hello = hello(ours);
-    fds::send(&socket, &ours, &[])?;
-    let answer: [u8; 64] = message(&socket)?;
+    fds::send(socket, &ours, &[])?;
+    let answer: [u8; 64] = message(socket)?;
     let (mut nonce, mut proof) = ([0; 32], [0; 32]);
     nonce.copy_from_slice(&answer[..32]);
     proof.copy_from_slice(&answer[32..]);
@@ -134,33 +176,26 @@ pub fn take(home: &Home, key: &InstallKey, core: &mut Core<OwnedFd>) -> io::Resu
     if !key.believes_listener(&hello, &welcome) {
         return Err(refused("a keeper without the install key"));
     }
-    fds::send(&socket, &key.dialler_proof(&hello, VERSION, &nonce), &[])?;
+    fds::send(socket, &key.dialler_proof(&hello, VERSION, &nonce), &[])?;
     let mut notes = Vec::new();
     loop {
         let mut bytes = [0; spare::BYTES];
-        let (count, handles) = fds::receive(&socket, &mut bytes)?;
+        let (count, handles) = fds::receive(socket, &mut bytes)?;
         if count != spare::BYTES {
             return Err(refused("a keeper that did not give everything"));
         }
         if bytes == Note::default().to_bytes() {
-            break;
+            return Ok(notes);
         }
         notes.push((bytes, handles));
     }
-    // From here on the keeper is gone, or will be.
-    fds::send(&socket, &TAKEN, &[])?;
-    let count = notes.len();
-    for (bytes, handles) in notes {
-        spare::apply(&bytes, handles, core);
-    }
-    Ok(count)
 }
 
 /// What both proofs speak about.
 fn hello(nonce: Nonce) -> Hello {
     Hello {
-        version_min: VERSION_MIN,
-        version_max: VERSION_MAX,
+        version_min: VERSION,
+        version_max: VERSION,
         role: Role::Supervisor { generation: 0 },
         nonce,
         capabilities: Vec::new(),
@@ -191,4 +226,94 @@ fn be_impatient(socket: &OwnedFd) -> io::Result<()> {
 
 fn refused(who: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, who.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use baton_proto::SessionId;
+
+    use super::super::core::Kept;
+    use super::super::setup::private_dir;
+    use super::*;
+
+    fn file() -> OwnedFd {
+        tempfile::tempfile().unwrap().into()
+    }
+
+    fn full() -> Core<OwnedFd> {
+        let mut core = Core::new(100);
+        for number in 0..40 {
+            let mut kept = Kept::new(file(), false);
+            (kept.listener, kept.window, kept.master) = (Some(file()), Some(file()), Some(file()));
+            core.restore_session(SessionId::from_uuid(uuid::Uuid::from_u128(number)), Some(kept));
+        }
+        core
+    }
+
+    fn wait_for(listener: &UnixListener) {
+        use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+        let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(listener), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::from(10_000u16)).unwrap();
+    }
+
+    #[test]
+    fn one_gives_and_the_other_has_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::below(dir.path());
+        private_dir(&home.runtime).unwrap();
+        let key = InstallKey::new([4; 32]);
+        let mut next = Core::new(100);
+        // Nobody listens, then a dead one's socket is left.
+        assert_eq!(take(&home, &key, &mut next).unwrap(), 0);
+        drop(offer(&home).unwrap());
+        assert_eq!(take(&home, &key, &mut next).unwrap(), 0);
+        let (listener, given) = (offer(&home).unwrap(), key.clone());
+        let keeper = std::thread::spawn(move || {
+            wait_for(&listener);
+            give(&listener, &given, &full())
+        });
+        assert_eq!(take(&home, &key, &mut next).unwrap(), 40);
+        keeper.join().unwrap().unwrap();
+        assert!(next.sessions().values().all(|kept| kept.master.is_some() && kept.program.is_none()));
+    }
+
+    #[test]
+    fn a_wrong_key_on_either_side_gives_and_takes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::below(dir.path());
+        private_dir(&home.runtime).unwrap();
+        let listener = offer(&home).unwrap();
+        let keeper = std::thread::spawn(move || {
+            wait_for(&listener);
+            give(&listener, &InstallKey::new([4; 32]), &full())
+        });
+        let mut next = Core::new(100);
+        assert!(take(&home, &InstallKey::new([5; 32]), &mut next).is_err());
+        assert!(keeper.join().unwrap().is_err());
+        assert!(next.sessions().is_empty());
+    }
+
+    #[test]
+    fn a_keeper_that_gave_up_gives_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::below(dir.path());
+        private_dir(&home.runtime).unwrap();
+        let key = InstallKey::new([4; 32]);
+        let (listener, given) = (offer(&home).unwrap(), key.clone());
+        let keeper = std::thread::spawn(move || {
+            // One launcher hears everything and dies before it says so.
+            wait_for(&listener);
+            let first = give(&listener, &given, &full()).is_err();
+            wait_for(&listener);
+            (first, give(&listener, &given, &full()).is_ok())
+        });
+        let socket = find(&home).unwrap().unwrap();
+        assert_eq!(ask(&socket, &key).unwrap().len(), 40);
+        drop(socket);
+        let mut next = Core::new(100);
+        assert_eq!(take(&home, &key, &mut next).unwrap(), 40);
+        assert_eq!(keeper.join().unwrap(), (true, true));
+    }
 }

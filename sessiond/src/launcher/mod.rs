@@ -2,8 +2,9 @@
 //!
 //! It starts sessiond, the bridge and workers, restarts them, owns the listening sockets (so that connects queue while
 //! one restarts) and keeps for each session what a successor of its worker needs. It parses nothing but
-//! [`baton_proto::launch`] and holds no policy. [`core`] decides, this module waits and does, [`spare`] takes over
-//! when the launcher itself dies. `kill -9` of sessiond, bridge, a worker or the launcher is the normal case here.
+//! [`baton_proto::launch`] and holds no policy. [`self::core`] decides, this module waits and does, `spare` takes
+//! over when the launcher itself dies, `handover` brings what is kept over an orderly stop. `kill -9` of sessiond,
+//! bridge, a worker or the launcher is the normal case here.
 //!
 //! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
 
@@ -17,12 +18,14 @@ pub mod setup;
 mod spare;
 mod turn;
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use anyhow::Context;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
+use nix::fcntl::Flock;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
@@ -84,7 +87,7 @@ struct Launcher {
     /// Where the next launcher asks, while this is a keeper.
     keeper: Option<UnixListener>,
     /// Held as long as any copy of it is open: by the launcher and its spare.
-    _lock: nix::fcntl::Flock<std::fs::File>,
+    lock: Option<Flock<File>>,
 }
 
 /// Runs until somebody asks it to stop.
@@ -115,8 +118,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     }
     let for_sessiond = turn::Outbox::default();
     let sockets = Some(sockets);
-    let launcher =
-        Launcher { home, sockets, key, nursery, core, signals, for_sessiond, spare: None, keeper: None, _lock: lock };
+    let launcher = Launcher {
+        home,
+        sockets,
+        key,
+        nursery,
+        core,
+        signals,
+        for_sessiond,
+        spare: None,
+        keeper: None,
+        lock: Some(lock),
+    };
     launcher.run(ready)
 }
 

@@ -80,7 +80,8 @@ pub fn lock(home: &Home) -> anyhow::Result<Flock<File>> {
 pub fn install_key(home: &Home) -> anyhow::Result<InstallKey> {
     make_install_key(home)?;
     let key = std::fs::read(home.key_file()).context("could not read the install key")?;
-    let key = <[u8; InstallKey::BYTES]>::try_from(key).map_err(|_| anyhow::anyhow!("the install key changed its length"))?;
+    let key =
+        <[u8; InstallKey::BYTES]>::try_from(key).map_err(|_| anyhow::anyhow!("the install key changed its length"))?;
     Ok(InstallKey::new(key))
 }
 

@@ -6,16 +6,19 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
+use anyhow::Context;
 use baton_proto::SessionId;
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage};
+use baton_sandbox::exec::{Twin, fork_twin};
 use baton_sandbox::{fds, process};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 
+use super::children::Born;
 use super::core::{Action, Event, Process, Service};
-use super::{Launcher, setup, spare};
+use super::{Launcher, handover, setup, spare};
 
 /// Messages sessiond may leave unread. One that reads none of thousands hangs: it is killed, and its successor asks anew.
 const OUTBOX_MAX: usize = 8192;
@@ -74,17 +77,18 @@ impl Launcher {
         }
         // The spare first, so that it does not take over from a launcher that ends in order.
         self.spare = None;
-        // Nobody is to connect to sockets that nobody will serve.
+        // Nobody is to connect to sockets that nobody will serve, and the next launcher's announcement is not this
+        // one's to remove: both go while the lock is held.
         self.sockets = None;
+        setup::withdraw(&self.home);
         if self.core.keeps_programs() {
             self.leave_keeper();
         }
         if self.keeper.is_some() {
             self.keep();
-            return Ok(());
+        } else {
+            tracing::info!("launcher stops; sessions run on");
         }
-        setup::withdraw(&self.home);
-        tracing::info!("launcher stops; sessions run on");
         Ok(())
     }
 
@@ -108,6 +112,11 @@ impl Launcher {
     /// The keeper's life: restarts workers as ever, until the next launcher takes everything or nothing is left.
     fn keep(&mut self) {
         name_process(c"baton-keeper");
+        // The copy of the lock as well: a keeper is in nobody's way.
+        self.lock = None;
+        if let Err(err) = process::set_child_subreaper() {
+            tracing::error!("could not become the reaper of orphans: {err}");
+        }
         let mut watch = self.watch_all();
         while self.core.keeps_programs() && !watch.exit {
             self.turn(&mut watch);
@@ -158,6 +167,10 @@ impl Launcher {
     fn wait(&self, watch: &Watch) -> Vec<Source> {
         let mut sources = vec![Source::Signals];
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        if let Some(keeper) = &self.keeper {
+            sources.push(Source::NextLauncher);
+            fds.push(PollFd::new(keeper.as_fd(), PollFlags::POLLIN));
+        }
         let services =
             Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
         let workers =
@@ -196,6 +209,7 @@ impl Launcher {
                 Some(Signal::SIGCHLD) => reap = true,
                 Some(Signal::SIGTERM | Signal::SIGINT) => {
                     tracing::info!(from = signal.ssi_pid, "asked to stop");
+                    watch.exit |= self.keeper.is_some();
                     self.feed(Event::Stop, watch);
                 }
                 _ => {}
@@ -325,7 +339,7 @@ impl Launcher {
                     }
                 }
             }
-            Action::ForkService(service) => match self.nursery.service(service, &self.sockets) {
+            Action::ForkService(service) => match self.start_service(service) {
                 Ok(born) => {
                     if service == Service::Supervisor {
                         self.for_sessiond.0.clear();
@@ -360,6 +374,11 @@ impl Launcher {
             }
             Action::Exit => watch.exit = true,
         }
+    }
+
+    fn start_service(&self, service: Service) -> anyhow::Result<Born> {
+        let sockets = self.sockets.as_ref().context("a keeper starts no services")?;
+        self.nursery.service(service, sockets)
     }
 
     fn tell_sessiond(&mut self, message: LaunchMessage) {
@@ -420,9 +439,7 @@ impl Launcher {
         name_process(c"baton-launcher");
         // Signals that reached the spare were not meant for a launcher.
         while let Ok(Some(_)) = self.signals.read_signal() {}
-        let services = Service::ALL.iter().filter_map(|service| self.core.service(*service));
-        let workers = self.core.sessions().values().filter_map(|kept| kept.worker.as_ref());
-        *watch = Watch { foreign: services.chain(workers).map(|running| running.pid).collect(), ..Watch::default() };
+        *watch = self.watch_all();
         self.for_sessiond.0.clear();
         tracing::warn!(
             pid = std::process::id(),
@@ -432,7 +449,9 @@ impl Launcher {
         if let Err(err) = process::set_child_subreaper() {
             tracing::error!("could not become the reaper of orphans: {err}");
         }
-        if let Err(err) = setup::announce(&self.home, self.sockets.listen) {
+        if let Some(sockets) = &self.sockets
+            && let Err(err) = setup::announce(&self.home, sockets.listen)
+        {
             tracing::error!("could not write `launcher.json`: {err}");
         }
         self.feed(Event::Begin, watch);

@@ -11,8 +11,8 @@ use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce
 use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession};
 use baton_proto::{ProtoError, SessionId};
 
+use super::event::Request;
 use super::pipe::{Pipe, PipeError};
-use super::step::Request;
 
 /// What sessiond says of itself in a handshake.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use baton_proto::hello::{Hello, InstallKey, Proof, Role, Welcome, Who};
 use baton_proto::v1::{AskStatus, Failed, OpenSession};
 
 use super::conn::{Conn, ConnError, Identity};
+use super::event::Request;
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
-use super::step::Request;
 
 /// A client at one end of a pair, sessiond's connection at the other.
 struct Pair {

@@ -1,17 +1,20 @@
 //! sessiond, the supervisor: which sessions there are. It never touches their bytes and never starts a process itself.
 //!
 //! One thread, one loop: [`step`] decides, this module waits and does. Killed at any moment it loses nothing: sessions
-//! are in the [`registry`], workers live on their own and are found again by their sockets and by what the launcher
+//! are in the `registry`, workers live on their own and are found again by their sockets and by what the launcher
 //! tells the next sessiond.
 //!
 //! Absent on purpose: exec, signals to anybody's program, any dependence on the bridge.
 
+mod admission;
 mod conn;
 #[cfg(test)]
 mod conn_tests;
+pub mod event;
 mod link;
 mod pipe;
 mod registry;
+mod session;
 pub mod step;
 #[cfg(test)]
 mod step_tests;
@@ -36,9 +39,10 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 use self::conn::{Conn, Identity};
+use self::event::{ConnId, Event};
 use self::link::Link;
 use self::registry::{Durable, Registry};
-use self::step::{ConnId, Core, Event, Limits};
+use self::step::{Core, Limits};
 use crate::sys::host;
 
 /// How long a sessiond waits for the one before it to notice its end.

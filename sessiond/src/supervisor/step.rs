@@ -1,11 +1,11 @@
 //! What sessiond decides. No I/O, no clock: events in, actions out.
 //!
 //! ```text
-//!            Spawn            LinkUp                    Exit record
-//!  (unknown) ─────► Starting ───────► Running ───────────────────────► Ended(exited | closed | failed)
-//!                      ▲                │ nobody listens                 │ OpenSession: a worker serves the journal
-//!      found on disk ──┘                ▼                                ▼
-//!                                  ask the journal ──► Ended, or lost   (same state, with a socket)
+//!            Spawn            Inspected                 Exit record
+//!  (unknown) ─────► Starting ───────────► Running ─────────────────────► Ended(exited | closed | failed)
+//!                                         ▲    │ nobody listens            │ OpenSession: a worker serves the journal
+//!                      found on disk ─────┘    ▼                           ▼
+//!                                    ask the journal ──► Ended, or lost   (same state, with a socket)
 //! ```
 //!
 //! A worker that does not answer is *unknown*: asked again for as long as its socket is there, never killed, never
@@ -16,229 +16,21 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use baton_proto::launch::{LaunchMessage, Op};
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
-use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Status};
+use baton_proto::spec::SessionSpec;
+use baton_proto::v1::{ExitRecord, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
+
+use super::event::{Action, Answer, ConnId, Counts, Event, Request};
+use super::session::{FAILED_PREFIX, Link, Session, State, answer_waiting, failed, not_found, shown_bytes, status_of};
 
 /// How long somebody who asked for a session waits for its worker.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-/// Sessions known at once, ended ones included. More are refused: forget some.
-pub const SESSIONS_MAX: usize = 20_000;
-
-/// Bytes of command, directory and title together; they are in every list.
-pub const SHOWN_BYTES_MAX: usize = 256 << 10;
 
 /// A list is cut into parts of about this size.
 const PART_BYTES: usize = 128 << 10;
 
 /// How long after a session came or went the journals are measured: many at once are one measurement.
 const MEASURE_AFTER: Duration = Duration::from_secs(1);
-
-/// Reason of an exit record that means "never started".
-const FAILED_PREFIX: &str = "failed: ";
-
-/// A client's connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnId(pub u64);
-
-/// What a client asks.
-#[derive(Debug)]
-pub enum Request {
-    /// Start a session.
-    Spawn(Box<SessionSpec>),
-    /// Every session, then changes.
-    List,
-    /// Have a worker for it.
-    Open(SessionId),
-    /// Forget it.
-    Forget(SessionId),
-    /// How is sessiond.
-    Status,
-}
-
-/// Everything that can wake sessiond; nothing else changes its state.
-#[derive(Debug)]
-pub enum Event {
-    /// A session was found on disk, and how it ended (and when) if that was noted.
-    Found(Box<SessionSpec>, Option<(ExitRecord, u64)>),
-    /// A client asks. `wall_us` is now.
-    Request {
-        /// Who.
-        conn: ConnId,
-        /// The request's id.
-        id: u64,
-        /// What.
-        request: Request,
-        /// Now, in microseconds since 1970.
-        wall_us: u64,
-    },
-    /// A client is gone.
-    ConnClosed(ConnId),
-    /// The launcher tells.
-    Launcher(LaunchMessage),
-    /// The spec could not be stored or sent.
-    SpawnFailed(SessionId, String),
-    /// A worker tells how its session is.
-    Inspected(SessionId, Box<Inspection>),
-    /// A worker tells that its program ended. `wall_us` is now.
-    Exit(SessionId, ExitRecord, u64),
-    /// Nobody listens at the worker's socket.
-    Absent(SessionId),
-    /// The worker could not be reached or the link to it broke.
-    Unreached(SessionId),
-    /// What the journal says of the end. `wall_us` is now.
-    Remains(SessionId, Option<ExitRecord>, u64),
-    /// A session's files are removed, or not.
-    Forgotten(SessionId, ConnId, u64, Result<(), String>),
-    /// Bytes of journal on disk, by session.
-    Measured(BTreeMap<SessionId, u64>),
-    /// A deadline of [`Core::deadline`] may have passed.
-    DeadlinePassed,
-}
-
-/// What is to be done.
-#[derive(Debug)]
-pub enum Action {
-    /// Answer a request.
-    Answer(ConnId, u64, Answer),
-    /// Tell every client that listed.
-    Tell(ConnId, Box<SessionEntry>),
-    /// Write the spec down, then have a worker started.
-    Store(Box<SessionSpec>),
-    /// Have a worker started for a session that is written down.
-    Replay(SessionId),
-    /// Connect to the worker.
-    Dial(SessionId),
-    /// Let the worker go.
-    HangUp(SessionId),
-    /// Note the worker's process.
-    NoteWorker(SessionId, u32),
-    /// Note how the session ended.
-    NoteEnd(SessionId, ExitRecord),
-    /// Look into the journal for the end.
-    AskJournal(SessionId),
-    /// Remove the session's files; [`Event::Forgotten`] answers.
-    Forget(SessionId, ConnId, u64),
-    /// Measure the journals.
-    Measure,
-    /// Have a worker keep at most so many bytes of journal.
-    Trim(SessionId, u64),
-    /// Remove the journals of an ended session that has no worker.
-    DropJournals(SessionId),
-}
-
-/// An answer.
-#[derive(Debug)]
-pub enum Answer {
-    /// The session.
-    Session(Box<SessionEntry>),
-    /// The list, in parts from [`Core::list_part`].
-    List,
-    /// Done.
-    Done,
-    /// Failed.
-    Failed(Failed),
-    /// Sessions that run, that do not answer, that are lost.
-    Status(Counts),
-}
-
-/// How many sessions are how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counts {
-    /// Running.
-    pub running: u32,
-    /// Running as far as anybody knows; the worker does not answer.
-    pub parked: u32,
-    /// Lost with their host.
-    pub lost: u32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum State {
-    Starting,
-    Running,
-    /// Ended, with the wall time of it.
-    Ended(Status, u64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Link {
-    Down,
-    Dialling,
-    Up,
-}
-
-#[derive(Debug)]
-struct Session {
-    /// Without environment.
-    spec: SessionSpec,
-    state: State,
-    worker_pid: Option<u32>,
-    program_pid: Option<u32>,
-    /// The launcher has a worker for it.
-    kept: bool,
-    /// A worker was asked for and the launcher has not answered.
-    asked: bool,
-    link: Link,
-    failures: u32,
-    retry_at: Option<Instant>,
-    /// Who waits for the session's worker, and until when.
-    waiting: Vec<(ConnId, u64, Instant)>,
-}
-
-impl Session {
-    fn new(mut spec: SessionSpec, state: State) -> Self {
-        spec.env = Vec::new();
-        Self {
-            spec,
-            state,
-            worker_pid: None,
-            program_pid: None,
-            kept: false,
-            asked: false,
-            link: Link::Down,
-            failures: 0,
-            retry_at: None,
-            waiting: Vec::new(),
-        }
-    }
-
-    const fn has_ended(&self) -> bool {
-        matches!(self.state, State::Ended(..))
-    }
-
-    /// Whether clients can connect: the worker listens as far as anybody knows.
-    const fn is_reachable(&self) -> bool {
-        match self.state {
-            State::Starting => false,
-            State::Running => true,
-            State::Ended(..) => self.kept && !self.asked,
-        }
-    }
-
-    fn entry(&self) -> SessionEntry {
-        SessionEntry {
-            spec: self.spec.clone(),
-            status: match &self.state {
-                State::Starting => Status::Starting,
-                State::Running => Status::Running,
-                State::Ended(status, _) => status.clone(),
-            },
-            worker_pid: self.worker_pid,
-            program_pid: self.program_pid,
-            socket: self.is_reachable().then(|| self.spec.session.socket_name()),
-        }
-    }
-
-    /// When to try the worker again: soon at first, then every few seconds.
-    fn retry(&mut self, now: Instant) {
-        let wait = Duration::from_millis(20).saturating_mul(1 << self.failures.min(8));
-        self.failures = self.failures.saturating_add(1);
-        self.link = Link::Down;
-        self.retry_at = Some(now + wait.min(Duration::from_secs(5)));
-    }
-}
 
 /// What the configuration allows.
 #[derive(Debug, Clone, Copy)]
@@ -252,11 +44,11 @@ pub struct Limits {
 /// sessiond's state.
 #[derive(Debug)]
 pub struct Core {
-    sessions: BTreeMap<SessionId, Session>,
-    names: BTreeMap<String, SessionId>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    pub(super) names: BTreeMap<String, SessionId>,
     listeners: BTreeSet<ConnId>,
     measure_at: Option<Instant>,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 impl Core {
@@ -331,9 +123,10 @@ impl Core {
         self.names.insert(id.socket_name(), id);
         let state = match end {
             Some((exit, at)) => State::Ended(status_of(&exit), at),
+            // As far as anybody knows; a socket that nobody listens on would end that.
             None => {
                 out.push(Action::Dial(id));
-                State::Starting
+                State::Running
             }
         };
         let mut session = Session::new(spec, state);
@@ -368,58 +161,6 @@ impl Core {
             Request::Status => Answer::Status(self.counts()),
         };
         out.push(Action::Answer(conn, id, answer));
-    }
-
-    /// Why a spec can't be started, if it can't.
-    fn refusal(&self, spec: &SessionSpec) -> Option<Failed> {
-        let invalid = |why: &str| Some(failed(ErrorCode::Invalid, why));
-        let has_nul = |text: &str| text.contains('\0');
-        if spec.command.first().is_none_or(String::is_empty) || spec.command.iter().any(|word| has_nul(word)) {
-            return invalid("the command is empty or contains a NUL byte");
-        }
-        if !spec.cwd.starts_with('/') || has_nul(&spec.cwd) {
-            return invalid("the working directory is not an absolute path");
-        }
-        if spec.env.iter().any(|(name, value)| name.is_empty() || name.contains('=') || has_nul(name) || has_nul(value))
-        {
-            return invalid("a variable has an empty name, or `=` or NUL where there can't be one");
-        }
-        if !spec.size.is_valid() {
-            return invalid("a terminal has from 1 to 2000 columns and rows");
-        }
-        if shown_bytes(spec) > SHOWN_BYTES_MAX {
-            let why =
-                format!("command, directory and title have more than {SHOWN_BYTES_MAX} bytes; pass a file instead");
-            return Some(failed(ErrorCode::TooLarge, &why));
-        }
-        // The last word before something runs: nobody gets less confinement than they asked for.
-        match (spec.kind, spec.profile) {
-            (SessionKind::Terminal, Profile::Host) if self.limits.allow_host => {}
-            (SessionKind::Terminal, Profile::Host) => {
-                return Some(failed(
-                    ErrorCode::Denied,
-                    "`sandbox.allow_host = false`: unconfined sessions are forbidden here",
-                ));
-            }
-            (SessionKind::Terminal, _) => {
-                return invalid("this version confines no session; ask for the profile `host`");
-            }
-            _ => return invalid("this version runs terminals only"),
-        }
-        if self.sessions.contains_key(&spec.session) {
-            return invalid("there is a session of this id already; every session has an id of its own");
-        }
-        if self.names.contains_key(&spec.session.socket_name()) {
-            return Some(failed(
-                ErrorCode::Busy,
-                "the id shares its socket's name with another session; mint a new one",
-            ));
-        }
-        if self.sessions.len() >= SESSIONS_MAX {
-            let why = format!("{SESSIONS_MAX} sessions are known; forget some that have ended");
-            return Some(failed(ErrorCode::RateLimited, &why));
-        }
-        None
     }
 
     fn spawn(&mut self, conn: ConnId, id: u64, spec: SessionSpec, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
@@ -465,6 +206,7 @@ impl Core {
         match message.op {
             Op::WorkerStarted => {
                 (session.kept, session.asked) = (true, false);
+                let before = (session.worker_pid, session.program_pid);
                 session.worker_pid = (message.pid != 0).then_some(message.pid);
                 if let Some(pid) = session.worker_pid {
                     out.push(Action::NoteWorker(id, pid));
@@ -480,9 +222,13 @@ impl Core {
                     State::Starting | State::Running => {}
                 }
                 session.program_pid = program.or(session.program_pid);
+                let changed = before != (session.worker_pid, session.program_pid);
                 if session.link == Link::Down {
                     (session.link, session.retry_at) = (Link::Dialling, None);
                     out.push(Action::Dial(id));
+                }
+                if changed {
+                    self.tell_of(id, out);
                 }
             }
             Op::WorkerGone => {
@@ -716,34 +462,3 @@ impl Core {
 
 /// Names a program's session to the program.
 pub const SESSION_VARIABLE: &str = "BATON_SESSION";
-
-fn answer_waiting(session: &mut Session, result: &Result<SessionEntry, Failed>, out: &mut Vec<Action>) {
-    for (conn, request, _) in session.waiting.drain(..) {
-        let answer = match result {
-            Ok(entry) => Answer::Session(Box::new(entry.clone())),
-            Err(failed) => Answer::Failed(failed.clone()),
-        };
-        out.push(Action::Answer(conn, request, answer));
-    }
-}
-
-fn status_of(exit: &ExitRecord) -> Status {
-    match exit.reason.strip_prefix(FAILED_PREFIX) {
-        Some(reason) => Status::Failed { reason: reason.to_owned() },
-        None if exit.closed => Status::Closed(exit.clone()),
-        None => Status::Exited(exit.clone()),
-    }
-}
-
-fn shown_bytes(spec: &SessionSpec) -> usize {
-    let words: usize = spec.command.iter().map(|word| word.len() + 8).sum();
-    words + spec.cwd.len() + spec.title.len() + spec.boot_id.len()
-}
-
-fn failed(code: ErrorCode, message: &str) -> Failed {
-    Failed { code, message: message.to_owned(), owner: None, oldest: None }
-}
-
-fn not_found(session: SessionId) -> Failed {
-    failed(ErrorCode::NotFound, &format!("there is no session `{session}`"))
-}

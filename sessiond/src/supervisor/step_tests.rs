@@ -9,9 +9,9 @@ use baton_proto::spec::{Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, ExitRecord, Inspection, LeaseRecord, SessionEntry, SizePolicy, Status};
 use baton_proto::{Epoch, ErrorCode, InstanceId, SessionId};
 
-use super::step::{
-    ANSWER_WITHIN, Action, Answer, ConnId, Core, Event, Limits, Request, SESSION_VARIABLE, SHOWN_BYTES_MAX,
-};
+use super::admission::SHOWN_BYTES_MAX;
+use super::event::{Action, Answer, ConnId, Event, Request};
+use super::step::{ANSWER_WITHIN, Core, Limits, SESSION_VARIABLE};
 
 const CONN: ConnId = ConnId(1);
 
@@ -137,7 +137,7 @@ fn a_spawn_is_written_down_started_dialled_and_answered() {
     assert_eq!(names, [&(SESSION_VARIABLE.to_owned(), id(1).to_string())]);
     assert_eq!(stored.created_us, 55);
     let actions = bench.launcher(Op::WorkerStarted, 1, 20, 21);
-    assert!(matches!(&actions[..], [Action::NoteWorker(_, 20), Action::Dial(_)]), "{actions:?}");
+    assert!(matches!(&actions[..], [Action::NoteWorker(_, 20), Action::Dial(_), Action::Tell(..)]), "{actions:?}");
     let actions = bench.step(Event::Inspected(id(1), inspection(None)));
     let [(2, Answer::Session(entry))] = answers(&actions)[..] else { panic!("{actions:?}") };
     assert_eq!((&entry.status, entry.worker_pid, entry.program_pid), (&Status::Running, Some(20), Some(21)));

@@ -20,9 +20,9 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::Supervisor;
 use super::conn::{Conn, ConnError};
+use super::event::{Action, Answer, ConnId, Event, Request};
 use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
-use super::step::{Action, Answer, ConnId, Event, Request};
 use crate::launcher::core::SPAWN_REPLAY;
 use crate::sys::host;
 

@@ -11,9 +11,7 @@ use std::os::unix::net::UnixStream;
 
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind, read_body, write_message};
-use baton_proto::hello::{
-    Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who,
-};
+use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
 use baton_proto::lease::Monotonic;
 use baton_proto::v1::Failed;
 

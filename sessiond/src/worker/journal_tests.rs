@@ -155,7 +155,8 @@ fn the_past_is_carried_into_new_segments_and_through_recovery() {
     journal.append_lease(&lease).unwrap();
     journal.append_resize(ResizeRecord { cols: 120, rows: 40 }).unwrap();
     for n in 0..200 {
-        let record = InputRecord { client: client(n), stream: 1, epoch: Epoch(9), seq: u64::from(n) + 1, len: 1, bytes: None };
+        let record =
+            InputRecord { client: client(n), stream: 1, epoch: Epoch(9), seq: u64::from(n) + 1, len: 1, bytes: None };
         journal.append_input(&record).unwrap();
     }
     for _ in 0..200 {

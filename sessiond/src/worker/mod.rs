@@ -39,10 +39,12 @@ use baton_proto::hello::{HANDSHAKES_MAX, Role};
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_proto::lease::{LeaseMachine, Monotonic};
 use baton_proto::spec::SessionSpec;
-use baton_proto::v1::{Attachment, ClientEntry, Dimensions, ExitRecord, InputUncertain, RANGE_HEADER_BYTES, SizePolicy};
+use baton_proto::v1::{
+    Attachment, ClientEntry, Dimensions, ExitRecord, InputUncertain, RANGE_HEADER_BYTES, SizePolicy,
+};
 use nix::fcntl::Flock;
-use nix::sys::signalfd::SignalFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
 
 use conn::{Conn, Identity};
 use ending::Life;
@@ -237,9 +239,15 @@ impl Worker {
 
     fn deadline(&self) -> Option<Monotonic> {
         let handshakes = self.conns.values().filter_map(Conn::deadline);
-        let linger = self.lingers().then(|| self.alone_since.after(LINGER));
+        let linger = self.lingers().then(|| self.alone_since.after(self.linger()));
         let idle = self.idle_deadline();
-        handshakes.chain(self.lease.deadline()).chain(self.ending_deadline()).chain(linger).chain(idle).chain(self.hung_up_until).min()
+        handshakes
+            .chain(self.lease.deadline())
+            .chain(self.ending_deadline())
+            .chain(linger)
+            .chain(idle)
+            .chain(self.hung_up_until)
+            .min()
     }
 
     fn idle_deadline(&self) -> Option<Monotonic> {
@@ -249,11 +257,17 @@ impl Worker {
     }
 
     fn lingers(&self) -> bool {
-        matches!(self.life, Life::Ended) && !self.conns.values().any(|conn| matches!(conn.role(), Some(Role::Bridge | Role::Cli)))
+        matches!(self.life, Life::Ended)
+            && !self.conns.values().any(|conn| matches!(conn.role(), Some(Role::Bridge | Role::Cli)))
     }
 
     fn is_over(&self, now: Monotonic) -> bool {
-        self.lingers() && self.alone_since.after(LINGER) <= now
+        self.lingers() && self.alone_since.after(self.linger()) <= now
+    }
+
+    /// Without a launcher there is no bridge to come back.
+    const fn linger(&self) -> Duration {
+        if self.keeper.is_some() { LINGER } else { Duration::ZERO }
     }
 
     /// What is due by now.

@@ -154,7 +154,10 @@ mod tests {
     fn a_stat_line_with_a_hostile_name_is_read() {
         let line = "42 (a) b (c)) S 7 42 40 34816 42 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
         let stat = parse_stat(line).unwrap();
-        assert_eq!((stat.name.as_str(), stat.state, stat.parent, stat.session, stat.started), ("a) b (c)", 'S', 7, 40, 98765));
+        assert_eq!(
+            (stat.name.as_str(), stat.state, stat.parent, stat.session, stat.started),
+            ("a) b (c)", 'S', 7, 40, 98765)
+        );
         assert_eq!(parse_stat("42 (x"), None);
         assert_eq!(parse_stat(""), None);
     }

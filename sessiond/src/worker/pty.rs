@@ -115,7 +115,10 @@ impl Terminal for Pty {
     }
 
     fn foreground(&self) -> Option<u32> {
-        nix::unistd::tcgetpgrp(&self.master).ok().and_then(|pid| u32::try_from(pid.as_raw()).ok()).filter(|pid| *pid != 0)
+        nix::unistd::tcgetpgrp(&self.master)
+            .ok()
+            .and_then(|pid| u32::try_from(pid.as_raw()).ok())
+            .filter(|pid| *pid != 0)
     }
 
     fn echo_and_canonical(&self) -> (bool, bool) {

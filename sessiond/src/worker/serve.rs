@@ -8,9 +8,9 @@ use baton_proto::hello::Role;
 use baton_proto::lease::{Effect, Monotonic, Refusal};
 use baton_proto::v1::{
     Attach, Attached, Attachment, Claim, ClientEntry, Clients, Close, Configure, ControlDenied, ControlRequested,
-    DenyControl, Detach, Dimensions, Failed, From, InputHeader, Inspect, Inspection, Liveness, RangeHeader, ReadRange,
-    Release, Replaced, RequestControl, ResizeRecord, ResizeRequest, SignalRequest, SizePolicy, Subscribe, Subscribed,
-    Transfer, Trim, Viewport,
+    DenyControl, Detach, Dimensions, Failed, From, InputHeader, Inspect, Inspection, LeaseRecord, Liveness,
+    RangeHeader, ReadRange, Release, Replaced, RequestControl, ResizeRecord, ResizeRequest, SignalRequest, SizePolicy,
+    Subscribe, Subscribed, Transfer, Trim, Viewport,
 };
 use nix::sys::signal::Signal;
 
@@ -75,6 +75,8 @@ enum Answer {
     Done,
     /// The lease as it is now.
     Lease,
+    /// The lease as it was when the request was first answered.
+    LeaseThen(LeaseRecord),
     /// The handler has answered, or no answer is due.
     Given,
 }
@@ -85,7 +87,11 @@ impl Worker {
         let Some(kind) = frame.header.known_kind() else { return };
         let id = frame.header.at;
         if !allowed(role, kind) {
-            self.fail(conn, id, No::new(ErrorCode::Forbidden, format!("a frame of kind {} is not for this peer", kind.number())));
+            self.fail(
+                conn,
+                id,
+                No::new(ErrorCode::Forbidden, format!("a frame of kind {} is not for this peer", kind.number())),
+            );
             return;
         }
         match self.dispatch(conn, kind, id, frame.payload, now) {
@@ -98,13 +104,16 @@ impl Worker {
                     conn.send_fenced_bytes(end, bytes);
                 }
             }
-            Ok(Answer::Lease) => {
-                let (record, end) = (self.lease.record(now), self.journal.end());
-                if let Some(conn) = self.conns.get_mut(&conn) {
-                    conn.send_fenced(end, Kind::LeaseState, id, &record);
-                }
-            }
+            Ok(Answer::Lease) => self.answer_lease(conn, id, &self.lease.record(now)),
+            Ok(Answer::LeaseThen(record)) => self.answer_lease(conn, id, &record),
             Err(no) => self.fail(conn, id, no),
+        }
+    }
+
+    fn answer_lease(&mut self, conn: u64, id: u64, record: &LeaseRecord) {
+        let end = self.journal.end();
+        if let Some(conn) = self.conns.get_mut(&conn) {
+            conn.send_fenced(end, Kind::LeaseState, id, record);
         }
     }
 
@@ -132,8 +141,8 @@ impl Worker {
                 let client = self.client_of(conn, attachment)?;
                 let (answer, effects) = self.lease.claim(&client, force, if_epoch, request, now);
                 self.apply(effects, now);
-                answer?;
-                Ok(Answer::Lease)
+                // The answer given then, if this is a repeat: whoever lost it must not take a later owner for its own success.
+                Ok(Answer::LeaseThen(answer?))
             }
             Kind::Release => {
                 let Release { attachment } = read(kind, payload)?;
@@ -195,7 +204,9 @@ impl Worker {
                 Ok(Answer::Given)
             }
             Kind::Configure => self.configure(&read(kind, payload)?, now),
-            _ => Err(No::new(ErrorCode::Invalid, format!("a frame of kind {} is no request to a worker", kind.number()))),
+            _ => {
+                Err(No::new(ErrorCode::Invalid, format!("a frame of kind {} is no request to a worker", kind.number())))
+            }
         }
     }
 
@@ -368,7 +379,8 @@ impl Worker {
     fn resize_request(&mut self, conn: u64, request: &ResizeRequest, now: Monotonic) -> Result<Answer, No> {
         let client = self.client_of(conn, request.attachment)?;
         check_size(request.size)?;
-        let effects = self.lease.admit(&client, None, now)?;
+        // To others, whether they ever held the lease or not, it is simply not theirs (spec: `not_owner`).
+        let effects = self.lease.admit(&client, None, now).map_err(|_| Refusal::NotOwner)?;
         self.apply(effects, now);
         if self.policy == SizePolicy::Fixed {
             return Err(No::new(ErrorCode::SizeFixed, "the session's size is fixed: change its size policy first"));
@@ -549,7 +561,10 @@ const fn allowed(role: Role, kind: Kind) -> bool {
     match role {
         Role::Bridge => true,
         Role::Supervisor { .. } => {
-            matches!(kind, Kind::Subscribe | Kind::Inspect | Kind::ReadRange | Kind::Close | Kind::Trim | Kind::Configure)
+            matches!(
+                kind,
+                Kind::Subscribe | Kind::Inspect | Kind::ReadRange | Kind::Close | Kind::Trim | Kind::Configure
+            )
         }
         Role::Cli => matches!(kind, Kind::Subscribe | Kind::Inspect | Kind::ReadRange | Kind::Close),
     }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use baton_proto::Epoch;
 use baton_proto::codec::{self, SPEC_BYTES_MAX};
 use baton_proto::frame::{HEADER_BYTES, Kind};
 use baton_proto::hello::{InstallKey, Who};
@@ -20,7 +21,6 @@ use baton_proto::launch::Op;
 use baton_proto::lease::LeaseMachine;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
-use baton_proto::Epoch;
 use baton_sandbox::exec::{Child, Gate, Launch};
 use baton_sandbox::{ExecError, fds};
 use nix::fcntl::{Flock, FlockArg};
@@ -121,7 +121,9 @@ fn bind(spec: &SessionSpec, home: &Home) -> anyhow::Result<UnixListener> {
     let path = home::through(dir.as_raw_fd(), &spec.session.socket_name());
     // The instance's lock is held: a socket of this name belongs to a worker that is dead.
     match fs::remove_file(&path) {
-        Err(err) if err.kind() != std::io::ErrorKind::NotFound => return Err(err).context("removing a dead worker's socket"),
+        Err(err) if err.kind() != std::io::ErrorKind::NotFound => {
+            return Err(err).context("removing a dead worker's socket");
+        }
         _ => {}
     }
     let listener = UnixListener::bind(&path).context("binding the worker's socket")?;

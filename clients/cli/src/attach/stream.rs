@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_proto::api::{BINARY_SUBPROTOCOL, ClientFrame, Problem, ServerFrame, binary};
-use baton_proto::{ClientId, Epoch, SessionId};
+use baton_proto::{ClientId, Epoch, ErrorCode, SessionId};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt, StreamExt};
@@ -202,7 +202,8 @@ fn handshake_failed(err: WsError) -> Broken {
     let status = response.status();
     let what = "the session cannot be attached to";
     match response.body().as_ref().and_then(|body| serde_json::from_slice::<Problem>(body).ok()) {
-        Some(problem) if status.is_server_error() && problem.code == baton_proto::ErrorCode::SessiondDown => {
+        // Busy, or not whole yet: it comes right by itself.
+        Some(problem) if matches!(problem.code, ErrorCode::SessiondDown | ErrorCode::RateLimited) => {
             Broken::Lost { not_running: false }
         }
         Some(problem) => Broken::Refused(Report::problem(what, &problem)),

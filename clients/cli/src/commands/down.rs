@@ -22,6 +22,9 @@ const STOP_TIME: Duration = Duration::from_secs(15);
 /// What sessions get beyond their own grace time.
 const CLOSE_TIME: Duration = Duration::from_secs(15);
 
+/// How long the bridge may take to say how many sessions there are.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
+
 /// Stops Baton.
 pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
     let home = &context.home;
@@ -34,10 +37,8 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
             return Ok(0);
         }
     }
-    let mut closed = 0;
-    if args.sessions {
-        closed = close_sessions(&Api::open(context).await?).await?;
-    }
+    let closed = if args.sessions { close_sessions(&Api::open(context).await?).await? } else { 0 };
+    let left = count_living(context).await;
     let pid = launcher(home).await?;
     kill(pid, Signal::SIGTERM)
         .map_err(|errno| Report::failed(format!("the launcher (pid {pid}) cannot be stopped")).why(errno))?;
@@ -50,7 +51,7 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
         sleep(Duration::from_millis(10)).await;
     }
     let sessions = if closed > 0 { format!(" {closed} {} closed.", plural(closed)) } else { String::new() };
-    out::line(&format!("Baton is stopped: bridge, sessiond and launcher.{sessions}{}", live_on(count_workers(home))))?;
+    out::line(&format!("Baton is stopped: bridge, sessiond and launcher.{sessions}{}", live_on(left)))?;
     Ok(0)
 }
 
@@ -70,7 +71,16 @@ const fn plural(sessions: usize) -> &'static str {
     if sessions == 1 { "session" } else { "sessions" }
 }
 
-/// Workers whose socket answers: what lives without asking anybody.
+/// How many sessions go on. The bridge knows; if it does not answer, their sockets tell.
+async fn count_living(context: &Context) -> usize {
+    let asked = async { Api::of_running(context)?.sessions().await };
+    match timeout(ANSWER_TIME, asked).await {
+        Ok(Ok(sessions)) => sessions.iter().filter(|one| one.status.is_living()).count(),
+        _ => count_workers(&context.home),
+    }
+}
+
+/// Workers whose socket answers. One of an ended session answers for some seconds more.
 fn count_workers(home: &Home) -> usize {
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;

@@ -1,5 +1,6 @@
 //! `baton new`
 
+use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 
 use baton_proto::api::{ClaimRequest, CreateTerminal, Created, LeaseAnswer, SessionStatus};
@@ -12,6 +13,31 @@ use crate::context::Context;
 use crate::names::{label, short};
 use crate::out;
 use crate::report::{Exit, Report};
+
+/// What a shell takes along from where it was started, laid over the environment that Baton was started with: that one
+/// may be of another login. TERM is not among it, because the session has a terminal of its own.
+const TAKEN_ALONG: &[&str] = &[
+    "PATH",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "SSH_AUTH_SOCK",
+    "SSH_CONNECTION",
+    "VIRTUAL_ENV",
+];
+
+fn taken_along() -> BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| TAKEN_ALONG.contains(&name.as_str()) || name.starts_with("LC_"))
+        .collect()
+}
 
 /// Starts a session; attaches unless told not to.
 pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
@@ -33,6 +59,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     let body = CreateTerminal {
         command: if args.command.is_empty() { None } else { Some(args.command) },
         cwd: Some(cwd),
+        env: taken_along(),
         title: args.name,
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),

@@ -10,7 +10,7 @@ use crate::args::WaitArgs;
 use crate::context::Context;
 use crate::names::{self, label};
 use crate::out;
-use crate::report::{Exit, Report};
+use crate::report::{Exit, Report, clean};
 
 /// Seconds in one request. A longer wait is several; the pattern is always looked for from the same place.
 const PIECE_S: f64 = 600.0;
@@ -53,7 +53,7 @@ pub async fn run(context: &Context, args: &WaitArgs) -> Result<u8, Report> {
             return Err(Report::new(Exit::Timeout, format!("nothing of it happened in `{}` in time", label(&session))));
         }
         if let Some(text) = &answer.text {
-            out::line(text)?;
+            out::line(&clean(text))?;
         }
         return Ok(0);
     }

@@ -9,7 +9,7 @@ use super::super::stream::{Broken, Incoming};
 use super::super::terminal::Output;
 use super::super::{Left, Mode, reset};
 use super::link::{Link, LinkEvent};
-use super::{BACKOFF, HEARTBEAT, Live, QUIET};
+use super::{ANSWER, BACKOFF, HEARTBEAT, Live};
 use crate::report::{Report, clean_line};
 
 impl Live {
@@ -28,6 +28,9 @@ impl Live {
             }
             LinkEvent::Said(Ok(incoming)) => {
                 self.heard = now;
+                if self.asked.take().is_some_and(|since| now - since >= ANSWER) {
+                    self.notice.withdraw(now);
+                }
                 match incoming {
                     Incoming::Data(bytes, after) => self.on_data(&bytes, after, output),
                     Incoming::Snapshot(bytes, at) => self.on_snapshot(&bytes, at, output),
@@ -45,14 +48,12 @@ impl Live {
             Broken::SentAway => Some(Left::SentAway),
             Broken::Refused(report) => Some(Left::Failed(report)),
             Broken::Lost { not_running } => {
-                let since = *self.down_since.get_or_insert(now);
+                self.down_since.get_or_insert(now);
                 self.claiming = false;
+                self.asked = None;
                 self.link = Link::Waiting(now + self.backoff);
                 self.backoff = (self.backoff * 2).min(BACKOFF.1);
-                if not_running && now - since > QUIET {
-                    self.notice
-                        .keep("[Baton is not running; the session lives on: run `baton up` in another terminal]", now);
-                }
+                self.not_running = not_running;
                 None
             }
         }
@@ -160,6 +161,8 @@ impl Live {
         if restarted || first {
             self.instance = Some(instance);
             self.offset = 0;
+            self.unacknowledged.clear();
+            self.acknowledged = 0;
         }
         self.screen.set_rows(rows);
         self.replay_until = Some(cursor.offset);

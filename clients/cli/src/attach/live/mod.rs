@@ -41,6 +41,12 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Nothing heard for so long, heartbeats included: the connection is as good as broken.
 const SILENCE: Duration = Duration::from_secs(12);
 
+/// After so long without a word it is worth asking whether anybody is there.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// An answer that takes longer is worth a remark.
+const ANSWER: Duration = Duration::from_millis(2500);
+
 /// Pauses between attempts to connect: from, to.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -104,8 +110,12 @@ struct Live {
     backoff: Duration,
     /// When the connection broke.
     down_since: Option<Instant>,
+    /// Nothing listened at the last attempt.
+    not_running: bool,
     heard: Instant,
     heartbeat: Instant,
+    /// Since when an answer is due.
+    asked: Option<Instant>,
 
     /// The life of the program that is shown, and the bytes of it that were taken.
     instance: Option<InstanceId>,
@@ -156,8 +166,10 @@ impl Live {
             link: Link::Waiting(now),
             backoff: BACKOFF.0,
             down_since: None,
+            not_running: false,
             heard: now,
             heartbeat: now + HEARTBEAT,
+            asked: None,
             instance: None,
             offset: 0,
             replay_until: None,
@@ -227,8 +239,9 @@ impl Live {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let down = self.down_since.map(|since| since + QUIET).filter(|at| *at > Instant::now());
-        [Some(self.heartbeat), self.key_due, self.full_until, self.redraw, self.notice.deadline(), down]
+        let after = |since: Option<Instant>, pause| since.map(|since| since + pause).filter(|at| *at > Instant::now());
+        let (down, unanswered) = (after(self.down_since, QUIET), after(self.asked, ANSWER));
+        [Some(self.heartbeat), self.key_due, self.full_until, self.redraw, self.notice.deadline(), down, unanswered]
             .into_iter()
             .flatten()
             .min()
@@ -282,13 +295,29 @@ impl Live {
             self.tell_size();
         }
         if self.down_since.is_some_and(|since| now - since >= QUIET) {
-            self.notice.keep("[connection lost, trying again; the session lives on]", now);
+            let text = if self.not_running {
+                "[Baton is not running; the session lives on: run `baton up` in another terminal]"
+            } else {
+                "[connection lost, trying again; the session lives on]"
+            };
+            self.notice.keep(text, now);
         }
         if self.heartbeat <= now {
-            self.heartbeat = now + HEARTBEAT;
-            self.send(&ClientFrame::Heartbeat);
+            self.ask(now);
+        }
+        if self.asked.is_some_and(|since| now - since >= ANSWER) {
+            self.notice.keep("[no answer; the session lives on]", now);
         }
         None
+    }
+
+    /// A sign of life, which is answered.
+    fn ask(&mut self, now: Instant) {
+        self.heartbeat = now + HEARTBEAT;
+        if matches!(self.link, Link::Up(_)) {
+            self.send(&ClientFrame::Heartbeat);
+            self.asked.get_or_insert(now);
+        }
     }
 
     /// Remarks that are due; and whether the connection is still one.
@@ -302,6 +331,7 @@ impl Live {
         // While the terminal takes nothing the stream is not read, so its silence says nothing.
         if output.backlog() >= BACKLOG_BYTES {
             self.heard = now;
+            self.asked = None;
         } else if matches!(self.link, Link::Up(_)) && now - self.heard > SILENCE {
             self.on_broken(Broken::Lost { not_running: false }, now);
         }

@@ -11,7 +11,7 @@ use super::super::raw_mode::RawMode;
 use super::super::terminal::size;
 use super::super::{Left, Mode};
 use super::link::Link;
-use super::{ACK_BYTES, FULL_PAUSE, KEY_PAUSE, Live, REDRAW_PAUSE, REMARK_PAUSE};
+use super::{ACK_BYTES, FULL_PAUSE, IDLE, KEY_PAUSE, Live, REDRAW_PAUSE, REMARK_PAUSE};
 use crate::names::short;
 use crate::report::clean_line;
 
@@ -39,8 +39,10 @@ impl Live {
             (Control::Ours(_), Control::Theirs { name, .. }) => {
                 self.window.drop_waiting();
                 let detach = self.keys.detach_key().name();
-                let text =
-                    format!("[{name} took control; take it back: {detach}, baton attach --take {}]", self.shell_name());
+                let text = format!(
+                    "[{name} has control now; take it back: {detach}, baton attach --take {}]",
+                    self.shell_name()
+                );
                 self.notice.say(&text, now);
             }
             (Control::Ours(_), Control::Free) => {
@@ -124,12 +126,11 @@ impl Live {
     }
 
     fn on_keys(&mut self, bytes: &[u8]) {
-        if self.mode == Mode::ReadOnly {
-            self.refuse_keys();
-            return;
-        }
         match &self.control {
-            Control::Ours(_) | Control::Unknown => self.window.push(bytes),
+            // Given to a watcher, control is there to be used.
+            Control::Ours(_) => self.window.push(bytes),
+            _ if self.mode == Mode::ReadOnly => self.refuse_keys(),
+            Control::Unknown => self.window.push(bytes),
             _ if self.claiming => self.window.push(bytes),
             Control::Free if !matches!(self.link, Link::Up(_)) => self.refuse_keys(),
             Control::Free => {
@@ -175,8 +176,15 @@ impl Live {
         if self.instance.is_none() {
             return;
         }
+        let mut sent = false;
         while let Some((seq, bytes)) = self.window.next() {
             stream.send_input(seq, *epoch, bytes);
+            sent = true;
+        }
+        // Whoever types is told soon if nobody listens.
+        let now = Instant::now();
+        if sent && self.asked.is_none() && now - self.heard > IDLE {
+            self.ask(now);
         }
     }
 
@@ -228,9 +236,7 @@ impl Live {
         // Small steps only when nothing else is under way: an acknowledgement a keystroke would be a waste.
         if offset >= self.acknowledged + ACK_BYTES {
             self.acknowledge(offset);
-        } else if let Some(first) = self.unacknowledged.front_mut() {
-            first.1 = first.1.max(offset);
-        } else {
+        } else if self.unacknowledged.is_empty() {
             self.unacknowledged.push_back((written, offset));
         }
     }

@@ -11,6 +11,7 @@ pub(super) struct Signals {
     terminate: Signal,
     hangup: Signal,
     interrupt: Signal,
+    quit: Signal,
 }
 
 /// What this process was told.
@@ -28,6 +29,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -38,6 +40,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::End(SignalKind::terminate()),
             _ = self.hangup.recv() => Told::End(SignalKind::hangup()),
             _ = self.interrupt.recv() => Told::End(SignalKind::interrupt()),
+            _ = self.quit.recv() => Told::End(SignalKind::quit()),
         }
     }
 
