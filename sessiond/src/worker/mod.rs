@@ -12,9 +12,11 @@
 //! bound, never dies with sessiond or bridge, and an idle one is never woken. Killed, it is succeeded: the launcher holds the
 //! terminal, the read window, the listener and the program's pidfd, and starts a worker that goes on at the exact byte.
 
+mod attach;
 mod clock;
 mod conn;
 mod ending;
+mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
@@ -22,6 +24,7 @@ mod processes;
 mod pty;
 mod segment;
 mod serve;
+mod size;
 mod start;
 mod typing;
 mod window;

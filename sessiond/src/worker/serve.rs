@@ -5,33 +5,25 @@ use std::time::Duration;
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind, RANGE_BYTES_MAX, read_body, write_empty};
 use baton_proto::hello::Role;
-use baton_proto::lease::{Effect, Monotonic, Refusal};
+use baton_proto::lease::{Monotonic, Refusal};
 use baton_proto::v1::{
-    Attach, Attached, Attachment, Claim, ClientEntry, Clients, Close, Configure, ControlDenied, ControlRequested,
-    DenyControl, Detach, Dimensions, Failed, From, InputHeader, Inspect, Inspection, LeaseRecord, Liveness,
-    RangeHeader, ReadRange, Release, Replaced, RequestControl, ResizeRecord, ResizeRequest, SignalRequest, SizePolicy,
-    Subscribe, Subscribed, Transfer, Trim, Viewport,
+    Attachment, Claim, Close, Configure, DenyControl, Dimensions, Failed, From, InputHeader, Inspect, LeaseRecord,
+    Liveness, RangeHeader, ReadRange, Release, RequestControl, SignalRequest, SizePolicy, Subscribe, Subscribed,
+    Transfer, Trim,
 };
 use nix::sys::signal::Signal;
 
-use super::clock::wall_us;
+use super::Worker;
 use super::journal::ReadError;
 use super::pty::Terminal as _;
-use super::{AttachedClient, Worker, processes};
-
-/// Clients whose last viewport is remembered, so that getting the lease back brings it back.
-const VIEWPORTS_MAX: usize = 256;
-/// Entries of one presence message; what is more is not shown.
-const CLIENTS_SHOWN_MAX: usize = 4096;
-/// Characters of a client's name.
-const NAME_CHARS_MAX: usize = 64;
+use super::size::check_size;
 
 /// A refusal on its way to the asker.
 #[derive(Debug)]
 pub(super) struct No(Failed);
 
 impl No {
-    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self(Failed { code, message: message.into(), owner: None, oldest: None })
     }
 }
@@ -70,7 +62,7 @@ impl std::convert::From<ReadError> for No {
 }
 
 /// How a request is answered.
-enum Answer {
+pub(super) enum Answer {
     /// `Done`.
     Done,
     /// The lease as it is now.
@@ -210,188 +202,12 @@ impl Worker {
         }
     }
 
-    fn client_of(&self, conn: u64, attachment: Attachment) -> Result<baton_proto::ClientId, No> {
+    pub(super) fn client_of(&self, conn: u64, attachment: Attachment) -> Result<baton_proto::ClientId, No> {
         self.attached
             .get(&attachment)
             .filter(|it| it.conn == conn)
             .map(|it| it.entry.client.clone())
             .ok_or_else(|| No::from(Refusal::NotAttached))
-    }
-
-    fn attach(&mut self, conn: u64, id: u64, attach: Attach, now: Monotonic) -> Result<Answer, No> {
-        let Attach { client, kind, class, name, viewport, input_stream } = attach;
-        let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
-        let viewport = viewport.filter(|size| size.is_valid());
-        self.next_attachment += 1;
-        let attachment = Attachment(self.next_attachment);
-        let effects = self.lease.attach(&client, attachment, kind, class, &name, now)?;
-        let entry = ClientEntry { client: client.clone(), kind, name, viewport, attached_us: wall_us() };
-        self.attached.insert(attachment, AttachedClient { conn, input_stream, entry });
-        self.presence_changed = true;
-        self.apply(effects, now);
-        if let Some(size) = viewport {
-            self.remember_viewport(&client, size);
-            self.follow_owner(now);
-        }
-        let answer = Attached {
-            attachment,
-            instance: self.spec.instance,
-            lease: self.lease.record(now),
-            head: self.journal.head(),
-            oldest: self.journal.oldest(),
-            size: self.journal.state().size,
-            policy: self.policy,
-            input_seq: self.journal.state().typed(&client, input_stream),
-            exit: self.exit.clone(),
-        };
-        let end = self.journal.end();
-        let uncertain = self.uncertain.take_if(|it| it.client == client && it.stream == input_stream);
-        if let Some(conn) = self.conns.get_mut(&conn) {
-            conn.send_fenced(end, Kind::Attached, id, &answer);
-            if let Some(uncertain) = uncertain {
-                conn.send_fenced(end, Kind::InputUncertain, 0, &uncertain);
-            }
-        }
-        Ok(Answer::Given)
-    }
-
-    fn detach(&mut self, conn: u64, detach: &Detach, now: Monotonic) -> Result<Answer, No> {
-        let client = self.client_of(conn, detach.attachment)?;
-        self.drop_attachment(detach.attachment, &client, detach.release, now);
-        Ok(Answer::Done)
-    }
-
-    pub(super) fn drop_attachment(
-        &mut self,
-        attachment: Attachment,
-        client: &baton_proto::ClientId,
-        release: bool,
-        now: Monotonic,
-    ) {
-        self.attached.remove(&attachment);
-        self.presence_changed = true;
-        // A newer connection of the same client stays attached.
-        if self.lease.attachment(client) == Some(attachment) {
-            let effects = if release { self.lease.detach(client, now) } else { self.lease.gone(client, now) };
-            self.apply(effects, now);
-        }
-        if self.attached.is_empty() {
-            self.last_client = now;
-        }
-    }
-
-    /// Carries out what the lease machine decided, in its order.
-    pub(super) fn apply(&mut self, effects: Vec<Effect>, now: Monotonic) {
-        for effect in effects {
-            match effect {
-                Effect::Announce { record, changed } => {
-                    if changed {
-                        self.lease_since_us = wall_us();
-                    }
-                    let appended = self.journal.append_lease(&record);
-                    self.deliver_last(Kind::Lease, appended);
-                    if changed {
-                        self.epoch_changed();
-                        self.follow_owner(now);
-                    }
-                }
-                Effect::Requested { owner, client, name } => {
-                    let to = owner.clone();
-                    self.tell_client(&to, Kind::ControlRequested, &ControlRequested { owner, client, name });
-                }
-                Effect::Denied { client, by } => {
-                    let to = client.clone();
-                    self.tell_client(&to, Kind::ControlDenied, &ControlDenied { client, by });
-                }
-                Effect::Replaced { attachment } => {
-                    if let Some(older) = self.attached.remove(&attachment)
-                        && let Some(conn) = self.conns.get_mut(&older.conn)
-                    {
-                        conn.send_fenced(self.journal.end(), Kind::Replaced, 0, &Replaced { attachment });
-                    }
-                    self.presence_changed = true;
-                }
-            }
-        }
-    }
-
-    fn tell_client<T: baton_proto::codec::Encode>(&mut self, client: &baton_proto::ClientId, kind: Kind, body: &T) {
-        if let Some(attachment) = self.lease.attachment(client)
-            && let Some(attached) = self.attached.get(&attachment)
-            && let Some(conn) = self.conns.get_mut(&attached.conn)
-        {
-            conn.send_fenced(self.journal.end(), kind, 0, body);
-        }
-    }
-
-    fn remember_viewport(&mut self, client: &baton_proto::ClientId, size: Dimensions) {
-        self.viewports.retain(|(known, _)| known != client);
-        if self.viewports.len() >= VIEWPORTS_MAX {
-            self.viewports.pop_front();
-        }
-        self.viewports.push_back((client.clone(), size));
-    }
-
-    /// The size follows the owner's viewport, where the policy says so.
-    pub(super) fn follow_owner(&mut self, now: Monotonic) {
-        let Some(owner) = self.lease.owner() else { return };
-        let Some((_, size)) = self.viewports.iter().find(|(client, _)| *client == owner.client) else { return };
-        let size = match self.policy {
-            SizePolicy::Holder => *size,
-            SizePolicy::Fixed => return,
-            SizePolicy::Cap { max_cols, max_rows } => {
-                Dimensions { cols: size.cols.min(max_cols), rows: size.rows.min(max_rows) }
-            }
-        };
-        self.set_size(size, now);
-    }
-
-    fn set_size(&mut self, size: Dimensions, now: Monotonic) {
-        if !size.is_valid() || size == self.journal.state().size {
-            return;
-        }
-        // What the program wrote for the old size stands before the mark of the new one.
-        self.read_terminal(now);
-        let Some(terminal) = self.terminal.as_ref() else { return };
-        if let Err(err) = terminal.resize(size) {
-            tracing::warn!(error = %err, "the terminal keeps its size");
-            return;
-        }
-        self.last_activity = now;
-        let appended = self.journal.append_resize(ResizeRecord { cols: size.cols, rows: size.rows });
-        self.deliver_last(Kind::Resize, appended);
-    }
-
-    fn viewport(&mut self, conn: u64, viewport: &Viewport, now: Monotonic) -> Result<Answer, No> {
-        let client = self.client_of(conn, viewport.attachment)?;
-        check_size(viewport.size)?;
-        if let Some(attached) = self.attached.get_mut(&viewport.attachment) {
-            attached.entry.viewport = Some(viewport.size);
-            self.presence_changed = true;
-        }
-        self.remember_viewport(&client, viewport.size);
-        if self.lease.owner().is_some_and(|owner| owner.client == client) {
-            self.follow_owner(now);
-        }
-        Ok(Answer::Done)
-    }
-
-    fn resize_request(&mut self, conn: u64, request: &ResizeRequest, now: Monotonic) -> Result<Answer, No> {
-        let client = self.client_of(conn, request.attachment)?;
-        check_size(request.size)?;
-        // To others, whether they ever held the lease or not, it is simply not theirs (spec: `not_owner`).
-        let effects = self.lease.admit(&client, None, now).map_err(|_| Refusal::NotOwner)?;
-        self.apply(effects, now);
-        if self.policy == SizePolicy::Fixed {
-            return Err(No::new(ErrorCode::SizeFixed, "the session's size is fixed: change its size policy first"));
-        }
-        if let Some(attached) = self.attached.get_mut(&request.attachment) {
-            attached.entry.viewport = Some(request.size);
-            self.presence_changed = true;
-        }
-        self.remember_viewport(&client, request.size);
-        self.follow_owner(now);
-        Ok(Answer::Done)
     }
 
     fn read_range(&mut self, conn: u64, id: u64, range: &ReadRange) -> Result<Answer, No> {
@@ -487,73 +303,10 @@ impl Worker {
         }
         Ok(Answer::Done)
     }
-
-    fn clients(&self) -> Clients {
-        let mut clients: Vec<ClientEntry> =
-            self.attached.values().take(CLIENTS_SHOWN_MAX).map(|attached| attached.entry.clone()).collect();
-        clients.sort_by(|a, b| a.client.cmp(&b.client));
-        Clients { clients }
-    }
-
-    /// Tells every subscriber who is attached, once a turn.
-    pub(super) fn tell_presence(&mut self) {
-        if !std::mem::take(&mut self.presence_changed) {
-            return;
-        }
-        let clients = self.clients();
-        let mut bytes = Vec::new();
-        if let Err(err) = baton_proto::frame::write_message(Kind::Clients, 0, &clients, &mut bytes) {
-            tracing::warn!(error = %err, "presence is too large to tell");
-            return;
-        }
-        let end = self.journal.end();
-        for conn in self.conns.values_mut().filter(|conn| conn.is_subscribed()) {
-            conn.send_fenced_bytes(end, bytes.clone());
-        }
-    }
-
-    fn inspect(&self, now: Monotonic) -> Inspection {
-        let foreground = self.terminal.as_ref().and_then(|terminal| terminal.foreground());
-        let (echo, canonical) = self.terminal.as_ref().map_or((false, false), |terminal| terminal.echo_and_canonical());
-        let program_pid = self.program.as_ref().map_or(0, |program| program.pid);
-        let idle_us = u64::try_from(now.since(self.last_activity).as_micros()).unwrap_or(u64::MAX);
-        Inspection {
-            program_pid,
-            worker_pid: std::process::id(),
-            instance: self.spec.instance,
-            lease: self.lease.record(now),
-            clients: self.clients().clients,
-            head: self.journal.head(),
-            oldest: self.journal.oldest(),
-            journal_bytes: self.journal.bytes(),
-            size: self.journal.state().size,
-            policy: self.policy,
-            foreground: foreground.and_then(|pid| Some((pid, processes::command_line(pid)?))),
-            cwd: foreground.or(Some(program_pid).filter(|pid| *pid != 0)).and_then(processes::cwd),
-            echo,
-            canonical,
-            at_prompt: program_pid != 0
-                && self.typing.queued_bytes() == 0
-                && processes::waits_for_line(program_pid, foreground, canonical),
-            input_queued: self.typing.queued_bytes() as u64,
-            last_activity_us: wall_us().saturating_sub(idle_us),
-            exit: self.exit.clone(),
-        }
-    }
 }
 
 fn read<T: baton_proto::codec::Decode<()>>(kind: Kind, payload: &[u8]) -> Result<T, No> {
     read_body(kind, payload).map_err(|err| No::new(ErrorCode::Invalid, err.to_string()))
-}
-
-fn check_size(size: Dimensions) -> Result<(), No> {
-    if size.is_valid() {
-        return Ok(());
-    }
-    Err(No::new(
-        ErrorCode::Invalid,
-        format!("{} columns and {} rows: both must be from 1 to {}", size.cols, size.rows, Viewport::SIDE_MAX),
-    ))
 }
 
 /// What a role may ask. The command line ends sessions and looks at them; typing goes through the bridge.
