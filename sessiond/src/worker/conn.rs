@@ -344,16 +344,31 @@ impl Conn {
                 continue;
             }
             let Some(subscription) = self.subscription.filter(|it| it.place < journal.end()) else { return };
-            if !self.catch_up(subscription, journal, scratch) {
+            let fence = self.fenced.front().map(|(fence, _)| *fence);
+            if !self.catch_up(subscription, fence, journal, scratch) {
                 return;
             }
         }
     }
 
-    /// Sends one chunk of the journal; false when the socket takes no more.
-    fn catch_up(&mut self, subscription: Subscription, journal: &mut Journal, scratch: &mut Vec<u8>) -> bool {
-        let next = match journal.read(subscription.place, CATCH_UP_BYTES, scratch) {
-            Ok(Some(next)) => next,
+    /// Sends one chunk of the journal, not beyond the fence; false when the socket takes no more.
+    fn catch_up(
+        &mut self,
+        subscription: Subscription,
+        fence: Option<Place>,
+        journal: &mut Journal,
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        let wanted = fence.map_or(usize::MAX, |fence| fence.bytes_since(subscription.place)).min(CATCH_UP_BYTES);
+        let next = match journal.read(subscription.place, wanted, scratch) {
+            // Both stand between records, so that the cut does too.
+            Ok(Some(next)) => match fence.filter(|fence| *fence < next) {
+                Some(fence) => {
+                    scratch.truncate(scratch.len().saturating_sub(next.bytes_since(fence)));
+                    fence
+                }
+                None => next,
+            },
             Ok(None) => return false,
             Err(ReadError::Trimmed) => {
                 // Fell behind everything kept. The jump in the records' offsets tells how much it missed.

@@ -35,6 +35,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Bytes between an earlier place of the same segment and this one; all there are if that is in an earlier segment.
+    #[must_use]
+    pub fn bytes_since(self, earlier: Self) -> usize {
+        if self.number == earlier.number { self.at.saturating_sub(earlier.at) as usize } else { usize::MAX }
+    }
+}
+
 /// A record that was appended.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
