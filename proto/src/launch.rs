@@ -4,8 +4,8 @@
 //!
 //! | op | from → to | descriptors | meaning |
 //! | --- | --- | --- | --- |
-//! | `SpawnWorker` | sessiond → launcher | spec memfd | start a worker for `session` |
-//! | `WorkerStarted` | launcher → sessiond | | `pid` runs; `arg` = 1: a successor |
+//! | `SpawnWorker` | sessiond → launcher | spec memfd | start a worker for `session`; `arg` = 1: only to serve its journal |
+//! | `WorkerStarted` | launcher → sessiond | | `pid` serves the session; `arg` = the program's pid, 0 if there is none |
 //! | `WorkerGone` | launcher → sessiond | | the worker and its handles are gone; `arg` = wait status |
 //! | `Keep` | worker → launcher | listener, read window, PTY master | hold these for a successor |
 //! | `Program` | worker → launcher | pidfd | `pid` is the session's program |

@@ -131,6 +131,8 @@ impl Nursery {
         if args.first() == Some(&"worker") {
             launch.env.push((NOFILE_SOFT.into(), self.nofile_soft.to_string().into()));
         }
+        // Workers keep the way to `sudo` open for a person's shell; sessiond and bridge need no more than they have.
+        launch.no_new_privs = args.first() != Some(&"worker");
         launch.cwd = Some("/".into());
         launch.fds = passed;
         let (Child { pid, pidfd }, gate) = launch.spawn_gated()?;
