@@ -64,7 +64,11 @@ impl Api {
     /// The API of a running Baton, which is started if it is not.
     pub async fn open(context: &Context) -> Result<Self, Report> {
         match connect(&context.home).await {
-            Ok(_) => {}
+            Ok(_) if context.home.token_file().exists() => {}
+            // The very first bridge is about to write the token.
+            Ok(_) => {
+                start::start(context, None).await?;
+            }
             Err(err) if means_not_running(&err) => {
                 start::start(context, None).await?;
             }

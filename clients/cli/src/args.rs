@@ -253,15 +253,18 @@ pub struct SignalArgs {
 pub struct SendArgs {
     /// Which session
     pub name: String,
-    /// This text, as it is; without --text and --keys, what stdin has
+    /// This text, as it is; without --text, --keys and --enter, what stdin has
     #[arg(long, conflicts_with = "keys", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// These keys: Enter, Ctrl+C, Alt+x, ArrowUp, F5 …
     #[arg(long, num_args = 1.., value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Press Enter after the text
+    /// Press Enter after the text; alone, only Enter
     #[arg(long, conflicts_with = "keys")]
     pub enter: bool,
+    /// Print as JSON where the output stood before, for `wait --since`
+    #[arg(long)]
+    pub json: bool,
     /// Claim control first if it is free, and release it afterwards
     #[arg(long)]
     pub claim: bool,

@@ -110,6 +110,10 @@ pub async fn attach(api: &Api, context: &Context, session: Session, mode: Mode) 
     })?;
     let name = label(&session);
     let id = session.id;
+    // What `baton new -d` or `baton claim` holds here is the same person's: attaching takes it over.
+    let scripted = context.scripted_client()?;
+    let ours = session.lease.as_ref().is_some_and(|lease| lease.owner == scripted);
+    let mode = if mode == Mode::Control && ours { Mode::Take } else { mode };
     let left = live::run(api, session, mode, detach).await?;
     farewell(api, &name, id, left).await
 }

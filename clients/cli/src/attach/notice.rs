@@ -56,6 +56,11 @@ impl Notice {
         }
     }
 
+    /// Whatever it says is no longer so.
+    pub const fn dismiss(&mut self, now: Instant) {
+        self.until = Some(now);
+    }
+
     fn set(&mut self, text: &str, until: Option<Instant>, now: Instant) {
         self.text = Some(clean_line(text));
         self.until = until;

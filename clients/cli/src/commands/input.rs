@@ -6,7 +6,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use baton_proto::api::{InputRequest, Session, SignalBody};
-use baton_proto::{ClientId, ErrorCode};
+use baton_proto::{ClientId, Cursor, ErrorCode, SessionId};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::api::{Api, terminal};
@@ -14,6 +15,7 @@ use crate::args::{SendArgs, SignalArgs};
 use crate::commands::lease::{claim_as, explain, release_as};
 use crate::context::Context;
 use crate::names::{self, label};
+use crate::out;
 use crate::report::Report;
 
 /// Bytes of stdin in one request.
@@ -21,8 +23,8 @@ const PIECE_BYTES: usize = 32 << 10;
 
 /// Types text, keys, or what stdin has.
 pub async fn send(context: &Context, args: SendArgs) -> Result<u8, Report> {
-    let from_stdin = args.text.is_none() && args.keys.is_empty();
-    if from_stdin && !args.enter && io::stdin().is_terminal() {
+    let from_stdin = args.text.is_none() && args.keys.is_empty() && !args.enter;
+    if from_stdin && io::stdin().is_terminal() {
         return Err(Report::usage("there is nothing to send")
             .hint("give --text or --keys, or pipe something in; `baton attach` types by hand"));
     }
@@ -35,11 +37,14 @@ pub async fn send(context: &Context, args: SendArgs) -> Result<u8, Report> {
                 typist.type_in(Input::Text(text)).await?;
             } else if !args.keys.is_empty() {
                 typist.type_in(Input::Keys(args.keys)).await?;
-            } else if !io::stdin().is_terminal() {
+            } else if from_stdin {
                 typist.type_stdin().await?;
             }
             if args.enter {
                 typist.type_in(Input::Keys(vec!["Enter".to_owned()])).await?;
+            }
+            if args.json {
+                out::json(&Sent { session_id: session.id, cursor: session.cursor })?;
             }
             Ok(0)
         })
@@ -61,6 +66,13 @@ pub async fn signal(context: &Context, args: &SignalArgs) -> Result<u8, Report> 
             Ok(0)
         })
         .await
+}
+
+/// `baton send --json`: what is written because of it comes after this cursor.
+#[derive(Debug, Serialize)]
+struct Sent {
+    session_id: SessionId,
+    cursor: Cursor,
 }
 
 /// What can be typed.

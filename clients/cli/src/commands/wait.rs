@@ -1,5 +1,6 @@
 //! `baton wait`
 
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use baton_proto::api::{WaitAnswer, WaitRequest, WaitUntil};
@@ -53,7 +54,9 @@ pub async fn run(context: &Context, args: &WaitArgs) -> Result<u8, Report> {
             return Err(Report::new(Exit::Timeout, format!("nothing of it happened in `{}` in time", label(&session))));
         }
         if let Some(text) = &answer.text {
-            out::line(&clean(text))?;
+            // A program gets what matched; a terminal must not obey it.
+            let shown = if io::stdout().is_terminal() { clean(&text.replace('\r', "")) } else { text.clone() };
+            out::line(&shown)?;
         }
         return Ok(0);
     }

@@ -31,7 +31,9 @@ impl Live {
             (_, Control::Ours(_)) => {
                 let asked = std::mem::take(&mut self.claiming);
                 self.tell_size();
-                if !asked && !before.is_ours() {
+                if asked {
+                    self.notice.dismiss(now);
+                } else if !before.is_ours() {
                     self.notice.say("[you have control]", now);
                 }
                 self.begin_redraw(now);
