@@ -423,7 +423,7 @@ fn lift(fd: RawFd, above: RawFd) -> Result<RawFd, (Step, Errno)> {
     check(Step::Descriptors, unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, above) })
 }
 
-fn close_range(first: RawFd, last: RawFd) -> Result<(), (Step, Errno)> {
+pub(crate) fn close_range(first: RawFd, last: RawFd) -> Result<(), (Step, Errno)> {
     // The system call and not the library's function, which is younger than the kernel's.
     // SAFETY: numbers only. The structures that own these descriptors are never dropped in the child.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first.cast_unsigned(), last.cast_unsigned(), 0) };

@@ -95,6 +95,7 @@ struct Launcher {
 /// # Errors
 /// What could not be set up; once it runs, nothing that happens to others is an error of the launcher.
 pub fn run(options: &Options) -> anyhow::Result<()> {
+    baton_sandbox::fds::close_inherited(options.ready).context("closing inherited descriptors")?;
     let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     let workers = home.runtime.join(runtime::WORKERS_DIR);
