@@ -9,11 +9,11 @@ use baton_proto::ErrorCode;
 use baton_proto::ids::{ClientId, SessionId};
 use tokio::sync::{Mutex, watch};
 
-use crate::access::Principal;
 use crate::access::logins::Logins;
 use crate::access::origin::Names;
 use crate::access::rate::Limiter;
 use crate::access::tokens::Tokens;
+use crate::access::{Principal, Right};
 use crate::config::Options;
 use crate::events::EventLog;
 use crate::hub::session::{HubContext, Session};
@@ -101,6 +101,20 @@ impl App {
             }
         };
         if principal.sees(&session, self.catalog.row(id).as_ref()) { Ok(session) } else { Err(Failure::no_session()) }
+    }
+
+    /// Refuses to give control to a client whose principal may only watch.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn may_be_given_control(&self, client: &ClientId) -> Outcome<()> {
+        // Who is attached was bound here; who is not is refused by the worker.
+        let bound = self.bindings.read().unwrap_or_else(PoisonError::into_inner).get(client).cloned();
+        let principal = bound.and_then(|id| self.tokens.by_id(&id));
+        if principal.is_some_and(|principal| !principal.has(Right::Control)) {
+            return Err(Failure::new(ErrorCode::Forbidden, "that client may only watch: control can't be given to it"));
+        }
+        Ok(())
     }
 
     /// Binds a client id to its principal at first use.

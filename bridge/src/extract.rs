@@ -1,5 +1,7 @@
 //! What handlers take from a request: axum's extractors with failures of ours, so that every refusal is a problem.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -7,6 +9,9 @@ use baton_proto::ErrorCode;
 use serde::de::DeserializeOwned;
 
 use crate::problem::Failure;
+
+/// How long a body may take: whoever sends it a byte a minute holds a connection and gets nothing for it.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 #[derive(Debug)]
@@ -17,7 +22,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         // An object, and nothing else: serde would take `[]` for a struct whose fields all have defaults.
-        match axum::Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, state).await {
+        type Object = serde_json::Map<String, serde_json::Value>;
+        let read = tokio::time::timeout(BODY_TIMEOUT, axum::Json::<Object>::from_request(request, state)).await;
+        match read.map_err(|_| Failure::invalid("the body did not come within 30 s"))? {
             Ok(axum::Json(body)) => serde_json::from_value(body.into())
                 .map(Self)
                 .map_err(|err| Failure::invalid(format!("the body does not fit: {err}"))),

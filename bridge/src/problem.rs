@@ -77,12 +77,12 @@ impl Failure {
         }
     }
 
-    fn problem(self, request_id: String) -> Problem {
+    fn problem(self, status: StatusCode, request_id: String) -> Problem {
         let (owner_name, owner_kind) = self.owner.unzip();
         Problem {
             kind: format!("urn:baton:problem:{}", self.code),
             title: self.code.title().to_owned(),
-            status: self.code.status(),
+            status: status.as_u16(),
             code: self.code,
             detail: self.detail,
             request_id,
@@ -133,7 +133,7 @@ pub async fn render(mut request: Request, next: Next) -> Response {
         }
         let retry_after = failure.retry_after_s;
         let allow = response.headers_mut().remove(header::ALLOW);
-        response = (status, Json(failure.problem(id.clone()))).into_response();
+        response = (status, Json(failure.problem(status, id.clone()))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {

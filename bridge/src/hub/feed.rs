@@ -25,7 +25,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_proto::api::binary;
 use baton_proto::frame::HEADER_BYTES;
-use baton_proto::ids::{Cursor, InstanceId};
+use baton_proto::ids::{Cursor, Epoch, InstanceId};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::sync::watch;
 
@@ -143,6 +143,8 @@ pub struct Control {
     offset: u64,
     /// The frame, as every client gets it.
     pub text: Utf8Bytes,
+    /// For a lease: its epoch.
+    pub epoch: Option<Epoch>,
     /// Whether nothing follows it.
     pub last: bool,
 }
@@ -327,14 +329,14 @@ impl Feed {
     }
 
     /// Adds what happened between the bytes.
-    pub fn control(&self, text: Utf8Bytes, last: bool) {
+    pub fn control(&self, text: Utf8Bytes, epoch: Option<Epoch>, last: bool) {
         let mut state = self.lock();
         let (number, offset) = (state.next_control, state.head);
         state.next_control += 1;
         if state.controls.len() == CONTROLS_MAX {
             state.controls.pop_front();
         }
-        state.controls.push_back(Control { number, offset, text, last });
+        state.controls.push_back(Control { number, offset, text, epoch, last });
     }
 
     /// Who is attached now; only the newest is kept.
@@ -461,9 +463,9 @@ mod tests {
     fn records_come_in_the_order_the_worker_said_them() {
         let feed = feed();
         let mut early = feed.subscribe();
-        feed.control("a".into(), false);
+        feed.control("a".into(), None, false);
         feed.push(Chunk::of_bytes(b"12", 0));
-        feed.control("b".into(), false);
+        feed.control("b".into(), None, false);
         feed.push(Chunk::of_bytes(b"34", 2));
         feed.clients("who".into());
         let mut late = feed.subscribe();
@@ -485,7 +487,7 @@ mod tests {
         let mut start = 0;
         feed.push(Chunk::of_bytes(b"first", start));
         start += 5;
-        feed.control("lease".into(), false);
+        feed.control("lease".into(), None, false);
         for _ in 0..64 {
             feed.push(Chunk::of_bytes(&block, start));
             start += block.len() as u64;
@@ -539,7 +541,7 @@ mod tests {
             };
             for (what, size) in script {
                 match what {
-                    0 => { feed.control("#".into(), false); expected.push(b'#'); }
+                    0 => { feed.control("#".into(), None, false); expected.push(b'#'); }
                     1 => drain(&mut got, &journal, size, false),
                     _ => {
                         let bytes = vec![b'a' + u8::try_from(size % 20).unwrap(); size];

@@ -300,7 +300,10 @@ impl Session {
                 Ok(failed) => Failure::of(failed, Some(self.instance())),
                 Err(err) => Failure::new(ErrorCode::Internal, err.to_string()),
             }),
-            _ => Err(Failure::new(ErrorCode::Internal, "the worker gave an answer to something else")),
+            other => {
+                tracing::error!(session = %self.id, asked = ?kind, due = ?answer, got = ?other, "an answer to something else");
+                Err(Failure::new(ErrorCode::Internal, "the worker gave an answer to something else"))
+            }
         }
     }
 

@@ -327,6 +327,8 @@ impl Hub {
             Kind::Resize => self.resized(frame.body(kind).map_err(body)?),
             Kind::Lease => self.leased(frame.body(kind).map_err(body)?),
             Kind::Exit => self.exited(frame.body(kind).map_err(body)?),
+            // Records that nobody is told of yet. Their `at` is an offset, and must not be taken for an answer's id.
+            Kind::InputMark | Kind::Mark => {}
             Kind::Gap => self.gap(frame.header.at, frame.body(kind).map_err(body)?),
             Kind::Clients => self.clients(frame.body(kind).map_err(body)?),
             Kind::InputAck => {
@@ -402,7 +404,7 @@ impl Hub {
     fn resized(&mut self, size: ResizeRecord) {
         let Some(link) = self.link.as_mut() else { return };
         let cursor = Cursor { instance: link.feed.instance, offset: link.feed.head() };
-        link.feed.control(show::text(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor }), false);
+        link.feed.control(show::text(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor }), None, false);
         let Some(session) = self.session.upgrade() else { return };
         session.live_mut().size = Some(Dimensions { cols: size.cols, rows: size.rows });
         self.context.events.session(session.id, "resize", serde_json::json!({ "cols": size.cols, "rows": size.rows }));
@@ -424,7 +426,7 @@ impl Hub {
             live.lease.replace(record.clone())
         };
         let frame = show::lease_frame(&record, until);
-        link.feed.control(show::text(&frame), false);
+        link.feed.control(show::text(&frame), Some(record.epoch), false);
         self.context.events.lease(session.id, &record, until);
         // A REST attachment lasts as long as the lease it was made for.
         if let Some(LeaseRecord { epoch, owner: Some(former), .. }) = before
@@ -439,7 +441,7 @@ impl Hub {
     fn exited(&mut self, exit: ExitRecord) {
         let Some(link) = self.link.as_mut() else { return };
         let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
-        link.feed.control(show::text(&frame), true);
+        link.feed.control(show::text(&frame), None, true);
         let Some(session) = self.session.upgrade() else { return };
         let (oldest, last_activity_us) = {
             let mut live = session.live_mut();
@@ -748,6 +750,8 @@ impl Hub {
         if living || now < link.used + ENDED_LINGER {
             return;
         }
+        // Whoever stopped waiting for an answer does not keep the worker.
+        link.pending.retain(|_, pending| !matches!(pending, Pending::Call(reply) if reply.is_closed()));
         if link.attachments.is_empty() && link.pending.is_empty() && link.feed.subscribers() == 0 {
             self.link = None;
         } else {

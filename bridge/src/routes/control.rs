@@ -117,6 +117,7 @@ pub async fn transfer(
     Body(request): Body<TransferRequest>,
 ) -> Outcome<Json<LeaseAnswer>> {
     let (session, attached) = controlled(&app, &principal, &id, &request.client_id, false).await?;
+    app.may_be_given_control(&request.to_client_id)?;
     let transfer = Transfer { attachment: attached.attachment, to: request.to_client_id };
     let record = session.lease_call(Kind::Transfer, &transfer).await?;
     Ok(Json(answer(&app, &session, &attached, &record)))

@@ -74,8 +74,9 @@ impl Catalog {
             self.update(entry);
         }
         let gone: Vec<_> = self.sessions().keys().filter(|id| !known.contains(*id)).copied().collect();
+        // Their rows stay: what people said of a session is forgotten when they say so.
         for id in gone {
-            self.remove(id);
+            self.forget(id);
         }
     }
 
@@ -107,6 +108,10 @@ impl Catalog {
     /// A session was forgotten.
     pub fn remove(&self, id: SessionId) {
         self.rows_mut().remove(&id);
+        self.forget(id);
+    }
+
+    fn forget(&self, id: SessionId) {
         let removed = self.sessions_mut().remove(&id);
         if let Some(session) = removed {
             session.forget();

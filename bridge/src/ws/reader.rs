@@ -123,9 +123,10 @@ impl Reader<'_> {
             ClientFrame::Resize { cols, rows } => self.resize(Dimensions { cols, rows }).await,
             ClientFrame::Claim { force } => self.claim(force).await,
             ClientFrame::Release => self.lease(Kind::Release, &Release { attachment: self.attachment }).await.map(drop),
-            ClientFrame::Transfer { to_client_id: to } => {
-                self.lease(Kind::Transfer, &Transfer { attachment: self.attachment, to }).await.map(drop)
-            }
+            ClientFrame::Transfer { to_client_id: to } => match self.app.may_be_given_control(&to) {
+                Err(failure) => Err(failure),
+                Ok(()) => self.lease(Kind::Transfer, &Transfer { attachment: self.attachment, to }).await.map(drop),
+            },
             ClientFrame::RequestControl => {
                 self.lease(Kind::RequestControl, &RequestControl { attachment: self.attachment }).await.map(drop)
             }

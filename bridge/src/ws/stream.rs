@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use super::reader::{Left, Reader};
 use super::start::{Start, choose_start};
-use super::writer::{Credit, Writer};
+use super::writer::{Account, Credit, Writer};
 use super::{SOCKETS_MAX, close_code, drain, refuse, upgraded};
 use crate::access::{Principal, Right};
 use crate::app::App;
@@ -227,6 +227,9 @@ async fn run(
         exit: attached.exit,
         skips: greeting.snapshot != SnapshotChoice::Never,
         credit: Arc::clone(&credit),
+        account: Account::new(),
+        epoch: attached.lease.epoch,
+        renewed: None,
         sent: start.offset,
         fed: false,
     };

@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::{Message, WebSocket};
 use baton_proto::ErrorCode;
 use baton_proto::api::ServerFrame;
-use baton_proto::ids::{Cursor, InstanceId};
+use baton_proto::ids::{Cursor, Epoch, InstanceId};
 use baton_proto::v1::{Dimensions, ExitRecord};
 use futures_util::SinkExt as _;
 use futures_util::stream::SplitSink;
@@ -28,6 +29,9 @@ const BATCH_BYTES: usize = 64 << 10;
 const CREDIT_BYTES: u64 = 512 << 10;
 /// How far a client that acknowledges and takes screens may fall behind before it is moved to the newest bytes.
 const BEHIND_BYTES_MAX: u64 = 4 << 20;
+/// How long such a client may owe acknowledgements before it is moved to the newest bytes and given credit anew. It
+/// doubles each time nothing was acknowledged in between: a frozen tab must not be fed without bound.
+const OWING: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
 
 /// What a client has parsed, as it says.
 #[derive(Debug)]
@@ -50,12 +54,52 @@ impl Credit {
         }
     }
 
-    /// Bytes that may be sent now by one that was given `sent`.
-    fn left(&self, sent: u64) -> u64 {
-        if !self.acking.load(Ordering::Relaxed) {
-            return u64::MAX;
-        }
-        (self.acked.load(Ordering::Relaxed) + CREDIT_BYTES).saturating_sub(sent)
+    /// How far it has acknowledged; `None` for one that never does.
+    fn acked(&self) -> Option<u64> {
+        self.acking.load(Ordering::Relaxed).then(|| self.acked.load(Ordering::Relaxed))
+    }
+}
+
+/// The account of a client that acknowledges.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// Credit is counted from here when less was acknowledged: where the client was moved to last.
+    base: u64,
+    /// What was acknowledged when it was moved.
+    acked: u64,
+    patience: Duration,
+    /// Since when it owes.
+    owing: Option<Instant>,
+}
+
+impl Account {
+    pub(super) const fn new() -> Self {
+        Self { base: 0, acked: 0, patience: *OWING.start(), owing: None }
+    }
+
+    /// Bytes that may be sent now to one that was sent `sent`. Whoever acknowledges more than that has acknowledged all.
+    fn credit(&self, acked: Option<u64>, sent: u64) -> u64 {
+        let Some(acked) = acked else { return u64::MAX };
+        acked.max(self.base).min(sent).saturating_add(CREDIT_BYTES).saturating_sub(sent)
+    }
+
+    /// Whether one that is `behind` bytes back is to be moved at once: it acknowledges, only too slowly.
+    fn is_too_slow(&self, acked: Option<u64>, behind: u64) -> bool {
+        behind > BEHIND_BYTES_MAX && acked.is_some_and(|acked| acked > self.acked)
+    }
+
+    /// Until when one without credit may owe.
+    fn deadline(&mut self) -> Instant {
+        *self.owing.get_or_insert_with(Instant::now) + self.patience
+    }
+
+    /// It was moved.
+    fn moved(&mut self, to: u64, acked: Option<u64>) {
+        let acked = acked.unwrap_or(0);
+        self.patience = if acked > self.acked { *OWING.start() } else { (self.patience * 2).min(*OWING.end()) };
+        self.base = to;
+        self.owing = None;
+        self.acked = acked;
     }
 }
 
@@ -98,6 +142,11 @@ pub(super) struct Writer<'a> {
     /// Whether it may be moved forward when it falls behind.
     pub(super) skips: bool,
     pub(super) credit: Arc<Credit>,
+    pub(super) account: Account,
+    /// The epoch of the lease it was told last.
+    pub(super) epoch: Epoch,
+    /// Answers to its own renewals that must not overtake what they follow.
+    pub(super) renewed: Option<(Epoch, ServerFrame)>,
     /// Output bytes up to here were sent.
     pub(super) sent: u64,
     /// Whether the first `data` was sent, before which nothing but `ready` is.
@@ -128,19 +177,24 @@ impl Writer<'_> {
                 self.history_is_over().await?;
             }
             let head = self.subscription.feed.head();
-            if self.skips && self.credit.left(offset) != u64::MAX && head.saturating_sub(offset) > BEHIND_BYTES_MAX {
-                self.skip_to(head - RECENT_BYTES).await?;
+            let acked = self.credit.acked();
+            if self.skips && self.account.is_too_slow(acked, head.saturating_sub(offset)) {
+                self.catch_up(head, acked).await?;
                 continue;
             }
-            let credit = self.credit.left(offset);
+            let credit = self.account.credit(acked, offset);
             if credit == 0 {
-                // Only an acknowledgement helps, or the end: both come by the inbox.
+                // Only an acknowledgement helps, or the end: both come by the inbox. Who takes no jumps waits for ever.
+                let deadline = self.account.deadline();
                 tokio::select! {
                     () = self.presence.mailed() => {}
-                    () = self.subscription.changed(), if self.skips => {}
+                    () = tokio::time::sleep_until(deadline.into()), if self.skips => {
+                        self.catch_up(self.subscription.feed.head(), acked).await?;
+                    }
                 }
                 continue;
             }
+            self.account.owing = None;
             let limit = BATCH_BYTES.min(usize::try_from(credit).unwrap_or(BATCH_BYTES));
             match self.subscription.next(limit) {
                 Step::Items(items) => self.items(items).await?,
@@ -164,6 +218,26 @@ impl Writer<'_> {
                 }
             }
         }
+    }
+
+    /// Moves a client that owes acknowledgements to the newest bytes and gives it credit anew.
+    async fn catch_up(&mut self, head: u64, acked: Option<u64>) -> Result<(), Stop> {
+        self.skip_to(self.sent.max(head.saturating_sub(RECENT_BYTES))).await?;
+        self.account.moved(self.sent, acked);
+        Ok(())
+    }
+
+    /// Whether a lease frame for this client alone is due: not before all that it was announced, never after a newer.
+    async fn renewal(&mut self) -> Result<(), Stop> {
+        match self.renewed.take() {
+            Some((epoch, frame)) if epoch == self.epoch => {
+                self.first_data().await?;
+                self.sink.feed(message(&frame)).await?;
+            }
+            Some((epoch, frame)) if epoch > self.epoch => self.renewed = Some((epoch, frame)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The client has what it asked of the past: it is told an end that lies there.
@@ -198,8 +272,13 @@ impl Writer<'_> {
         if mail.acked.is_some() || !mail.frames.is_empty() {
             self.first_data().await?;
         }
-        for frame in &mail.frames {
-            self.sink.feed(message(frame)).await?;
+        for frame in mail.frames {
+            if let ServerFrame::Lease { epoch, .. } = &frame {
+                self.renewed = Some((*epoch, frame));
+                self.renewal().await?;
+            } else {
+                self.sink.feed(message(&frame)).await?;
+            }
         }
         if let Some(seq) = mail.acked {
             self.sink.feed(message(&ServerFrame::InputAck { seq })).await?;
@@ -228,6 +307,12 @@ impl Writer<'_> {
                         self.history_is_over().await?;
                     }
                     self.first_data().await?;
+                    if let Some(epoch) = control.epoch {
+                        self.epoch = epoch;
+                        self.sink.feed(Message::Text(control.text)).await?;
+                        self.renewal().await?;
+                        continue;
+                    }
                     Message::Text(control.text)
                 }
                 Item::Clients(text) => {
@@ -284,5 +369,36 @@ impl Writer<'_> {
     fn move_to(&mut self, offset: u64) {
         self.sent = offset;
         self.subscription.position.move_to(offset);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_is_what_was_acknowledged_and_a_little_more() {
+        let mut account = Account::new();
+        assert_eq!(account.credit(None, 1 << 40), u64::MAX, "who never acknowledges is bounded by its socket");
+        assert_eq!(account.credit(Some(100), 100), CREDIT_BYTES);
+        assert_eq!(account.credit(Some(100), 100 + CREDIT_BYTES), 0);
+        assert_eq!(account.credit(Some(u64::MAX), 5), CREDIT_BYTES);
+        assert!(account.is_too_slow(Some(1), BEHIND_BYTES_MAX + 1) && !account.is_too_slow(Some(1), BEHIND_BYTES_MAX));
+        account.moved(1 << 30, Some(100));
+        assert_eq!(account.credit(Some(100), 1 << 30), CREDIT_BYTES, "it is given credit anew");
+        assert!(!account.is_too_slow(Some(100), u64::MAX), "not again before it has said a word");
+    }
+
+    #[test]
+    fn who_stays_silent_is_moved_ever_less_often() {
+        let mut account = Account::new();
+        account.moved(1, Some(1));
+        assert_eq!(account.patience, Duration::from_secs(1));
+        for _ in 0..10 {
+            account.moved(1, Some(1));
+        }
+        assert_eq!(account.patience, Duration::from_secs(60));
+        account.moved(1, Some(2));
+        assert_eq!(account.patience, Duration::from_secs(1));
     }
 }
