@@ -186,7 +186,8 @@ pub async fn run(
     let shell = Shell::of(inspection.foreground.as_ref().map_or("", |(_, command)| command.as_str()));
     // A tab would ask for completion.
     let command = command.replace('\t', " ");
-    let nonce = Uuid::new_v4().simple().to_string();
+    // Long enough that output cannot hold it by chance, short enough that the typed line stays readable.
+    let nonce = Uuid::new_v4().simple().to_string()[..12].to_owned();
     let mut tail = Tail::from_now(session).await?;
     let mut marks = Marks::new(&nonce, tail.offset());
     type_bytes(session, attached, epoch, format!("{}\r", shell.line(&command, &nonce)).as_bytes()).await?;

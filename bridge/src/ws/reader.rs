@@ -1,6 +1,6 @@
 //! What a client says on its stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine as _;
@@ -46,6 +46,9 @@ pub(super) struct Reader<'a> {
     pub(super) attachment: Number,
     pub(super) to_worker: Writer,
     pub(super) credit: &'a Credit,
+    /// The input frame that found the way to the worker full. The worker never heard of it, so that keeping what is behind
+    /// it back is done here: typed first, those would make its repetition look like one.
+    pub(super) held_back: Mutex<Option<(Epoch, u64)>>,
 }
 
 /// An input frame for the worker, whole.
@@ -185,11 +188,18 @@ impl Reader<'_> {
                 "an input frame carries at most 64 KiB: send it in parts, each with its own seq",
             );
         }
+        const FULL: &str = "the session's worker does not read: send it again later";
+        let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if held_back.is_some_and(|(under, first)| under == epoch && seq > first) {
+            return refused(ErrorCode::InputFull, FULL);
+        }
+        *held_back = None;
         let frame = input_frame(InputHeader { attachment: self.attachment, epoch, seq }, bytes);
         match self.to_worker.send(frame) {
             Ok(()) => {}
             Err(NotSent::Full) => {
-                refused(ErrorCode::InputFull, "the session's worker does not read: send it again later")
+                *held_back = (seq != 0).then_some((epoch, seq));
+                refused(ErrorCode::InputFull, FULL);
             }
             // The feed ends as well, and with it this socket; the client sends it again after it came back.
             Err(NotSent::Gone) => {}

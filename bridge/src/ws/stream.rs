@@ -234,7 +234,9 @@ async fn run(
         fed: false,
     };
     let left = {
-        let reader = Reader { app, principal, session, presence: &presence, attachment, to_worker, credit: &credit };
+        let held_back = std::sync::Mutex::default();
+        let reader =
+            Reader { app, principal, session, presence: &presence, attachment, to_worker, credit: &credit, held_back };
         let reading = reader.run(&mut stream);
         let writing = writer.run(ready);
         tokio::pin!(reading, writing);
