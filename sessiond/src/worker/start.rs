@@ -69,7 +69,11 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let children = children()?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     let dir = home.sessions_dir().join(spec.session.to_string()).join(spec.instance.to_string());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).with_context(|| format!("making {}", dir.display()))?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&dir)
+        .with_context(|| format!("making {}", dir.display()))?;
     let lock = lock(&dir)?;
     let key: [u8; InstallKey::BYTES] = fs::read(home.key_file())
         .context("reading the install key")?

@@ -1,0 +1,33 @@
+//! Baton from outside: a module per feature, the real binaries in each.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
+#![allow(clippy::print_stdout, reason = "figures belong into the test's output")]
+
+mod browser;
+mod cli;
+mod handoff;
+mod hostile;
+mod input;
+mod journal;
+mod lease;
+mod lifetime;
+mod local;
+mod openapi;
+mod roles;
+mod routes;
+mod security;
+mod slow_reader;
+mod storm;
+mod survive;
+
+/// A module that is not listed above would never run.
+#[test]
+fn every_file_of_this_directory_is_a_module_of_this_binary() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("it");
+    let text = std::fs::read_to_string(directory.join("main.rs")).unwrap();
+    for file in std::fs::read_dir(directory).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let module = name.trim_end_matches(".rs");
+        assert!(module == "main" || text.contains(&format!("\nmod {module};")), "`{name}` is not listed in main.rs");
+    }
+}

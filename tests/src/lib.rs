@@ -1,0 +1,45 @@
+//! The harness of the tests in `it/`: the real binaries, driven from outside as their users drive them.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`baton`] | one Baton of a test's own: directories, processes, what is kept when the test fails |
+//! | [`binaries`] | where the binaries under test are |
+//! | [`scenario`] | a test: a Baton, a deadline, a body |
+//! | [`http`] | the public API over TCP and over `bridge.sock` |
+//! | [`session`] | its sessions: made, attached to, read |
+//! | [`websocket`], [`attach`], [`stream`] | a client attached by WebSocket, JSON or binary; or one that misbehaves |
+//! | [`follower`] | a client that comes back, by cursor, however often it is cut off |
+//! | [`peer`] | a hand on the local sockets of worker and sessiond: honest, or not |
+//! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
+//! | [`browser`] | the page in Chromium |
+//! | [`process`] | other processes: alive, killed, how large |
+//! | [`seed`] | random numbers that can be had again |
+//!
+//! Every test has a Baton of its own and a deadline. Nothing waits for an amount of time where it can wait for an event;
+//! what has no event (a process that another one starts) is asked for again until the deadline.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "seeds and figures belong into the test's output")]
+
+pub mod attach;
+pub mod baton;
+pub mod binaries;
+pub mod browser;
+pub mod follower;
+pub mod http;
+pub mod peer;
+pub mod process;
+pub mod scenario;
+pub mod seed;
+pub mod session;
+pub mod stream;
+pub mod terminal;
+pub mod websocket;
+
+pub use attach::{Attach, Protocol};
+pub use baton::{Baton, CliOutput, Setup};
+pub use http::{Answer, Api};
+pub use scenario::scenario;
+pub use seed::Seed;
+pub use stream::StreamClient;
+pub use websocket::Incoming;
