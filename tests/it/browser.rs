@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_proto::api::{ClientFrame, CreateTerminal, Link, SessionDetail};
+use baton_proto::api::{ClientFrame, CreateTerminal, Link};
 use baton_proto::ids::SessionId;
 use baton_tests::browser::Page;
 use baton_tests::{Attach, Baton, Setup, scenario, session};
@@ -31,13 +31,16 @@ fn file_with_lines(baton: &Baton, name: &str, lines: usize) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Waits until the session has the page's size.
+/// Waits until the session has the page's size, whichever of the two changes last.
 async fn sized(baton: &Baton, page: &Page, session: SessionId) -> (usize, usize) {
-    let size = (page.number("cols").await, page.number("rows").await);
-    let same =
-        |detail: &SessionDetail| (u64::from(detail.session.size.cols), u64::from(detail.session.size.rows)) == size;
-    let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{session}"), same).await;
-    (usize::try_from(size.0).unwrap(), usize::try_from(size.1).unwrap())
+    loop {
+        let size = (page.number("cols").await, page.number("rows").await);
+        let detail = baton.session(session).await.session;
+        if (u64::from(detail.size.cols), u64::from(detail.size.rows)) == size {
+            return (usize::try_from(size.0).unwrap(), usize::try_from(size.1).unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[test]
@@ -226,10 +229,16 @@ fn the_page_in_four_looks() {
         take(&page).await;
         page.type_text("ls --color=always /; echo ready-$((1+1))\n").await;
         page.until_rows("the listing", |rows| rows.iter().any(|row| row == "ready-2")).await;
+        let mut wide = None;
         for (width, height) in [(1280, 800), (375, 812)] {
             for scheme in ["dark", "light"] {
                 page.look(width, height, scheme).await;
-                sized(baton, &page, session).await;
+                // On the small screen it has fewer columns, as soon as the page has noticed.
+                while width == 375 && wide == Some(page.number("cols").await) {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                let (cols, _) = sized(baton, &page, session).await;
+                wide.get_or_insert(cols as u64);
                 page.until_rows("the listing still", |rows| rows.iter().any(|row| row.contains("ready-2"))).await;
                 page.screenshot(&format!("page-{width}x{height}-{scheme}")).await;
                 // Nothing sticks out sideways.

@@ -383,9 +383,14 @@ impl Baton {
                 worker.signal(Signal::SIGKILL);
             }
         }
+        let all = process::with_environment(&self.mark());
         for process in left {
             wrong.push(format!("process {} is left: {}", process.pid, process.command_line()));
             process.signal(Signal::SIGKILL);
+        }
+        // Nothing writes below the directory any more when it is removed.
+        while all.iter().any(Process::is_alive) && begun.elapsed() < 2 * ENDING_LIMIT {
+            std::thread::sleep(process::LOOK_EVERY);
         }
         wrong
     }
