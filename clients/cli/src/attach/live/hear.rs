@@ -210,9 +210,11 @@ impl Live {
             lines.push(format!("[it is {cols}×{rows}, larger than this terminal]"));
         }
         output.push(lines.iter().flat_map(|line| format!("\x1b[2m{line}\x1b[0m\r\n").into_bytes()).collect());
-        // Its screen was drawn piece by piece at sizes that may not be this one.
+        // Its screen was drawn piece by piece at sizes that may not be this one. All of it at this size needs no second drawing:
+        // a program that is just starting must not see the size change under it.
         let full_screen = !modes.canonical && !modes.at_prompt;
-        self.partial = full_screen && self.replay_until > Some(0);
+        let whole = mode == ResumeMode::Exact && (cols, rows) == (self.size.cols, self.size.rows);
+        self.partial = full_screen && !whole && self.replay_until > Some(0);
         self.begins_within = mode == ResumeMode::Gap;
     }
 
