@@ -1,9 +1,9 @@
 //! The two clocks a worker reads: wall time for records (clamped, so that it never decreases) and monotonic time for leases.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use baton_proto::lease::Monotonic;
 use nix::time::{ClockId, clock_gettime};
+
+pub use crate::sys::host::wall_us;
 
 /// Stamps records.
 #[derive(Debug, Default)]
@@ -27,13 +27,6 @@ impl Clock {
         self.last_record = now;
         (self.last_wall_us, delta)
     }
-}
-
-/// Microseconds since 1970.
-#[must_use]
-pub fn wall_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// CLOCK_MONOTONIC.
