@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`baton`] | one Baton of a test's own: directories, processes, what is kept when the test fails |
 //! | [`binaries`] | where the binaries under test are |
-//! | [`scenario`] | a test: a Baton, a deadline, a body |
+//! | [`mod@scenario`] | a test: a Baton, a deadline, a body |
 //! | [`http`] | the public API over TCP and over `bridge.sock` |
 //! | [`session`] | its sessions: made, attached to, read |
 //! | [`websocket`], [`attach`], [`stream`] | a client attached by WebSocket, JSON or binary; or one that misbehaves |
