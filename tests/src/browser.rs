@@ -37,6 +37,21 @@ impl Driver {
                 "`{program}` is missing: this test needs Debian's packages `chromium` and `chromium-driver`"
             );
         }
+        let mut said = Vec::new();
+        for _ in 0..Self::STARTS_MAX {
+            match Self::try_start() {
+                Ok(driver) => return driver,
+                Err(lines) => said.push(lines),
+            }
+        }
+        panic!("chromedriver ended {} times before it listened; it said: {said:#?}", Self::STARTS_MAX);
+    }
+
+    /// With `--port=0` chromedriver takes a free IPv4 port and ends if the same IPv6 port happens to be taken, which is likely
+    /// while another test holds ten thousand of them. It has no way to ask for a pair, so it is asked again.
+    const STARTS_MAX: usize = 10;
+
+    fn try_start() -> Result<Self, Vec<String>> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .process_group(0)
@@ -46,15 +61,21 @@ impl Driver {
             .spawn()
             .expect("chromedriver starts");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut lines = stdout.lines();
-        let port = lines
-            .by_ref()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("started successfully on port ")?.1.trim_end_matches('.').parse().ok())
-            .expect("chromedriver says its port");
-        // Read on, so that it never waits for its log.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        Self { child, port }
+        let mut lines = stdout.lines().map_while(Result::ok);
+        let mut said = Vec::new();
+        for line in lines.by_ref() {
+            let port =
+                line.split_once("started successfully on port ").map(|(_, port)| port.trim_end_matches('.').parse());
+            said.push(line);
+            if let Some(Ok(port)) = port {
+                // Read on, so that it never waits for its log.
+                std::thread::spawn(move || lines.for_each(drop));
+                return Ok(Self { child, port });
+            }
+        }
+        let ended = child.wait();
+        said.push(format!("{ended:?}"));
+        Err(said)
     }
 }
 

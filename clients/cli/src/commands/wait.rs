@@ -46,9 +46,19 @@ pub async fn run(context: &Context, args: &WaitArgs) -> Result<u8, Report> {
         if timed_out && left.is_none_or(|left| left > piece) {
             continue;
         }
+        // The end of the program ends every wait; unless it was waited for, what was waited for never came.
+        let ended = answer.matched == "exit" && !args.exit;
         if args.json {
             out::json(&answer)?;
-            return Ok(if timed_out { Exit::Timeout as u8 } else { 0 });
+            return Ok(match (timed_out, ended) {
+                (true, _) => Exit::Timeout as u8,
+                (_, true) => Exit::Failed as u8,
+                _ => 0,
+            });
+        }
+        if ended {
+            return Err(Report::failed(format!("`{}` ended, and nothing of it had happened", label(&session)))
+                .hint(format!("see what it wrote with `baton log {}`", label(&session))));
         }
         if timed_out {
             return Err(Report::new(Exit::Timeout, format!("nothing of it happened in `{}` in time", label(&session))));
