@@ -190,8 +190,9 @@ pub async fn run(
     let nonce = Uuid::new_v4().simple().to_string()[..12].to_owned();
     let mut tail = Tail::from_now(session).await?;
     let mut marks = Marks::new(&nonce, tail.offset());
-    // Ctrl-U first: behind something half-typed the line would be a different one, and its marks would never come.
-    type_bytes(session, attached, epoch, format!("\x15{}\r", shell.line(&command, &nonce)).as_bytes()).await?;
+    // Ctrl-U first: behind something half-typed the line would be a different one, and its marks would never come. It rings
+    // the bell on an empty line, so that there is a space for it to take.
+    type_bytes(session, attached, epoch, format!(" \x15{}\r", shell.line(&command, &nonce)).as_bytes()).await?;
     let found = follow(app, session, attached, &mut tail, &mut marks, deadline).await?;
     let (output, truncated) = marks.output();
     let ended = found.is_some();
