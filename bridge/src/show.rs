@@ -7,7 +7,8 @@ use baton_proto::api::{
     SessionDetail, SessionStatus, Size, SizeMode, Viewport,
 };
 use baton_proto::v1::{
-    ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, SessionEntry, SizePolicy, Status,
+    ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, MouseMode, SessionEntry, SizePolicy,
+    Status,
 };
 
 use crate::clock::rfc3339;
@@ -172,7 +173,7 @@ pub fn session(session: &Session, row: Option<&SessionRow>, sessiond_up: bool) -
         kind: spec.kind,
         status,
         title: row.map_or_else(|| spec.title.clone(), |row| row.title.clone()),
-        terminal_title: None,
+        terminal_title: live.screen.title.clone(),
         workspace_id: row.and_then(|row| row.workspace_id),
         terminal_id: row.and_then(|row| row.terminal_id.clone()),
         owner_agent_id: row
@@ -190,7 +191,7 @@ pub fn session(session: &Session, row: Option<&SessionRow>, sessiond_up: bool) -
         instance: spec.instance,
         cursor: session.cursor(live.head),
         oldest_cursor: session.cursor(live.oldest),
-        oldest_screen_cursor: session.cursor(live.oldest),
+        oldest_screen_cursor: session.cursor(live.oldest_screen),
         pid: entry.program_pid.filter(|_| status.is_living()),
         worker_pid: entry.worker_pid,
         created_at: rfc3339(spec.created_us),
@@ -219,7 +220,30 @@ pub fn detail(shown: ApiSession, live: &Live, inspection: Option<&Inspection>) -
 
 /// The terminal's modes, as last heard.
 #[must_use]
-pub const fn modes(live: &Live) -> Modes {
+pub fn modes(live: &Live) -> Modes {
     let (echo, canonical, at_prompt) = live.modes;
-    Modes { echo, canonical, at_prompt }
+    let screen = &live.screen;
+    Modes {
+        echo,
+        canonical,
+        at_prompt,
+        alt_screen: screen.alt_screen,
+        mouse_mode: mouse_mode(screen.mouse).map(str::to_owned),
+        bracketed_paste: screen.bracketed_paste,
+        focus_reports: screen.focus_reports,
+        application_cursor: screen.application_cursor,
+        kitty_keyboard: screen.kitty_keyboard,
+    }
+}
+
+/// What mouse movements the program is told, as the API spells it.
+#[must_use]
+pub const fn mouse_mode(mode: MouseMode) -> Option<&'static str> {
+    match mode {
+        MouseMode::None => None,
+        MouseMode::X10 => Some("x10"),
+        MouseMode::Clicks => Some("clicks"),
+        MouseMode::Drags => Some("drags"),
+        MouseMode::All => Some("all"),
+    }
 }

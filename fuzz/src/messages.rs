@@ -69,6 +69,15 @@ pub fn reencode(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, ProtoError> {
         Kind::RequestControl => again::<v1::RequestControl>(kind, payload),
         Kind::DenyControl => again::<v1::DenyControl>(kind, payload),
         Kind::Liveness => again::<v1::Liveness>(kind, payload),
+        Kind::Screen => {
+            let (header, bytes) = v1::ScreenHeader::split(payload).ok_or_else(|| short(kind))?;
+            Ok([&header.to_bytes()[..], bytes].concat())
+        }
+        Kind::Snapshot => again::<v1::SnapshotRequest>(kind, payload),
+        Kind::Locate => again::<v1::Locate>(kind, payload),
+        Kind::Located => again::<v1::Located>(kind, payload),
+        Kind::Facts => again::<v1::TerminalFacts>(kind, payload),
+        Kind::ScreenState => again::<v1::ScreenState>(kind, payload),
         Kind::ReadRange => again::<v1::ReadRange>(kind, payload),
         Kind::Signal => again::<v1::SignalRequest>(kind, payload),
         Kind::Close => again::<v1::Close>(kind, payload),

@@ -125,7 +125,7 @@ kinds! {
     DenyControl = 73, CONTROL;
     /// To a worker: [`crate::v1::Liveness`].
     Liveness = 74, CONTROL;
-    /// To a worker: a screen (reserved for the screen engine; not sent by this version).
+    /// To a worker: [`crate::v1::SnapshotRequest`].
     Snapshot = 76, CONTROL;
     /// To a worker: [`crate::v1::ReadRange`].
     ReadRange = 77, CONTROL;
@@ -145,6 +145,10 @@ kinds! {
     Subscribe = 84, CONTROL;
     /// To a worker: [`crate::v1::Configure`].
     Configure = 85, CONTROL;
+    /// To a worker: [`crate::v1::Locate`].
+    Locate = 86, CONTROL;
+    /// To a worker: [`crate::v1::TerminalFacts`].
+    Facts = 87, CONTROL;
 
     /// From a worker or sessiond: done, with no body.
     Done = 128, 0;
@@ -174,6 +178,12 @@ kinds! {
     Replaced = 140, CONTROL;
     /// From a worker: [`crate::v1::InputUncertain`].
     InputUncertain = 141, CONTROL;
+    /// From a worker: [`crate::v1::ScreenHeader`], then a part of a screen.
+    Screen = 142, RANGE_BYTES_MAX + narrow(crate::v1::SCREEN_HEADER_BYTES);
+    /// From a worker: [`crate::v1::Located`].
+    Located = 143, CONTROL;
+    /// From a worker: [`crate::v1::ScreenState`].
+    ScreenState = 144, CONTROL;
 
     /// To sessiond: [`crate::spec::SessionSpec`].
     Spawn = 192, SPEC;

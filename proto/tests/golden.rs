@@ -196,7 +196,7 @@ fn what_a_segment_carries_is_as_it_was() {
 #[test]
 fn words_keep_their_numbers() {
     use baton_proto::spec::{Profile, SessionKind};
-    use baton_proto::v1::{Class, ClientKind, MarkKind};
+    use baton_proto::v1::{Class, ClientKind, MarkKind, MouseMode, ScreenFormat};
 
     let mut lines = String::new();
     let mut add = |value: &dyn std::fmt::Debug, bytes: Vec<u8>| {
@@ -215,6 +215,8 @@ fn words_keep_their_numbers() {
         ClientKind: Web Desktop Cli Agent Mcp;
         Class: Person Agent;
         MarkKind: Prompt Command CommandEnd Bell Notification Title Cwd InputUncertain;
+        ScreenFormat: Ansi Text Html Json;
+        MouseMode: None X10 Clicks Drags All;
         SessionKind: Terminal Browser File Process;
         Profile: Host Workspace Locked;
     }

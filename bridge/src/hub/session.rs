@@ -66,6 +66,10 @@ pub struct Live {
     pub clients: Arc<Vec<ClientEntry>>,
     /// Echo, canonical, at a prompt.
     pub modes: (bool, bool, bool),
+    /// Oldest offset whose screen can be drawn.
+    pub oldest_screen: u64,
+    /// What the program has switched on.
+    pub screen: baton_proto::v1::ScreenState,
     /// Last output or input, microseconds since 1970.
     pub last_activity_us: u64,
     /// How the program ended.

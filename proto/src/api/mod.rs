@@ -4,12 +4,14 @@
 mod access;
 mod frames;
 mod problem;
+mod screen;
 mod session;
 mod terminal;
 
 pub use access::*;
 pub use frames::*;
 pub use problem::*;
+pub use screen::*;
 pub use session::*;
 pub use terminal::*;
 

@@ -277,6 +277,7 @@ pub struct Foreground {
 /// The program's own modes, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "independent modes of a terminal")]
 pub struct Modes {
     /// The kernel echoes what is typed.
     pub echo: bool,
@@ -284,6 +285,24 @@ pub struct Modes {
     pub canonical: bool,
     /// The shell waits for a line.
     pub at_prompt: bool,
+    /// The alternate screen is shown.
+    #[serde(default)]
+    pub alt_screen: bool,
+    /// What mouse movements the program is told: `x10`, `clicks`, `drags` or `all`; null = none.
+    #[serde(default)]
+    pub mouse_mode: Option<String>,
+    /// Bracketed paste.
+    #[serde(default)]
+    pub bracketed_paste: bool,
+    /// Focus reports.
+    #[serde(default)]
+    pub focus_reports: bool,
+    /// Arrow keys are typed as `ESC O`.
+    #[serde(default)]
+    pub application_cursor: bool,
+    /// Kitty keyboard flags in force.
+    #[serde(default)]
+    pub kitty_keyboard: u32,
 }
 
 /// `GET /v1/sessions/{id}`: the session and what is going on in it.

@@ -6,9 +6,11 @@
 //! in one order to everybody.
 
 mod record;
+mod screen;
 mod supervisor;
 mod worker;
 
 pub use record::*;
+pub use screen::*;
 pub use supervisor::*;
 pub use worker::*;

@@ -107,6 +107,8 @@ pub enum MarkKind {
 /// Something worth finding again happened here.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct MarkRecord {
+    /// Output bytes up to and with what made it: the record itself may stand later in the journal.
+    pub offset: u64,
     /// What.
     pub kind: MarkKind,
     /// Its text, at most 4 KiB.
@@ -154,6 +156,8 @@ pub struct CarriedState {
     pub lease: LeaseRecord,
     /// The terminal's size.
     pub size: Dimensions,
+    /// Output bytes before the last change of size.
+    pub resized_at: u64,
     /// Input streams, the longest unused first.
     pub streams: Vec<StreamPosition>,
 }

@@ -7,6 +7,7 @@ use crate::error::ErrorCode;
 use crate::ids::{ClientId, Epoch, InstanceId};
 
 use super::record::{Class, ClientKind, ExitRecord, LeaseRecord};
+use super::screen::ScreenState;
 
 /// Number of an attached client on one connection. Unique in the worker, never reused by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -77,6 +78,8 @@ pub struct Attached {
     pub oldest: u64,
     /// The terminal's size.
     pub size: Dimensions,
+    /// Output bytes before the last change of size: a client from before it must not be sent plain bytes.
+    pub resized_at: u64,
     /// How it follows the clients.
     pub policy: SizePolicy,
     /// Highest `seq` of the client's input stream that was typed.
@@ -422,6 +425,8 @@ pub struct Inspection {
     pub head: u64,
     /// Oldest byte kept.
     pub oldest: u64,
+    /// Oldest offset whose screen can be drawn.
+    pub oldest_screen: u64,
     /// Bytes of journal on disk.
     pub journal_bytes: u64,
     /// The terminal's size.
@@ -438,6 +443,8 @@ pub struct Inspection {
     pub canonical: bool,
     /// The shell itself is in the foreground and waits for a line.
     pub at_prompt: bool,
+    /// What the program has switched on, as of the newest screen computed.
+    pub screen: ScreenState,
     /// Bytes of input not yet taken by the kernel.
     pub input_queued: u64,
     /// Last output or input, in microseconds since 1970.

@@ -63,8 +63,8 @@ pub fn lease_records() -> Examples<LeaseRecord> {
 pub fn mark_records() -> Examples<MarkRecord> {
     let text = format!("{} 12 3", person());
     vec![
-        ("", MarkRecord { kind: MarkKind::CommandEnd, text: "0".to_owned() }),
-        ("input_uncertain", MarkRecord { kind: MarkKind::InputUncertain, text }),
+        ("", MarkRecord { offset: 4711, kind: MarkKind::CommandEnd, text: "0".to_owned() }),
+        ("input_uncertain", MarkRecord { offset: 9, kind: MarkKind::InputUncertain, text }),
     ]
 }
 
@@ -239,10 +239,63 @@ pub fn attacheds() -> Examples<Attached> {
         head: 123_456,
         oldest: 4096,
         size: size(),
+        resized_at: 100,
         policy: SizePolicy::Holder,
         input_seq: 3,
         exit: None,
     })
+}
+
+pub fn snapshots() -> Examples<SnapshotRequest> {
+    vec![
+        ("", SnapshotRequest { at: ScreenAt::Offset(4711), format: ScreenFormat::Ansi, history: 100 }),
+        ("head", SnapshotRequest { at: ScreenAt::Head, format: ScreenFormat::Json, history: 0 }),
+        ("time", SnapshotRequest { at: ScreenAt::Time(1_700_000_000_000_000), format: ScreenFormat::Text, history: 0 }),
+    ]
+}
+
+pub fn facts() -> Examples<TerminalFacts> {
+    let nothing =
+        TerminalFacts { attachment: Attachment(5), fg: None, bg: None, kitty: None, da1: None, cell_px: None };
+    let all = TerminalFacts {
+        fg: Some([216, 216, 216]),
+        bg: Some([17, 18, 19]),
+        kitty: Some(31),
+        da1: Some("62;22".to_owned()),
+        cell_px: Some((9, 18)),
+        ..nothing.clone()
+    };
+    vec![("", all), ("nothing", nothing)]
+}
+
+pub fn screen() -> Vec<u8> {
+    let header = ScreenHeader {
+        offset: 4711,
+        wall_us: 1_700_000_000_000_000,
+        cols: 120,
+        rows: 40,
+        last: true,
+        approximate: false,
+    };
+    [&header.to_bytes()[..], b"\x1b[Hhello"].concat()
+}
+
+pub fn locateds() -> Examples<Located> {
+    one(Located { offset: 4711, wall_us: 1_700_000_000_000_000 })
+}
+
+pub fn screen_state() -> ScreenState {
+    ScreenState {
+        offset: 4711,
+        alt_screen: true,
+        mouse: MouseMode::Drags,
+        focus_reports: true,
+        bracketed_paste: true,
+        application_cursor: false,
+        kitty_keyboard: 5,
+        title: Some("notes - vim".to_owned()),
+        cwd: Some("/srv/project".to_owned()),
+    }
 }
 
 pub fn range() -> Vec<u8> {
@@ -281,6 +334,7 @@ pub fn inspections() -> Examples<Inspection> {
         clients: vec![client_entry()],
         head: 123_456,
         oldest: 4096,
+        oldest_screen: 8192,
         journal_bytes: 8 << 20,
         size: size(),
         policy: SizePolicy::Fixed,
@@ -289,6 +343,7 @@ pub fn inspections() -> Examples<Inspection> {
         echo: true,
         canonical: false,
         at_prompt: true,
+        screen: screen_state(),
         input_queued: 17,
         last_activity_us: 1_700_000_000_000_000,
         exit: exit_records().pop().map(|(_, exit)| exit),
@@ -444,5 +499,5 @@ pub fn carried_state() -> CarriedState {
         StreamPosition { client: agent(), stream: 1, seq: 9 },
         StreamPosition { client: person(), stream: 99, seq: 3 },
     ];
-    CarriedState { lease: held(), size: size(), streams }
+    CarriedState { lease: held(), size: size(), resized_at: 100, streams }
 }

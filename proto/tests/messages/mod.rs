@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
 
 /// Kinds whose number is taken and whose message does not exist yet.
-pub const RESERVED: [Kind; 3] = [Kind::Snapshot, Kind::Wait, Kind::Park];
+pub const RESERVED: [Kind; 2] = [Kind::Wait, Kind::Park];
 
 /// One kind of frame.
 pub struct Entry {
@@ -58,6 +58,7 @@ pub fn entries() -> Vec<Entry> {
         message(Kind::RequestControl, e::control_requests(), s::request_control()),
         message(Kind::DenyControl, e::control_denials(), s::deny_control()),
         message(Kind::Liveness, e::livenesses(), s::liveness()),
+        message(Kind::Snapshot, e::snapshots(), s::snapshot()),
         message(Kind::ReadRange, e::read_ranges(), s::read_range()),
         message(Kind::Signal, e::signals(), s::signal()),
         message(Kind::Close, e::closes(), s::close()),
@@ -69,6 +70,12 @@ pub fn entries() -> Vec<Entry> {
         message(Kind::Inspect, one(v1::Inspect {}), Just(v1::Inspect {})),
         message(Kind::Subscribe, e::subscribes(), s::subscribe()),
         message(Kind::Configure, e::configures(), s::configure()),
+        message(
+            Kind::Locate,
+            one(v1::Locate { wall_us: 1_700_000_000_000_000 }),
+            any::<u64>().prop_map(|wall_us| v1::Locate { wall_us }),
+        ),
+        message(Kind::Facts, e::facts(), s::facts()),
         raw(Kind::Done, Vec::new(), Just(Vec::new())),
         message(Kind::Failed, e::failures(), s::failed()),
         message(Kind::Attached, e::attacheds(), s::attached()),
@@ -83,6 +90,9 @@ pub fn entries() -> Vec<Entry> {
         message(Kind::ControlDenied, e::controls_denied(), s::control_denied()),
         message(Kind::Replaced, e::replaceds(), s::replaced()),
         message(Kind::InputUncertain, e::inputs_uncertain(), s::input_uncertain()),
+        raw(Kind::Screen, e::screen(), s::screen()),
+        message(Kind::Located, e::locateds(), s::located()),
+        message(Kind::ScreenState, one(e::screen_state()), s::screen_state()),
         message::<SessionSpec>(Kind::Spawn, e::specs(), s::spec()),
         message(Kind::ListSessions, one(v1::ListSessions {}), Just(v1::ListSessions {})),
         message(Kind::OpenSession, e::opens(), s::open_session()),

@@ -106,7 +106,7 @@ pub fn lease_record() -> impl Strategy<Value = LeaseRecord> + Clone {
 pub fn mark_record() -> impl Strategy<Value = MarkRecord> {
     use MarkKind::*;
     let kind = select(vec![Prompt, Command, CommandEnd, Bell, Notification, Title, Cwd, InputUncertain]);
-    draw!(MarkRecord { kind: kind, text: text() })
+    draw!(MarkRecord { offset: any::<u64>(), kind: kind, text: text() })
 }
 
 pub fn exit_record() -> impl Strategy<Value = ExitRecord> + Clone {
@@ -254,10 +254,73 @@ pub fn attached() -> impl Strategy<Value = Attached> {
         head: any::<u64>(),
         oldest: any::<u64>(),
         size: dimensions(),
+        resized_at: any::<u64>(),
         policy: size_policy(),
         input_seq: any::<u64>(),
         exit: option::of(exit_record()),
     })
+}
+
+pub fn snapshot() -> impl Strategy<Value = SnapshotRequest> {
+    let at = prop_oneof![
+        Just(ScreenAt::Head),
+        any::<u64>().prop_map(ScreenAt::Offset),
+        any::<u64>().prop_map(ScreenAt::Time)
+    ];
+    let format = select(vec![ScreenFormat::Ansi, ScreenFormat::Text, ScreenFormat::Html, ScreenFormat::Json]);
+    draw!(SnapshotRequest { at: at, format: format, history: any::<u32>() })
+}
+
+pub fn facts() -> impl Strategy<Value = TerminalFacts> {
+    draw!(TerminalFacts {
+        attachment: attachment(),
+        fg: option::of(any::<[u8; 3]>()),
+        bg: option::of(any::<[u8; 3]>()),
+        kitty: option::of(any::<u32>()),
+        da1: option::of(text()),
+        cell_px: option::of(any::<(u16, u16)>()),
+    })
+}
+
+pub fn screen() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u64; 2]>(), any::<[u16; 2]>(), any::<[bool; 2]>(), data()).prop_map(
+        |([offset, wall_us], [cols, rows], [last, approximate], bytes)| {
+            let header = ScreenHeader { offset, wall_us, cols, rows, last, approximate };
+            let payload = [&header.to_bytes()[..], &bytes].concat();
+            assert_eq!(ScreenHeader::split(&payload), Some((header, &bytes[..])));
+            payload
+        },
+    )
+}
+
+pub fn located() -> impl Strategy<Value = Located> {
+    draw!(Located { offset: any::<u64>(), wall_us: any::<u64>() })
+}
+
+pub fn screen_state() -> impl Strategy<Value = ScreenState> + Clone {
+    let mouse = select(vec![MouseMode::None, MouseMode::X10, MouseMode::Clicks, MouseMode::Drags, MouseMode::All]);
+    let texts = (option::of(text()), option::of(text()));
+    (any::<u64>(), any::<[bool; 4]>(), mouse, any::<u32>(), texts).prop_map(
+        |(
+            offset,
+            [alt_screen, focus_reports, bracketed_paste, application_cursor],
+            mouse,
+            kitty_keyboard,
+            (title, cwd),
+        )| {
+            ScreenState {
+                offset,
+                alt_screen,
+                mouse,
+                focus_reports,
+                bracketed_paste,
+                application_cursor,
+                kitty_keyboard,
+                title,
+                cwd,
+            }
+        },
+    )
 }
 
 pub fn range() -> impl Strategy<Value = Vec<u8>> {
@@ -281,11 +344,11 @@ fn client_entry() -> impl Strategy<Value = ClientEntry> + Clone {
 
 pub fn inspection() -> impl Strategy<Value = Inspection> {
     let ids = (any::<u32>(), any::<u32>(), instance_id(), lease_record(), vec(client_entry(), 0..4));
-    let journal = (any::<u64>(), any::<u64>(), any::<u64>(), dimensions(), size_policy());
+    let journal = (any::<[u64; 4]>(), dimensions(), size_policy(), screen_state());
     let program = (option::of((any::<u32>(), text())), option::of(text()), any::<[bool; 3]>(), any::<[u64; 2]>());
     (ids, journal, program, option::of(exit_record())).prop_map(|(ids, journal, program, exit)| {
         let (program_pid, worker_pid, instance, lease, clients) = ids;
-        let (head, oldest, journal_bytes, size, policy) = journal;
+        let ([head, oldest, oldest_screen, journal_bytes], size, policy, screen) = journal;
         let (foreground, cwd, [echo, canonical, at_prompt], [input_queued, last_activity_us]) = program;
         Inspection {
             program_pid,
@@ -295,6 +358,7 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
             clients,
             head,
             oldest,
+            oldest_screen,
             journal_bytes,
             size,
             policy,
@@ -303,6 +367,7 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
             echo,
             canonical,
             at_prompt,
+            screen,
             input_queued,
             last_activity_us,
             exit,

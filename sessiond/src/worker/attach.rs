@@ -40,6 +40,7 @@ impl Worker {
             head: self.journal.head(),
             oldest: self.journal.oldest(),
             size: self.journal.state().size,
+            resized_at: self.journal.state().resized_at,
             policy: self.policy,
             input_seq: self.journal.state().typed(&client, input_stream),
             exit: self.exit.clone(),

@@ -1,7 +1,7 @@
 //! How things are, asked now: read from the kernel, remembered nowhere.
 
 use baton_proto::lease::Monotonic;
-use baton_proto::v1::Inspection;
+use baton_proto::v1::{Inspection, ScreenState};
 
 use super::clock::wall_us;
 use super::pty::Terminal as _;
@@ -21,6 +21,7 @@ impl Worker {
             clients: self.clients().clients,
             head: self.journal.head(),
             oldest: self.journal.oldest(),
+            oldest_screen: self.journal.oldest(),
             journal_bytes: self.journal.bytes(),
             size: self.journal.state().size,
             policy: self.policy,
@@ -31,6 +32,7 @@ impl Worker {
             at_prompt: program_pid != 0
                 && self.typing.queued_bytes() == 0
                 && processes::waits_for_line(program_pid, foreground, canonical),
+            screen: ScreenState::default(),
             input_queued: self.typing.queued_bytes() as u64,
             last_activity_us: wall_us().saturating_sub(idle_us),
             exit: self.exit.clone(),

@@ -245,6 +245,7 @@ impl Journal {
     /// As [`Self::append`].
     pub fn append_resize(&mut self, record: ResizeRecord) -> io::Result<Appended> {
         self.state.size = baton_proto::v1::Dimensions { cols: record.cols, rows: record.rows };
+        self.state.resized_at = self.head;
         self.append(Kind::Resize, &record)
     }
 

@@ -21,6 +21,7 @@ fn nothing() -> CarriedState {
     CarriedState {
         lease: LeaseRecord { epoch: Epoch(0), owner: None, expired: false, expires_in_ms: None },
         size: Dimensions { cols: 80, rows: 24 },
+        resized_at: 0,
         streams: Vec::new(),
     }
 }

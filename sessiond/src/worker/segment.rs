@@ -186,6 +186,7 @@ pub fn scan(file: &File, tag: u64, head: &Head) -> io::Result<Scan> {
             Kind::Resize => {
                 if let Ok(ResizeRecord { cols, rows }) = read_body(kind, frame.payload) {
                     scan.state.size = Dimensions { cols, rows };
+                    scan.state.resized_at = header.at;
                 }
             }
             Kind::InputMark => {

@@ -84,6 +84,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let state = CarriedState {
         lease: LeaseRecord { epoch: Epoch(0), owner: None, expired: false, expires_in_ms: None },
         size: spec.size,
+        resized_at: 0,
         streams: Vec::new(),
     };
     let journal = match mode {

@@ -307,7 +307,10 @@ impl Worker {
                 tracing::warn!(%client, seq, "a write was in flight when the worker died");
                 self.journal.settle_uncertain(&client, stream, seq);
                 let text = format!("{client} {stream} {seq}");
-                let appended = self.journal.append(Kind::Mark, &MarkRecord { kind: MarkKind::InputUncertain, text });
+                let appended = self.journal.append(
+                    Kind::Mark,
+                    &MarkRecord { offset: self.journal.head(), kind: MarkKind::InputUncertain, text },
+                );
                 self.deliver_last(Kind::Mark, appended);
                 self.uncertain = Some(InputUncertain { client, stream, seq });
             }

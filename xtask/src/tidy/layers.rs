@@ -5,13 +5,14 @@ use super::manifest::cargo_dependencies;
 use super::tree::Tree;
 
 /// What each crate may use of ours. The bridge never links sessiond: they share bytes, not code.
-const MAY_USE: [(&str, &[&str]); 7] = [
+const MAY_USE: [(&str, &[&str]); 8] = [
     ("proto", &[]),
     ("sandbox", &["baton-proto"]),
-    ("sessiond", &["baton-proto", "baton-sandbox"]),
+    ("screen", &["baton-proto"]),
+    ("sessiond", &["baton-proto", "baton-sandbox", "baton-screen"]),
     ("bridge", &["baton-proto", "baton-sandbox"]),
     ("clients/cli", &["baton-proto"]),
-    ("tests", &["baton-proto"]),
+    ("tests", &["baton-proto", "baton-screen"]),
     ("xtask", &[]),
 ];
 

@@ -110,6 +110,8 @@ pub(super) fn note_inspection(live: &mut Live, inspection: &Inspection) {
     live.policy = Some(inspection.policy);
     live.clients = Arc::new(inspection.clients.clone());
     live.modes = (inspection.echo, inspection.canonical, inspection.at_prompt);
+    live.screen.clone_from(&inspection.screen);
+    live.oldest_screen = inspection.oldest_screen;
     live.last_activity_us = live.last_activity_us.max(inspection.last_activity_us);
     live.exit.clone_from(&inspection.exit);
     live.known = true;
