@@ -41,6 +41,8 @@ pub struct Counters {
     pub sent_bytes: AtomicU64,
     /// Journal ranges read for those who lag.
     pub ranges: AtomicU64,
+    /// Screens sent to WebSockets.
+    pub screens: AtomicU64,
 }
 
 /// The bridge's state.

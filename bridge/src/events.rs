@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use baton_proto::api::{Event, Scope};
+use baton_proto::api::{Event, Mark, Scope};
 use baton_proto::ids::SessionId;
 use baton_proto::v1::{ClientEntry, ExitRecord, LeaseRecord};
 use serde_json::{Value, json};
@@ -88,6 +88,11 @@ impl EventLog {
     pub fn exit(&self, id: SessionId, exit: &ExitRecord, head: u64, oldest: u64, last_activity_us: u64) {
         self.store.note_end(id, head, oldest, last_activity_us);
         self.session(id, "exit", json!({ "code": exit.code, "signal": exit.signal, "reason": exit.reason }));
+    }
+
+    /// A program, or its shell, marked a place of the output.
+    pub fn mark(&self, id: SessionId, mark: &Mark) {
+        self.session(id, "mark", serde_json::to_value(mark).unwrap_or_default());
     }
 
     /// Who is attached changed.

@@ -21,11 +21,11 @@ impl Modifiers {
     }
 }
 
-/// Appends the bytes of a key.
+/// Appends the bytes of a key. `application_cursor`: the program wants cursor keys as `SS3 letter`.
 ///
 /// # Errors
 /// [`UnknownKey`].
-pub fn encode(name: &str, out: &mut Vec<u8>) -> Result<(), UnknownKey> {
+pub fn encode(name: &str, application_cursor: bool, out: &mut Vec<u8>) -> Result<(), UnknownKey> {
     let refused = || UnknownKey(name.chars().take(40).collect());
     let mut modifiers = Modifiers::default();
     let mut key = name;
@@ -55,12 +55,12 @@ pub fn encode(name: &str, out: &mut Vec<u8>) -> Result<(), UnknownKey> {
         "Backspace" => plain(b"\x7f"),
         "Space" | "Spacebar" if modifiers.ctrl => plain(b"\0"),
         "Space" | "Spacebar" => plain(b" "),
-        "ArrowUp" | "Up" => letter(b'A', modifiers, out),
-        "ArrowDown" | "Down" => letter(b'B', modifiers, out),
-        "ArrowRight" | "Right" => letter(b'C', modifiers, out),
-        "ArrowLeft" | "Left" => letter(b'D', modifiers, out),
-        "End" => letter(b'F', modifiers, out),
-        "Home" => letter(b'H', modifiers, out),
+        "ArrowUp" | "Up" => cursor(b'A', modifiers, application_cursor, out),
+        "ArrowDown" | "Down" => cursor(b'B', modifiers, application_cursor, out),
+        "ArrowRight" | "Right" => cursor(b'C', modifiers, application_cursor, out),
+        "ArrowLeft" | "Left" => cursor(b'D', modifiers, application_cursor, out),
+        "End" => cursor(b'F', modifiers, application_cursor, out),
+        "Home" => cursor(b'H', modifiers, application_cursor, out),
         "Insert" => tilde(2, modifiers, out),
         "Delete" => tilde(3, modifiers, out),
         "PageUp" => tilde(5, modifiers, out),
@@ -110,6 +110,15 @@ fn letter(last: u8, modifiers: Modifiers, out: &mut Vec<u8>) {
     out.push(last);
 }
 
+/// As [`letter`]; in application mode `SS3 letter`, unless there are modifiers.
+fn cursor(last: u8, modifiers: Modifiers, application: bool, out: &mut Vec<u8>) {
+    if application && modifiers.parameter() == 1 {
+        out.extend_from_slice(&[0x1b, b'O', last]);
+    } else {
+        letter(last, modifiers, out);
+    }
+}
+
 /// Editing keys: `CSI n ~`, with modifiers `CSI n ; m ~`.
 fn tilde(number: u8, modifiers: Modifiers, out: &mut Vec<u8>) {
     out.extend_from_slice(format!("\x1b[{number}").as_bytes());
@@ -138,8 +147,25 @@ mod tests {
 
     fn check(name: &str, expected: &[u8]) {
         let mut out = Vec::new();
-        encode(name, &mut out).unwrap();
+        encode(name, false, &mut out).unwrap();
         assert_eq!(out, expected, "{name}");
+    }
+
+    #[test]
+    fn cursor_keys_are_as_the_program_wants_them() {
+        let keys: [(&str, &[u8]); 6] = [
+            ("ArrowUp", b"\x1bOA"),
+            ("Home", b"\x1bOH"),
+            ("End", b"\x1bOF"),
+            ("Ctrl+ArrowUp", b"\x1b[1;5A"),
+            ("F1", b"\x1bOP"),
+            ("Delete", b"\x1b[3~"),
+        ];
+        for (name, expected) in keys {
+            let mut out = Vec::new();
+            encode(name, true, &mut out).unwrap();
+            assert_eq!(out, expected, "{name}");
+        }
     }
 
     #[test]
@@ -180,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         for name in ["", "Entr", "Hyper+a", "F0", "F13", "Ctrl+é", "ab", "\n", "Ctrl+Shift"] {
-            assert!(encode(name, &mut Vec::new()).is_err(), "{name}");
+            assert!(encode(name, false, &mut Vec::new()).is_err(), "{name}");
         }
     }
 }

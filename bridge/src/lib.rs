@@ -15,6 +15,7 @@
 //! | [`upstream`] | dialling with mutual proof; sessiond; which sessions there are |
 //! | [`store`], [`events`] | SQLite: intents and history, never the truth about a session |
 //! | [`exec`], [`wait`], [`tail`], [`keys`] | a command at a prompt; waiting for output; key names |
+//! | [`text`], [`search`], [`recording`] | output as lines of text; looking for something in them; asciicasts |
 //!
 //! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
 #![forbid(unsafe_code)]
@@ -33,11 +34,14 @@ pub mod hub;
 pub mod idempotency;
 pub mod keys;
 pub mod problem;
+pub mod recording;
 pub mod routes;
+pub mod search;
 pub mod serve;
 pub mod show;
 pub mod store;
 pub mod tail;
+pub mod text;
 pub mod upstream;
 pub mod wait;
 pub mod ws;

@@ -7,8 +7,8 @@ use baton_proto::api::{
     SessionDetail, SessionStatus, Size, SizeMode, Viewport,
 };
 use baton_proto::v1::{
-    ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, MouseMode, SessionEntry, SizePolicy,
-    Status,
+    ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, MouseMode, ScreenState, SessionEntry,
+    SizePolicy, Status,
 };
 
 use crate::clock::rfc3339;
@@ -214,7 +214,7 @@ pub fn detail(shown: ApiSession, live: &Live, inspection: Option<&Inspection>) -
         foreground: inspection
             .and_then(|inspection| inspection.foreground.clone())
             .map(|(pid, command)| Foreground { pid, command }),
-        cwd: inspection.and_then(|inspection| inspection.cwd.clone()),
+        cwd: inspection.and_then(|inspection| inspection.cwd.clone()).or_else(|| live.screen.cwd.clone()),
     }
 }
 
@@ -233,6 +233,17 @@ pub fn modes(live: &Live) -> Modes {
         focus_reports: screen.focus_reports,
         application_cursor: screen.application_cursor,
         kitty_keyboard: screen.kitty_keyboard,
+    }
+}
+
+/// What the program has switched on, as a frame.
+#[must_use]
+pub fn mode_frame(screen: &ScreenState) -> ServerFrame {
+    ServerFrame::Mode {
+        alt_screen: screen.alt_screen,
+        mouse_mode: mouse_mode(screen.mouse).map(str::to_owned),
+        bracketed_paste: screen.bracketed_paste,
+        title: screen.title.clone(),
     }
 }
 

@@ -1,13 +1,14 @@
 //! Following a session's output without being a client: for `wait` and `exec`.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Frame, Kind};
 use baton_proto::v1::ExitRecord;
 
-use crate::hub::feed::{Item, Step, Subscription};
+use crate::hub::feed::{Item, Marked, Step, Subject, Subscription};
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
 
@@ -23,6 +24,8 @@ const NOT_YET: Duration = Duration::from_millis(10);
 pub enum Heard {
     /// Output from this offset on.
     Output(u64, Vec<u8>),
+    /// A mark, which may lie before output that was heard already.
+    Mark(Arc<Marked>),
     /// The program has ended; nothing follows.
     Exit,
     /// The time is over.
@@ -78,6 +81,10 @@ impl<'a> Tail<'a> {
             if let Some(heard) = self.ready.pop_front() {
                 return Ok(heard);
             }
+            self.ready.extend(self.subscription.marks().into_iter().map(Heard::Mark));
+            if !self.ready.is_empty() {
+                continue;
+            }
             match self.subscription.next(STEP_BYTES) {
                 Step::Items(items) => self.take(items),
                 Step::Behind { until } => self.read(until).await?,
@@ -100,7 +107,7 @@ impl<'a> Tail<'a> {
         for item in items {
             match item {
                 Item::Chunk(chunk) => self.ready.push_back(Heard::Output(chunk.start(), chunk.payload().to_vec())),
-                Item::Control(control) if control.last => self.ended = true,
+                Item::Control(control) if control.subject == Subject::End => self.ended = true,
                 Item::Control(_) | Item::Clients(_) => {}
             }
         }
@@ -176,6 +183,49 @@ pub fn output_of(records: &[u8], from: u64, until: u64) -> (u64, Vec<u8>) {
         bytes.extend_from_slice(&new[..new.len().min(room)]);
     }
     (start, bytes)
+}
+
+/// The output between two offsets, read from the journal, from the first byte that is kept up to the first hole; and where
+/// it begins. The caller bounds the range.
+///
+/// # Errors
+/// `sessiond_down`.
+pub async fn read_output(session: &Session, from: u64, until: u64) -> Outcome<(u64, Vec<u8>)> {
+    let (mut start, mut bytes) = (from, Vec::new());
+    loop {
+        let place = start + bytes.len() as u64;
+        if place >= until {
+            return Ok((start, bytes));
+        }
+        let (range, records) = match session.read_range(place, RANGE_BYTES).await {
+            Ok(answer) => answer,
+            Err(failure) if failure.code == ErrorCode::CursorTrimmed && bytes.is_empty() => {
+                match failure.oldest.map(|oldest| oldest.offset).filter(|oldest| *oldest > place) {
+                    Some(oldest) => start = oldest.min(until),
+                    None => return Err(failure),
+                }
+                continue;
+            }
+            Err(failure) if failure.code == ErrorCode::CursorTrimmed => return Ok((start, bytes)),
+            Err(failure) => return Err(failure),
+        };
+        let (first, new) = output_of(&records, place, until);
+        if first > place && !bytes.is_empty() {
+            return Ok((start, bytes));
+        }
+        if new.is_empty() {
+            // Not kept, or not there: what lies behind is looked at, if anything does.
+            if bytes.is_empty() && range.next > place {
+                start = range.next.min(until);
+                continue;
+            }
+            return Ok((start, bytes));
+        }
+        if bytes.is_empty() {
+            start = first;
+        }
+        bytes.extend(new);
+    }
 }
 
 /// A time-out in seconds as the API takes it: 60 when not given, at most an hour.

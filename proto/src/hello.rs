@@ -144,6 +144,12 @@ impl InstallKey {
         Self(bytes)
     }
 
+    /// The bytes of its file, to write it again when it was deleted.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+
     /// What the listener puts into [`Welcome::proof`].
     #[must_use]
     pub fn listener_proof(&self, hello: &Hello, version: u16, listener_nonce: &Nonce) -> [u8; 32] {

@@ -12,7 +12,7 @@ pub struct Home {
     pub config: PathBuf,
     /// Database, journals, tokens, logs.
     pub state: PathBuf,
-    /// Sockets and locks; gone after a reboot.
+    /// Sockets; gone after a reboot, and on some systems at logout, while Baton runs.
     pub runtime: PathBuf,
 }
 
@@ -89,6 +89,19 @@ impl Home {
     }
 }
 
+/// Names below [`Home::state`].
+pub mod state {
+    /// Locked by the launcher while it lives: two would write one database. Here, because the runtime directory may
+    /// vanish under a running Baton.
+    pub const LOCK: &str = "state.lock";
+    /// Written by the launcher once it listens: `{"pid", "listen", "runtime"}`.
+    pub const LAUNCHER_FILE: &str = "launcher.json";
+    /// Locked by a `baton up` while it starts Baton.
+    pub const UP_LOCK: &str = "up.lock";
+    /// The socket of what a stopped launcher left behind.
+    pub const KEEPER_SOCKET: &str = "keeper.sock";
+}
+
 /// Names below [`Home::runtime`].
 pub mod runtime {
     /// The bridge's socket: the public API.
@@ -97,10 +110,10 @@ pub mod runtime {
     pub const SESSIOND_SOCKET: &str = "sessiond.sock";
     /// Directory of the workers' sockets.
     pub const WORKERS_DIR: &str = "w";
-    /// Locked by the launcher while it lives.
+    /// Locked by the launcher too: it tells that Baton runs when the state directory was deleted under it.
     pub const LAUNCHER_LOCK: &str = "launcher.lock";
-    /// Written by the launcher once it listens: `{"pid", "listen"}`.
-    pub const LAUNCHER_FILE: &str = "launcher.json";
+    /// As [`super::state::LAUNCHER_FILE`], for the same reason.
+    pub const LAUNCHER_FILE: &str = super::state::LAUNCHER_FILE;
     /// Written by the bridge once it serves: `{"pid", "url", "started_at", "version"}`.
     pub const BRIDGE_FILE: &str = "bridge.json";
 }

@@ -13,6 +13,7 @@
 //! | `Done` | worker → launcher | | the program is gone: drop the duplicates |
 //! | `Drained` | launcher → worker | | the duplicates are dropped |
 //! | `Stop` | sessiond → launcher | | end sessiond and bridge, then the launcher; workers stay |
+//! | `Listen` | launcher → worker | listener | the socket's file was gone: it is bound anew, listen here from now on |
 
 use crate::ids::SessionId;
 use uuid::Uuid;
@@ -57,6 +58,8 @@ ops! {
     Drained = 8;
     /// sessiond → launcher.
     Stop = 9;
+    /// launcher → worker.
+    Listen = 10;
 }
 
 /// One message.

@@ -104,7 +104,8 @@ fn what_the_bridge_sends() {
     let expected = json!({"type": "ready", "session_id": session(), "instance": instance(), "lease_owner": CLIENT,
         "owner_name": "desk", "owner_kind": "cli", "epoch": 3, "lease_expires_at": AT, "cursor": CURSOR, "cols": 80,
         "rows": 24, "size": {"policy": "holder", "cols": 80, "rows": 24},
-        "modes": {"echo": false, "canonical": false, "at_prompt": false}, "status": "running", "input_seq": 5,
+        "modes": {"echo": false, "canonical": false, "at_prompt": false, "alt_screen": false, "mouse_mode": null,
+            "bracketed_paste": false, "focus_reports": false, "application_cursor": false, "kitty_keyboard": 0}, "status": "running", "input_seq": 5,
         "mode": "gap", "lost": 12});
     spelled(&ready, expected);
     let bytes = || "aGk=".to_owned();

@@ -105,7 +105,11 @@ pub enum ExecError {
         source: Errno,
     },
     /// The child ran and could not become the program.
-    #[error("`{}` could not be started: it failed at {step}", program.display())]
+    #[error("`{}` could not be started{}", program.display(), match step {
+        // The program itself is what is wrong: the source says how.
+        Step::Exec => String::new(),
+        step => format!(": {step} failed"),
+    })]
     Child {
         /// What was to run.
         program: PathBuf,

@@ -12,9 +12,24 @@
 
 #![forbid(unsafe_code)]
 
+mod engine;
 pub mod facts;
+mod fast_forward;
+pub mod formats;
+pub mod ground;
+pub mod hostile;
+pub mod marks;
+pub mod queries;
+mod screen;
 pub mod sequence;
+mod serialise;
 pub mod view;
+mod width;
 
 pub use facts::Facts;
+
+/// Changes whenever the same bytes may give another screen, or another snapshot: what was kept of an older one is computed again.
+pub const ENGINE_VERSION: u32 = 1;
+
+pub use screen::{Screen, Seen, What};
 pub use sequence::{Introducer, Sequence, Terminator};

@@ -60,6 +60,8 @@ pub struct Style {
     pub hidden: bool,
     /// SGR 9.
     pub strikethrough: bool,
+    /// SGR 53.
+    pub overline: bool,
 }
 
 /// A link of OSC 8.

@@ -492,7 +492,8 @@ fn a_keeper_gives_nothing_to_who_has_no_key_and_ends_when_told() {
             None,
         );
         let socket = socket.unwrap();
-        let address = nix::sys::socket::UnixAddr::new(&bench.home.runtime.join("keeper.sock")).unwrap();
+        let address =
+            nix::sys::socket::UnixAddr::new(&bench.home.state.join(baton_proto::home::state::KEEPER_SOCKET)).unwrap();
         nix::sys::socket::connect(std::os::fd::AsRawFd::as_raw_fd(&socket), &address).unwrap();
         let Some(answers) = answers else { continue };
         baton_sandbox::fds::send(&socket, &[1; 32], &[]).unwrap();

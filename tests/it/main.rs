@@ -12,13 +12,25 @@ mod journal;
 mod lease;
 mod lifetime;
 mod local;
+mod marks;
 mod openapi;
+mod queries;
+mod recording;
+mod resume;
 mod roles;
 mod routes;
+mod runtime_dir;
+mod screen_worker;
+mod screens;
+mod search;
 mod security;
+mod shells;
 mod slow_reader;
+mod snapshot_cli;
 mod storm;
 mod survive;
+mod time_travel;
+mod trouble;
 
 /// A module that is not listed above would never run.
 #[test]

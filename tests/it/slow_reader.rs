@@ -99,7 +99,7 @@ async fn run(baton: &Baton, seconds: u64, with_stopped_reader: bool) -> Run {
     let number = |after: &str| last.split(after).nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
     let written: u64 = number("wrote ").unwrap_or_else(|| panic!("the program's last words are `{last}`"));
     assert_eq!(bytes, written, "the reading client got everything");
-    // The stopped page reads on: it is told what it missed, is brought up to date, and sees the end.
+    // The stopped page reads on: it is brought up to date by a screen, and sees the end.
     if let Some((mut page, script)) = stopped {
         script.drop_socket();
         loop {
@@ -110,13 +110,14 @@ async fn run(baton: &Baton, seconds: u64, with_stopped_reader: bool) -> Run {
                 _ => {}
             }
         }
-        assert_eq!(
-            page.skipped + page.output.len() as u64,
-            page.offset,
-            "what it got and what it was told it missed is all"
+        println!(
+            "the stopped page got {} MiB of {} MiB, and {} screens",
+            page.output.len() as u64 / MIB,
+            page.offset / MIB,
+            page.screens.len()
         );
-        println!("the stopped page missed {} MiB of {} MiB", page.skipped / MIB, page.offset / MIB);
-        assert!(page.skipped > 0);
+        assert!(!page.screens.is_empty() && page.skipped == 0, "screens came in place of what it was too slow for");
+        assert!((page.output.len() as u64) < page.offset / 2);
     }
     Run {
         written,

@@ -1,6 +1,6 @@
 //! How a client attaches: what its `hello` says, and in which protocol.
 
-use baton_proto::api::{ClientFrame, SnapshotChoice};
+use baton_proto::api::{ClientFrame, SnapshotChoice, TermFacts};
 use baton_proto::ids::{ClientId, Cursor};
 use baton_proto::v1::ClientKind;
 
@@ -34,6 +34,10 @@ pub struct Attach {
     pub snapshot: SnapshotChoice,
     /// `hello.resume_cursor`.
     pub resume: Option<Cursor>,
+    /// `hello.term`.
+    pub term: Option<TermFacts>,
+    /// Whether what it gets is shown on a terminal of its own, [`crate::StreamClient::screen`].
+    pub shown: bool,
 }
 
 impl Default for Attach {
@@ -47,6 +51,8 @@ impl Default for Attach {
             input_stream: None,
             snapshot: SnapshotChoice::Never,
             resume: None,
+            term: None,
+            shown: false,
         }
     }
 }
@@ -76,6 +82,12 @@ impl Attach {
         Self { resume: Some(cursor), ..self }
     }
 
+    /// Taking a screen in place of bytes, or not, and showing what it gets.
+    #[must_use]
+    pub fn shown(self, snapshot: SnapshotChoice) -> Self {
+        Self { snapshot, shown: true, ..self }
+    }
+
     /// With this input stream.
     #[must_use]
     pub fn input_stream(self, stream: u64) -> Self {
@@ -99,7 +111,7 @@ impl Attach {
             cols: self.viewport.map(|(cols, _)| cols),
             rows: self.viewport.map(|(_, rows)| rows),
             input_stream: self.input_stream,
-            term: None,
+            term: self.term.clone(),
             snapshot: self.snapshot,
         }
     }

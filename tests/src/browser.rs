@@ -210,6 +210,26 @@ impl Page {
         self.css(&format!("[data-testid=\"{test_id}\"][data-state=\"{state}\"]")).await;
     }
 
+    /// Waits until the text of the element with this test id is as wanted; the text.
+    ///
+    /// # Panics
+    /// When it does not become so.
+    pub async fn until_text(&self, test_id: &str, wanted: impl Fn(&str) -> bool) -> String {
+        let limit = tokio::time::Instant::now() + MESSAGE_LIMIT;
+        loop {
+            // An element that is redrawn meanwhile has no text for a moment.
+            let text = self.element(test_id).await.text().await.unwrap_or_default();
+            if wanted(&text) {
+                return text;
+            }
+            if tokio::time::Instant::now() > limit {
+                let file = self.screenshot("failed").await;
+                panic!("`{test_id}` says `{text}` ({})", file.display());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Types into whatever has the focus.
     ///
     /// # Panics

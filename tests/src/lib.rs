@@ -11,8 +11,10 @@
 //! | [`follower`] | a client that comes back, by cursor, however often it is cut off |
 //! | [`peer`] | a hand on the local sockets of worker and sessiond: honest, or not |
 //! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
+//! | [`oracle`], [`recording`] | a foreign terminal to compare screens with; what real programs wrote |
 //! | [`browser`] | the page in Chromium |
 //! | [`process`] | other processes: alive, killed, how large |
+//! | [`scribble`] | random output, of everything terminals know |
 //! | [`seed`] | random numbers that can be had again |
 //!
 //! Every test has a Baton of its own and a deadline. Nothing waits for an amount of time where it can wait for an event;
@@ -27,9 +29,12 @@ pub mod binaries;
 pub mod browser;
 pub mod follower;
 pub mod http;
+pub mod oracle;
 pub mod peer;
 pub mod process;
+pub mod recording;
 pub mod scenario;
+pub mod scribble;
 pub mod seed;
 pub mod session;
 pub mod stream;

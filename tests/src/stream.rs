@@ -9,6 +9,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_proto::ErrorCode;
 use baton_proto::api::{BINARY_SUBPROTOCOL, ClientFrame, ResumeMode, ServerFrame, binary};
 use baton_proto::ids::{ClientId, Cursor, Epoch, SessionId};
+use baton_proto::v1::Dimensions;
+use baton_screen::Screen;
+use baton_screen::formats::text::{self, TextOptions};
 use futures_util::SinkExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -85,8 +88,14 @@ pub struct StreamClient {
     pub owner: Option<ClientId>,
     /// Everything that was neither data nor a screen, in order, `ready` left out.
     pub frames: Vec<ServerFrame>,
-    /// Bytes that it was told it does not get, because it fell too far behind.
+    /// Bytes that it was told it does not get, because they are nowhere.
     pub skipped: u64,
+    /// Columns and rows, as it was told last.
+    pub size: (u16, u16),
+    /// Where the screens stand that it got.
+    pub screens: Vec<u64>,
+    /// What its terminal shows, if it has one.
+    pub screen: Option<Screen>,
     seen: usize,
     /// Such a jump was announced and is due.
     skip_told: bool,
@@ -141,6 +150,9 @@ impl StreamClient {
             epoch,
             frames: Vec::new(),
             skipped: 0,
+            size: (cols, rows),
+            screens: Vec::new(),
+            screen: attach.shown.then(|| screen((cols, rows), offset)),
             seen: 0,
             skip_told: false,
         })
@@ -225,8 +237,21 @@ impl StreamClient {
                 }
                 self.output.extend_from_slice(bytes);
                 self.offset = *end;
+                if let Some(screen) = &mut self.screen {
+                    screen.feed(bytes, &mut Vec::new());
+                }
             }
-            Incoming::Screen { end, .. } => self.offset = *end,
+            Incoming::Screen { bytes, end, size } => {
+                if !std::mem::take(&mut self.skip_told) && !self.screens.is_empty() {
+                    assert!(*end > self.offset, "a screen at {end} for one that has {}", self.offset);
+                }
+                assert!(size.is_none_or(|size| size == self.size), "{size:?} after {:?} was told", self.size);
+                self.offset = *end;
+                self.screens.push(*end);
+                if self.screen.is_some() {
+                    self.screen = Some(Screen::restore(dimensions(self.size), 0, *end, bytes));
+                }
+            }
             Incoming::Frame(frame) => {
                 if let ServerFrame::Lease { owner, epoch, .. } = frame {
                     assert!(*epoch >= self.epoch, "epochs only rise: {epoch:?} after {:?}", self.epoch);
@@ -235,6 +260,12 @@ impl StreamClient {
                 }
                 if let ServerFrame::Error { code: ErrorCode::CursorTrimmed, .. } = frame {
                     self.skip_told = true;
+                }
+                if let ServerFrame::Resize { cols, rows, .. } = frame {
+                    self.size = (*cols, *rows);
+                    if let Some(screen) = &mut self.screen {
+                        screen.resize(dimensions(self.size));
+                    }
                 }
                 self.frames.push(frame.clone());
             }
@@ -298,8 +329,34 @@ impl StreamClient {
     /// When it does not come.
     pub async fn until_offset(&mut self, offset: u64) {
         while self.offset < offset {
-            self.until("more output", |incoming| matches!(incoming, Incoming::Data { .. }).then_some(())).await;
+            self.until("more output", |incoming| {
+                matches!(incoming, Incoming::Data { .. } | Incoming::Screen { .. }).then_some(())
+            })
+            .await;
         }
+    }
+
+    /// Receives until its terminal shows this text in one of its rows.
+    ///
+    /// # Panics
+    /// When it does not come, or the client shows nothing.
+    pub async fn until_shown(&mut self, text: &str) {
+        while !self.rows().iter().any(|row| row.contains(text)) {
+            self.until(&format!("{text:?} on the screen"), |incoming| {
+                matches!(incoming, Incoming::Data { .. } | Incoming::Screen { .. }).then_some(())
+            })
+            .await;
+        }
+    }
+
+    /// The rows its terminal shows.
+    ///
+    /// # Panics
+    /// When it shows nothing.
+    #[must_use]
+    pub fn rows(&self) -> Vec<String> {
+        let view = self.screen.as_ref().expect("a client with a terminal").view(0);
+        text::text(&view, TextOptions::default()).lines().map(str::to_owned).collect()
     }
 
     /// Waits for the `lease` frame of this epoch (or of a later one).
@@ -393,6 +450,17 @@ impl StreamClient {
     pub fn drop_socket(self) {
         drop(self);
     }
+}
+
+fn dimensions((cols, rows): (u16, u16)) -> Dimensions {
+    Dimensions { cols, rows }
+}
+
+/// An empty screen whose stream begins at `offset`.
+fn screen(size: (u16, u16), offset: u64) -> Screen {
+    let mut screen = Screen::new(dimensions(size));
+    screen.start_at(offset);
+    screen
 }
 
 fn lease_of(incoming: &Incoming) -> Option<LeaseSeen> {

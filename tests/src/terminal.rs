@@ -46,10 +46,19 @@ impl Terminal {
         }
         // Without one it would start in the caller's HOME.
         command.cwd(baton.scratch());
+        Self::program(command, size)
+    }
+
+    /// Starts a program in a terminal of this size.
+    ///
+    /// # Panics
+    /// When there is no PTY, or no such program.
+    #[must_use]
+    pub fn program(command: CommandBuilder, size: (u16, u16)) -> Self {
         let (cols, rows) = size;
         let pair = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).expect("a PTY");
         let initial = settings(&*pair.master);
-        let child = pair.slave.spawn_command(command).expect("baton starts");
+        let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
         let mut reader = pair.master.try_clone_reader().expect("a reader");
         let written = Arc::new(Written::default());

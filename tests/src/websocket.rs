@@ -29,6 +29,8 @@ pub enum Incoming {
         bytes: Vec<u8>,
         /// Where it is the screen.
         end: u64,
+        /// Columns and rows, where the frame says them (in binary `ready` or `resize` has).
+        size: Option<(u16, u16)>,
     },
     /// Anything else.
     Frame(ServerFrame),
@@ -144,8 +146,8 @@ pub async fn next_of(socket: &mut RawStream) -> Incoming {
                     ServerFrame::Data { data_b64, cursor } => {
                         Incoming::Data { bytes: decode(&data_b64), end: cursor.offset }
                     }
-                    ServerFrame::Snapshot { data_b64, cursor, .. } => {
-                        Incoming::Screen { bytes: decode(&data_b64), end: cursor.offset }
+                    ServerFrame::Snapshot { data_b64, cursor, cols, rows } => {
+                        Incoming::Screen { bytes: decode(&data_b64), end: cursor.offset, size: Some((cols, rows)) }
                     }
                     other => Incoming::Frame(other),
                 };
@@ -155,7 +157,7 @@ pub async fn next_of(socket: &mut RawStream) -> Incoming {
                 let end = u64::from_be_bytes(head[1..].try_into().expect("eight bytes"));
                 return match head[0] {
                     binary::DATA => Incoming::Data { bytes: bytes.to_vec(), end },
-                    binary::SNAPSHOT => Incoming::Screen { bytes: bytes.to_vec(), end },
+                    binary::SNAPSHOT => Incoming::Screen { bytes: bytes.to_vec(), end, size: None },
                     kind => panic!("a binary message of the unknown kind {kind}"),
                 };
             }

@@ -6,6 +6,7 @@
 //! openapi.json (committed) ─► api.gen.ts (committed) ─► dist/ ─► bridge ─► openapi.json again, compared
 //! ```
 
+mod bench;
 mod binaries;
 mod freshness;
 mod openapi;
@@ -29,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   test               all checks and tests
   build [--release]  the page, then the three binaries
   web                the page alone, if its sources are newer
+  bench [part]       figures beside the installed peers: attach, past (release build; none: all)
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -52,6 +54,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["build"] => binaries::build(&project, Profile::Dev),
         ["build", "--release"] => binaries::build(&project, Profile::Release),
         ["web"] => web::build_if_stale(&project),
+        ["bench", parts @ ..] => bench::run_parts(&project, parts),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),

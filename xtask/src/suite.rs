@@ -21,6 +21,7 @@ fn all(project: &Project, times: &mut Steps) -> Result<()> {
     times.step("format", || cargo_step(&["fmt", "--all", "--check"]))?;
     times.step("tidy", || tidy::run(project))?;
     times.step("web packages", || web::install_if_stale(project))?;
+    times.step("oracle packages", || web::install_oracle_if_stale(project))?;
     times.step("web types", || web::check_generated_types(project))?;
     times.step("web tests", || web::check(project))?;
     // Before anything that compiles the bridge.

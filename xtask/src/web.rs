@@ -1,5 +1,7 @@
 //! The page: npm packages, generated types, checks, bundle.
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 
 use crate::freshness::{newest, written};
@@ -22,39 +24,48 @@ pub fn build_if_stale(project: &Project) -> Result<()> {
         return Ok(());
     }
     install_if_stale(project)?;
-    npm(project, &["run", "build"])
+    npm(&project.web(), &["run", "build"])
 }
 
-/// Installs the packages of the lock file unless they are there.
+/// Installs the page's packages unless they are there.
 pub fn install_if_stale(project: &Project) -> Result<()> {
-    let web = project.web();
+    install_locked(&project.web())
+}
+
+/// Installs the packages of the terminal that the tests compare screens with, unless they are there.
+pub fn install_oracle_if_stale(project: &Project) -> Result<()> {
+    install_locked(&project.root().join("tests/oracle"))
+}
+
+fn install_locked(directory: &Path) -> Result<()> {
     // npm writes this file last.
-    let installed = written(&web.join("node_modules/.package-lock.json"));
-    let locked = written(&web.join("package-lock.json")).context("clients/web/package-lock.json is not there")?;
+    let installed = written(&directory.join("node_modules/.package-lock.json"));
+    let lock = directory.join("package-lock.json");
+    let locked = written(&lock).with_context(|| format!("{} is not there", lock.display()))?;
     if installed.is_some_and(|installed| installed >= locked) {
         eprintln!("  npm packages are up to date");
         return Ok(());
     }
-    npm(project, &["ci", "--no-audit", "--no-fund"])
+    npm(directory, &["ci", "--no-audit", "--no-fund"])
 }
 
 /// Compiles types and runs the page's own tests.
 pub fn check(project: &Project) -> Result<()> {
-    npm(project, &["run", "check"])?;
-    npm(project, &["test"])
+    npm(&project.web(), &["run", "check"])?;
+    npm(&project.web(), &["test"])
 }
 
 /// The committed types must be what the committed API description gives.
 pub fn check_generated_types(project: &Project) -> Result<()> {
-    npm(project, &["run", "--silent", "gen", "--", "--check"])
+    npm(&project.web(), &["run", "--silent", "gen", "--", "--check"])
         .context("clients/web/src/api.gen.ts is not what openapi.json gives: run `cargo xtask openapi`")
 }
 
 /// Writes the types from the API description.
 pub fn generate_types(project: &Project) -> Result<()> {
-    npm(project, &["run", "--silent", "gen"])
+    npm(&project.web(), &["run", "--silent", "gen"])
 }
 
-fn npm(project: &Project, arguments: &[&str]) -> Result<()> {
-    run(command("npm", arguments, &project.web())).context("the page needs Node 20.19 or newer with npm")
+fn npm(directory: &Path, arguments: &[&str]) -> Result<()> {
+    run(command("npm", arguments, directory)).context("page and tests need Node 20.19 or newer with npm")
 }

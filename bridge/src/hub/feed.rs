@@ -18,16 +18,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use baton_proto::api::binary;
-use baton_proto::frame::HEADER_BYTES;
-use baton_proto::ids::{Cursor, Epoch, InstanceId};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use baton_proto::ids::{Epoch, InstanceId};
+use baton_proto::v1::{Dimensions, MarkRecord};
 use tokio::sync::watch;
+
+use super::chunk::Chunk;
 
 /// Bytes of chunks a session keeps while somebody lags.
 pub const SESSION_BYTES_MAX: usize = 1 << 20;
@@ -35,105 +33,23 @@ pub const SESSION_BYTES_MAX: usize = 1 << 20;
 pub const TOTAL_BYTES_MAX: usize = 64 << 20;
 /// Controls a session keeps. Who is further behind than so many lease changes is told the newest of them.
 const CONTROLS_MAX: usize = 4096;
-/// What a chunk costs beside its bytes: the record's header that stays in front of it in memory, and its own fields.
-const CHUNK_OVERHEAD: usize = 160;
+/// Marks a session keeps for whoever waits for one: who waits takes them as they come.
+const MARKS_MAX: usize = 256;
 /// Chunks nobody needs are looked for each time so many bytes have gathered: the search costs as many steps as there
 /// are subscribers.
 const SWEEP_BYTES: usize = 64 << 10;
 
-/// A run of output, as every client that is fed live gets it.
-#[derive(Debug)]
-pub struct Chunk {
-    start: u64,
-    end: u64,
-    binary: Bytes,
-    json: OnceLock<Utf8Bytes>,
-}
-
-impl Chunk {
-    /// Makes a chunk of a record: the WebSocket message's header is written over the end of the record's, so that the
-    /// payload stays where the kernel put it.
-    #[must_use]
-    pub fn of_record(mut record: BytesMut, start: u64) -> Self {
-        let payload_bytes = record.len().saturating_sub(HEADER_BYTES) as u64;
-        let end = start + payload_bytes;
-        let mut message = record.split_off(HEADER_BYTES - binary::DATA_HEADER_BYTES);
-        message[..binary::DATA_HEADER_BYTES].copy_from_slice(&data_header(end));
-        Self { start, end, binary: message.freeze(), json: OnceLock::new() }
-    }
-
-    /// Makes a chunk of bytes.
-    #[must_use]
-    pub fn of_bytes(bytes: &[u8], start: u64) -> Self {
-        let end = start + bytes.len() as u64;
-        let mut message = BytesMut::with_capacity(binary::DATA_HEADER_BYTES + bytes.len());
-        message.put_slice(&data_header(end));
-        message.put_slice(bytes);
-        Self { start, end, binary: message.freeze(), json: OnceLock::new() }
-    }
-
-    /// Output offset of its first byte.
-    #[must_use]
-    pub const fn start(&self) -> u64 {
-        self.start
-    }
-
-    /// Output offset after its last byte.
-    #[must_use]
-    pub const fn end(&self) -> u64 {
-        self.end
-    }
-
-    /// The bytes alone.
-    #[must_use]
-    pub fn payload(&self) -> &[u8] {
-        &self.binary[binary::DATA_HEADER_BYTES..]
-    }
-
-    /// The binary message.
-    #[must_use]
-    pub fn binary(&self) -> Bytes {
-        self.binary.clone()
-    }
-
-    /// The JSON message; encoded by the first who asks, shared by the others.
-    pub fn json(&self, instance: InstanceId) -> Utf8Bytes {
-        self.json.get_or_init(|| data_json(self.payload(), Cursor { instance, offset: self.end })).clone()
-    }
-
-    /// What is left of it from this offset on.
-    #[must_use]
-    pub fn from(self: &Arc<Self>, offset: u64) -> Arc<Self> {
-        match usize::try_from(offset.saturating_sub(self.start)) {
-            Ok(0) => Arc::clone(self),
-            Ok(skip) => Arc::new(Self::of_bytes(self.payload().get(skip..).unwrap_or_default(), offset)),
-            Err(_) => Arc::new(Self::of_bytes(&[], offset)),
-        }
-    }
-
-    fn cost(&self) -> usize {
-        self.binary.len() + CHUNK_OVERHEAD
-    }
-}
-
-/// The nine bytes before the payload of a binary data message.
-#[must_use]
-pub fn data_header(end: u64) -> [u8; binary::DATA_HEADER_BYTES] {
-    let mut header = [binary::DATA; binary::DATA_HEADER_BYTES];
-    header[1..].copy_from_slice(&end.to_be_bytes());
-    header
-}
-
-/// The JSON form of a data message. Nothing in it needs escaping, so it is put together by hand.
-#[must_use]
-pub fn data_json(payload: &[u8], cursor: Cursor) -> Utf8Bytes {
-    let mut text = String::with_capacity(payload.len() / 3 * 4 + 128);
-    text.push_str(r#"{"type":"data","data_b64":""#);
-    BASE64.encode_string(payload, &mut text);
-    text.push_str(r#"","cursor":""#);
-    text.push_str(&cursor.to_string());
-    text.push_str("\"}");
-    text.into()
+/// What a control is about, where that matters to whoever passes it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The lease, under this epoch.
+    Lease(Epoch),
+    /// The terminal's size.
+    Size(Dimensions),
+    /// The end: nothing follows.
+    End,
+    /// Anything else.
+    Other,
 }
 
 /// Something that happened at a place of the output.
@@ -143,10 +59,26 @@ pub struct Control {
     offset: u64,
     /// The frame, as every client gets it.
     pub text: Utf8Bytes,
-    /// For a lease: its epoch.
-    pub epoch: Option<Epoch>,
-    /// Whether nothing follows it.
-    pub last: bool,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+impl Control {
+    /// Output bytes before it.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+/// A mark as the worker told it, for whoever waits for one. Clients learn of marks by events.
+#[derive(Debug)]
+pub struct Marked {
+    number: u64,
+    /// When it was noted, microseconds since 1970.
+    pub wall_us: u64,
+    /// What it says.
+    pub record: MarkRecord,
 }
 
 /// Why a feed ended.
@@ -164,6 +96,7 @@ pub struct Position {
     /// Output bytes before it.
     pub offset: u64,
     control: u64,
+    mark: u64,
     clients: u64,
     shared: Arc<AtomicU64>,
 }
@@ -211,6 +144,8 @@ struct State {
     head: u64,
     controls: VecDeque<Control>,
     next_control: u64,
+    marks: VecDeque<Arc<Marked>>,
+    next_mark: u64,
     clients: Option<(u64, Utf8Bytes)>,
     positions: HashMap<u64, Arc<AtomicU64>>,
     next_position: u64,
@@ -253,6 +188,24 @@ impl Subscription {
         drop(self.changed.changed().await);
     }
 
+    /// The controls that stand before `offset`, or at it, and were not given yet; but for the end, which stands behind
+    /// whatever comes in the place of the bytes.
+    #[must_use]
+    pub fn controls_until(&mut self, offset: u64) -> Vec<Control> {
+        let feed = Arc::clone(&self.feed);
+        feed.controls_until(&mut self.position, offset)
+    }
+
+    /// The marks that were not given yet.
+    #[must_use]
+    pub fn marks(&mut self) -> Vec<Arc<Marked>> {
+        let feed = Arc::clone(&self.feed);
+        let state = feed.lock();
+        let after = state.marks.partition_point(|mark| mark.number < self.position.mark);
+        self.position.mark = state.next_mark;
+        state.marks.iter().skip(after).map(Arc::clone).collect()
+    }
+
     /// What to do next; items for about `max_bytes` at once.
     pub fn next(&mut self, max_bytes: usize) -> Step {
         self.changed.mark_unchanged();
@@ -283,7 +236,8 @@ impl Feed {
         state.positions.insert(key, Arc::clone(&shared));
         // Attaching changes presence: what was told before it is old, the news is on its way.
         let clients = state.clients.as_ref().map_or(0, |(version, _)| *version);
-        let position = Position { offset: state.head, control: state.next_control, clients, shared };
+        let (control, mark) = (state.next_control, state.next_mark);
+        let position = Position { offset: state.head, control, mark, clients, shared };
         Subscription { feed: Arc::clone(self), position, key, changed: self.changed.subscribe() }
     }
 
@@ -302,7 +256,7 @@ impl Feed {
     /// Adds output. Call [`Self::wake`] when the batch is whole.
     pub fn push(&self, chunk: Chunk) {
         let mut state = self.lock();
-        state.head = chunk.end;
+        state.head = chunk.end();
         if state.positions.is_empty() {
             return;
         }
@@ -329,14 +283,25 @@ impl Feed {
     }
 
     /// Adds what happened between the bytes.
-    pub fn control(&self, text: Utf8Bytes, epoch: Option<Epoch>, last: bool) {
+    pub fn control(&self, text: Utf8Bytes, subject: Subject) {
         let mut state = self.lock();
         let (number, offset) = (state.next_control, state.head);
         state.next_control += 1;
         if state.controls.len() == CONTROLS_MAX {
             state.controls.pop_front();
         }
-        state.controls.push_back(Control { number, offset, text, epoch, last });
+        state.controls.push_back(Control { number, offset, text, subject });
+    }
+
+    /// Adds a mark.
+    pub fn mark(&self, record: MarkRecord, wall_us: u64) {
+        let mut state = self.lock();
+        let number = state.next_mark;
+        state.next_mark += 1;
+        if state.marks.len() == MARKS_MAX {
+            state.marks.pop_front();
+        }
+        state.marks.push_back(Arc::new(Marked { number, wall_us, record }));
     }
 
     /// Who is attached now; only the newest is kept.
@@ -350,6 +315,12 @@ impl Feed {
     pub fn end(&self, ended: Ended) {
         self.lock().ended.get_or_insert(ended);
         self.wake();
+    }
+
+    /// Why nothing more will come, if so.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.lock().ended
     }
 
     /// Wakes every subscriber.
@@ -370,9 +341,20 @@ impl Feed {
         // Somebody further back than the chunks reads the journal and needs none of them yet, but will.
         let slowest =
             state.positions.values().map(|position| position.load(Ordering::Relaxed)).min().unwrap_or(u64::MAX);
-        while state.chunks.front().is_some_and(|chunk| chunk.end <= slowest) {
+        while state.chunks.front().is_some_and(|chunk| chunk.end() <= slowest) {
             self.evict(state);
         }
+    }
+
+    fn controls_until(&self, position: &mut Position, offset: u64) -> Vec<Control> {
+        let state = self.lock();
+        let first = state.controls.partition_point(|control| control.number < position.control);
+        let before = |control: &&Control| control.offset <= offset && control.subject != Subject::End;
+        let controls: Vec<_> = state.controls.iter().skip(first).take_while(before).cloned().collect();
+        if let Some(last) = controls.last() {
+            position.control = last.number + 1;
+        }
+        controls
     }
 
     fn step(&self, position: &mut Position, max_bytes: usize) -> Step {
@@ -393,16 +375,16 @@ impl Feed {
             if position.offset >= state.head {
                 break;
             }
-            let after = state.chunks.partition_point(|chunk| chunk.end <= position.offset);
+            let after = state.chunks.partition_point(|chunk| chunk.end() <= position.offset);
             match state.chunks.get(after) {
-                Some(chunk) if chunk.start <= position.offset => {
+                Some(chunk) if chunk.start() <= position.offset => {
                     let chunk = chunk.from(position.offset);
                     bytes += chunk.payload().len();
-                    position.move_to(chunk.end);
+                    position.move_to(chunk.end());
                     items.push(Item::Chunk(chunk));
                 }
                 kept if items.is_empty() => {
-                    let until = kept.map_or(state.head, |chunk| chunk.start);
+                    let until = kept.map_or(state.head, |chunk| chunk.start());
                     let until = control.map_or(until, |control| until.min(control.offset));
                     return Step::Behind { until };
                 }
@@ -446,26 +428,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_built_over_the_records_header() {
-        let mut record = BytesMut::zeroed(HEADER_BYTES);
-        record.extend_from_slice(b"hello");
-        let at = record.as_ptr() as usize + HEADER_BYTES;
-        let chunk = Chunk::of_record(record, 7);
-        assert_eq!(chunk.payload(), b"hello");
-        assert_eq!(chunk.payload().as_ptr() as usize, at, "the payload was moved");
-        assert_eq!(&chunk.binary()[..], b"\0\0\0\0\0\0\0\0\x0chello");
-        let json: serde_json::Value = serde_json::from_str(&chunk.json(InstanceId::from_uuid(Uuid::nil()))).unwrap();
-        assert_eq!(json["data_b64"], "aGVsbG8=");
-        assert!(json["cursor"].as_str().unwrap().ends_with(":12"));
-    }
-
-    #[test]
     fn records_come_in_the_order_the_worker_said_them() {
         let feed = feed();
         let mut early = feed.subscribe();
-        feed.control("a".into(), None, false);
+        feed.control("a".into(), Subject::Other);
         feed.push(Chunk::of_bytes(b"12", 0));
-        feed.control("b".into(), None, false);
+        feed.control("b".into(), Subject::Other);
         feed.push(Chunk::of_bytes(b"34", 2));
         feed.clients("who".into());
         let mut late = feed.subscribe();
@@ -487,7 +455,7 @@ mod tests {
         let mut start = 0;
         feed.push(Chunk::of_bytes(b"first", start));
         start += 5;
-        feed.control("lease".into(), None, false);
+        feed.control("lease".into(), Subject::Lease(Epoch(1)));
         for _ in 0..64 {
             feed.push(Chunk::of_bytes(&block, start));
             start += block.len() as u64;
@@ -499,7 +467,7 @@ mod tests {
         slow.position.move_to(until);
         assert_eq!(texts(slow.next(1)), ["<lease>"]);
         let Step::Behind { until } = slow.next(1) else { panic!("not behind") };
-        assert_eq!(until, feed.lock().chunks.front().unwrap().start);
+        assert_eq!(until, feed.lock().chunks.front().unwrap().start());
         slow.position.move_to(until);
         let mut got = until;
         while let Step::Items(items) = slow.next(1) {
@@ -512,6 +480,47 @@ mod tests {
         assert_eq!(got, start);
         drop(slow);
         assert_eq!(feed.total.load(Ordering::Relaxed), 0, "nobody lags, nothing is kept");
+    }
+
+    #[test]
+    fn what_stands_before_a_screen_is_told_before_it_and_the_end_behind_it() {
+        let feed = feed();
+        let mut slow = feed.subscribe();
+        feed.push(Chunk::of_bytes(b"12", 0));
+        feed.control("a".into(), Subject::Other);
+        feed.push(Chunk::of_bytes(b"34", 2));
+        feed.control("b".into(), Subject::Other);
+        feed.push(Chunk::of_bytes(b"56", 4));
+        feed.control("c".into(), Subject::Other);
+        feed.control("end".into(), Subject::End);
+        let said = |controls: Vec<Control>| controls.iter().map(|it| it.text.to_string()).collect::<Vec<_>>();
+        assert_eq!(said(slow.controls_until(4)), ["a", "b"]);
+        assert_eq!(said(slow.controls_until(4)), [""; 0]);
+        slow.position.move_to(5);
+        assert_eq!(texts(slow.next(usize::MAX)), ["6", "<c>", "<end>"]);
+        let mut late = feed.subscribe();
+        assert_eq!(said(late.controls_until(6)), [""; 0], "what was before it is in the state it was told");
+        let mut other = feed.subscribe();
+        feed.control("d".into(), Subject::Other);
+        feed.control("end".into(), Subject::End);
+        assert_eq!(said(other.controls_until(u64::MAX)), ["d"]);
+        assert_eq!(texts(other.next(usize::MAX)), ["<end>"]);
+    }
+
+    #[test]
+    fn marks_are_given_once_and_only_the_newest_are_kept() {
+        let feed = feed();
+        let mut waiting = feed.subscribe();
+        let mark = |offset| MarkRecord { offset, kind: baton_proto::v1::MarkKind::Bell, text: String::new() };
+        for offset in 0..1000 {
+            feed.mark(mark(offset), 7);
+        }
+        let marks = waiting.marks();
+        assert_eq!((marks.len(), marks[0].record.offset), (MARKS_MAX, 1000 - MARKS_MAX as u64));
+        assert!(waiting.marks().is_empty());
+        feed.mark(mark(5000), 7);
+        assert_eq!(waiting.marks().len(), 1);
+        assert!(feed.subscribe().marks().is_empty());
     }
 
     proptest! {
@@ -541,7 +550,7 @@ mod tests {
             };
             for (what, size) in script {
                 match what {
-                    0 => { feed.control("#".into(), None, false); expected.push(b'#'); }
+                    0 => { feed.control("#".into(), Subject::Other); expected.push(b'#'); }
                     1 => drain(&mut got, &journal, size, false),
                     _ => {
                         let bytes = vec![b'a' + u8::try_from(size % 20).unwrap(); size];

@@ -9,7 +9,10 @@
 //! breaks, the feed ends, every socket is told to come back (close 1012) and resumes by cursor; nothing is patched up
 //! behind a client's back.
 
+pub mod chunk;
 pub mod feed;
+pub mod marks;
 pub mod presence;
+pub mod screens;
 pub mod session;
 mod task;

@@ -181,6 +181,12 @@ impl Presence {
         self.cut.notified().await;
     }
 
+    /// How its socket is to end, if it is.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.inbox().end.clone()
+    }
+
     /// Takes what waits.
     #[must_use]
     pub fn mail(&self) -> Mail {

@@ -9,14 +9,16 @@ use baton_proto::frame::Kind;
 use baton_proto::home::Home;
 use baton_proto::ids::{Cursor, InstanceId, SessionId};
 use baton_proto::v1::{
-    Attached, Attachment, ClientEntry, Dimensions, ExitRecord, Failed, Inspect, Inspection, LeaseRecord, RangeHeader,
-    ReadRange, SessionEntry, SizePolicy, Status,
+    Attached, Attachment, ClientEntry, Dimensions, ExitRecord, Failed, Inspect, Inspection, LeaseRecord, Locate,
+    Located, RangeHeader, ReadRange, SessionEntry, SizePolicy, SnapshotRequest, Status,
 };
 use bytes::BytesMut;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::feed::Subscription;
+use super::marks::Round;
 use super::presence::{Identity, Presence};
+use super::screens::{Drawn, Newest, SCREENS_AT_ONCE};
 use super::task;
 use crate::events::EventLog;
 use crate::problem::{Failure, Outcome};
@@ -70,6 +72,8 @@ pub struct Live {
     pub oldest_screen: u64,
     /// What the program has switched on.
     pub screen: baton_proto::v1::ScreenState,
+    /// Where the shell is in its round, if it tells.
+    pub round: Round,
     /// Last output or input, microseconds since 1970.
     pub last_activity_us: u64,
     /// How the program ended.
@@ -139,6 +143,13 @@ pub enum Command {
         /// The answer, whatever its kind.
         reply: oneshot::Sender<Outcome<RawFrame>>,
     },
+    /// Draw a screen.
+    Draw {
+        /// Which.
+        request: SnapshotRequest,
+        /// The answer.
+        reply: oneshot::Sender<Outcome<Drawn>>,
+    },
     /// Watch the output without being a client.
     Watch {
         /// The answer.
@@ -171,6 +182,8 @@ pub struct Session {
     live: Mutex<Live>,
     commands: mpsc::Sender<Command>,
     lease_ttl: Duration,
+    pub(super) newest: Newest,
+    pub(super) drawing: Semaphore,
     /// Sockets on it.
     pub sockets: AtomicUsize,
 }
@@ -187,6 +200,8 @@ impl Session {
             live: Mutex::new(live),
             commands,
             lease_ttl: context.lease_ttl,
+            newest: Newest::default(),
+            drawing: Semaphore::new(SCREENS_AT_ONCE),
             sockets: AtomicUsize::new(0),
         });
         tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), queue, Arc::clone(context)));
@@ -346,11 +361,28 @@ impl Session {
         Ok((range, bytes.split_off(at)))
     }
 
+    /// The place in the output at a time: all that had come by then is before it.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub async fn locate(&self, wall_us: u64) -> Outcome<Located> {
+        let frame = self.call(Kind::Locate, &Locate { wall_us }, Kind::Located).await?;
+        frame.body(Kind::Located).map_err(|err| Failure::new(ErrorCode::Internal, err.to_string()))
+    }
+
+    /// Hands a command to the hub.
+    ///
+    /// # Errors
+    /// `not_found` when the hub has ended.
+    pub(super) async fn command(&self, command: Command) -> Outcome<()> {
+        self.commands.send(command).await.map_err(|_| Failure::no_session())
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<Outcome<T>>) -> Command) -> Outcome<T> {
         let (reply, replied) = oneshot::channel();
         let gone = || Failure::no_session();
         let asked = async {
-            self.commands.send(command(reply)).await.map_err(|_| gone())?;
+            self.command(command(reply)).await?;
             replied.await.unwrap_or_else(|_| Err(gone()))
         };
         match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {

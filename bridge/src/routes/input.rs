@@ -70,7 +70,7 @@ fn epoch(session: &Session, client: &ClientId, given: Option<Epoch>) -> Outcome<
     }
 }
 
-fn bytes_of(request: &InputRequest) -> Outcome<Vec<u8>> {
+fn bytes_of(request: &InputRequest, application_cursor: bool) -> Outcome<Vec<u8>> {
     let bytes = match (&request.data_b64, &request.text, &request.keys) {
         (Some(data), None, None) => {
             BASE64.decode(data).map_err(|err| Failure::invalid(format!("`data_b64` is not base64: {err}")))?
@@ -82,7 +82,7 @@ fn bytes_of(request: &InputRequest) -> Outcome<Vec<u8>> {
             }
             let mut bytes = Vec::new();
             for name in names {
-                keys::encode(name, &mut bytes).map_err(|err| Failure::invalid(err.to_string()))?;
+                keys::encode(name, application_cursor, &mut bytes).map_err(|err| Failure::invalid(err.to_string()))?;
             }
             bytes
         }
@@ -151,8 +151,10 @@ pub async fn input(
     Id(id): Id<String>,
     Body(request): Body<InputRequest>,
 ) -> Outcome<Json<InputAnswer>> {
-    let bytes = bytes_of(&request)?;
+    // What can't be typed is refused before anybody is asked.
+    bytes_of(&request, false)?;
     let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+    let bytes = bytes_of(&request, session.live().screen.application_cursor)?;
     let epoch = epoch(&session, &request.client_id, request.epoch)?;
     type_bytes(&session, &attached, epoch, &bytes).await?;
     Ok(Json(InputAnswer { accepted: bytes.len() }))

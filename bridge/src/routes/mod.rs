@@ -6,6 +6,9 @@ pub mod create;
 pub mod docs;
 pub mod input;
 pub mod output;
+pub mod recording;
+pub mod screen;
+pub mod search;
 pub mod sessions;
 pub mod system;
 pub mod tokens;
@@ -83,6 +86,9 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(input::exec))
         .routes(routes!(output::wait))
         .routes(routes!(output::output))
+        .routes(routes!(search::search))
+        .routes(routes!(recording::recording))
+        .routes(routes!(screen::snapshot))
         .routes(routes!(ws::stream::terminal_stream))
         .routes(routes!(system::health))
         .routes(routes!(system::status))

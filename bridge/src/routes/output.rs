@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::screen::time;
 use super::session_id;
 use crate::access::Right;
 use crate::app::App;
@@ -53,6 +54,8 @@ pub struct OutputQuery {
     /// Where to begin; none = the oldest byte kept.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
+    /// Begin with what came after this time (RFC 3339) instead.
+    at: Option<String>,
     /// Most bytes, at most 1 MiB.
     limit: Option<usize>,
 }
@@ -78,13 +81,17 @@ pub async fn output(
     let session = app.session(&principal, session_id(&id)?).await?;
     let limit = query.limit.unwrap_or(OUTPUT_BYTES_MAX).clamp(1, OUTPUT_BYTES_MAX);
     let from = match query.cursor {
+        Some(_) if query.at.is_some() => return Err(Failure::invalid("send `cursor` or `at`, not both")),
         Some(cursor) if cursor.instance != session.instance() => {
             let failure =
                 Failure::new(ErrorCode::CursorTrimmed, "this cursor is of an earlier life of the session's program");
             return Err(Failure { oldest: Some(session.cursor(session.live().oldest)), ..failure });
         }
         Some(cursor) => cursor.offset,
-        None => session.inspect().await?.oldest,
+        None => match &query.at {
+            Some(text) => session.locate(time(text)?).await?.offset,
+            None => session.inspect().await?.oldest,
+        },
     };
     let (mut place, mut lost, mut bytes) = (from, 0, Vec::new());
     while bytes.len() < limit {

@@ -20,9 +20,14 @@ use crate::upstream::sessiond::Link;
 /// Whether the bridge answers; `degraded` while sessiond does not, or the database fails.
 #[utoipa::path(get, path = "/v1/health", tag = "system", security(()), responses((status = 200, body = Health)))]
 pub async fn health(State(app): State<Arc<App>>) -> Json<Health> {
-    let well = app.sessiond.link() == Link::Up && !app.store.is_degraded();
-    let status = if well { "ok" } else { "degraded" }.to_owned();
-    Json(Health { status, version: env!("CARGO_PKG_VERSION").to_owned() })
+    let failing = failing(&app);
+    let status = if failing.is_empty() { "ok" } else { "degraded" }.to_owned();
+    Json(Health { status, version: env!("CARGO_PKG_VERSION").to_owned(), failing })
+}
+
+fn failing(app: &App) -> Vec<String> {
+    let parts = [("sessiond", app.sessiond.link() != Link::Up), ("database", app.store.is_degraded())];
+    parts.into_iter().filter(|(_, fails)| *fails).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// The processes and the sessions, as the bridge sees them.
@@ -51,6 +56,7 @@ pub async fn status(State(app): State<Arc<App>>, Known(principal): Known) -> Out
             .map(|supervisor| ProcessStatus { pid: supervisor.pid, started_at: rfc3339(supervisor.started_us) }),
         launcher: supervisor.as_ref().map(|supervisor| LauncherStatus { pid: supervisor.launcher_pid }),
         sessions,
+        failing: failing(&app),
     }))
 }
 
@@ -66,7 +72,7 @@ pub async fn metrics(State(app): State<Arc<App>>, Known(principal): Known) -> Ou
     let living = sessions.iter().filter(|session| !session.has_ended()).count();
     let clients: usize = sessions.iter().map(|session| session.live().clients.len()).sum();
     let number = |value: usize| value as u64;
-    let rows: [(&str, &str, &str, u64); 12] = [
+    let rows: [(&str, &str, &str, u64); 13] = [
         ("baton_requests_total", "counter", "HTTP requests received", counters.requests.load(Ordering::Relaxed)),
         ("baton_connections", "gauge", "Connections open", number(counters.connections.load(Ordering::Relaxed))),
         (
@@ -99,6 +105,12 @@ pub async fn metrics(State(app): State<Arc<App>>, Known(principal): Known) -> Ou
             "counter",
             "Journal ranges read for clients that lag",
             counters.ranges.load(Ordering::Relaxed),
+        ),
+        (
+            "baton_screens_total",
+            "counter",
+            "Screens sent to clients in place of bytes",
+            counters.screens.load(Ordering::Relaxed),
         ),
         ("baton_sessions", "gauge", "Sessions known", number(sessions.len())),
         ("baton_sessions_living", "gauge", "Sessions alive", number(living)),

@@ -37,6 +37,8 @@ type Job = Box<dyn FnOnce(&Connection) -> Completion + Send>;
 struct Health {
     waiting: AtomicUsize,
     failing: AtomicBool,
+    /// The file can't be used: what succeeds is in memory only.
+    memory_only: AtomicBool,
 }
 
 /// The database.
@@ -59,7 +61,7 @@ impl Store {
                     "the database `{}` can't be used, history is kept in memory only: {err}",
                     path.display()
                 );
-                health.failing.store(true, Ordering::Relaxed);
+                health.memory_only.store(true, Ordering::Relaxed);
                 let memory = Connection::open_in_memory().and_then(|mut connection| {
                     migrations::apply(&mut connection)?;
                     Ok(connection)
@@ -84,7 +86,7 @@ impl Store {
     /// Whether history is not being kept.
     #[must_use]
     pub fn is_degraded(&self) -> bool {
-        self.health.failing.load(Ordering::Relaxed)
+        self.health.failing.load(Ordering::Relaxed) || self.health.memory_only.load(Ordering::Relaxed)
     }
 
     /// Runs statements and waits until they are committed.

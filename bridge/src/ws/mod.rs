@@ -3,9 +3,12 @@
 //! A socket is two loops that never wait for each other: what the client says is heard while a write to it is stuck, so
 //! a stopped reader keeps its lease by its heartbeats and holds up nobody.
 
+mod credit;
 pub mod events;
+mod facts;
 mod reader;
 mod replay;
+mod screen;
 mod start;
 pub mod stream;
 mod writer;
@@ -35,7 +38,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const SOCKETS_MAX: usize = 10_000;
 
 /// Bounds the buffers of a socket (the library's read buffer is 128 KiB, zeroed at each read) and picks its subprotocol.
-/// The write buffer's bound is over the largest message: a list of clients.
+/// The write buffer's bound is over the largest message: a screen.
 fn configure(upgrade: WebSocketUpgrade, headers: &HeaderMap) -> (WebSocketUpgrade, bool) {
     let mut upgrade = upgrade
         .read_buffer_size(4 << 10)

@@ -16,8 +16,8 @@ use baton_proto::v1::{
 use futures_util::StreamExt as _;
 use futures_util::stream::SplitStream;
 
+use super::credit::Credit;
 use super::stream::{Number, bad_size};
-use super::writer::Credit;
 use super::{close_code, end_of};
 use crate::access::{Principal, Right};
 use crate::app::App;

@@ -64,7 +64,7 @@ pub(super) async fn one_range(writer: &mut Writer<'_>, until: u64, max_bytes: us
                 }
             }
             // What happened since the client attached is told from the feed.
-            Some(Kind::Resize) if at >= from && at <= place && at < writer.history_end => {
+            Some(Kind::Resize) if at >= writer.sent && at <= place && at < writer.history_end => {
                 if let Ok(ResizeRecord { cols, rows }) = read_body(Kind::Resize, frame.payload) {
                     flush(writer, &mut gathered).await?;
                     writer.send_resize(Dimensions { cols, rows }).await?;

@@ -1,21 +1,35 @@
-//! Where a client's bytes begin: pure, so that every case can be told.
+//! The resume ladder: what a client that attaches is given first. Pure, so that every case can be told.
+//!
+//! ```text
+//!   the cursor's bytes are here, no resize since, near ──► exact bytes
+//!   else                                               ──► the screen, then exact bytes from where it stands
+//!   bytes the client asked for are gone                ──► said as a gap, then the same
+//! ```
 
 use baton_proto::api::{ResumeMode, SnapshotChoice};
-use baton_proto::ids::{Cursor, InstanceId};
+use baton_proto::ids::Cursor;
+use baton_proto::v1::Attached;
 
-/// How far back a client that asks for no exact bytes is still given all of them.
-pub const EXACT_BYTES_MAX: u64 = 1 << 20;
-/// How much of the newest output a client gets that was away for longer, or comes for the first time.
-pub const RECENT_BYTES: u64 = 256 << 10;
+/// How far back a client still gets the bytes themselves: beyond, drawing the screen is less to send and to parse.
+pub const EXACT_BYTES_MAX: u64 = 256 << 10;
+
+/// What comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum First {
+    /// Bytes from this offset on.
+    Bytes(u64),
+    /// The screen.
+    Screen,
+}
 
 /// Where a client begins, and how that continues what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Start {
-    /// First output byte it is given.
-    pub offset: u64,
-    /// How.
+    /// What it gets.
+    pub first: First,
+    /// What that is called.
     pub mode: ResumeMode,
-    /// For `gap`: bytes before that which it asked for and does not get.
+    /// For `gap`: bytes from its cursor on that are no longer kept.
     pub lost: Option<u64>,
     /// Its cursor was of another life of the program.
     pub restarted: bool,
@@ -24,81 +38,133 @@ pub struct Start {
 /// Chooses the start.
 ///
 /// * `never`: every byte kept, from the cursor (none, or one of another life: from the oldest).
-/// * `auto` and `always`: from the cursor when that is near; else the newest [`RECENT_BYTES`], and `lost` says what is
-///   left out. (With screens, which a later version has, a snapshot comes in its place.)
+/// * `auto`: the bytes from the cursor (none: from the beginning), if they are all kept, no more than
+///   [`EXACT_BYTES_MAX`], and the size has not changed since; else the screen.
+/// * `always`: the screen.
+///
+/// A client that named a place whose bytes are gone is told how many (`gap`), whatever comes instead of them.
 #[must_use]
-pub fn choose_start(
-    choice: SnapshotChoice,
-    cursor: Option<Cursor>,
-    instance: InstanceId,
-    oldest: u64,
-    head: u64,
-) -> Start {
-    let restarted = cursor.is_some_and(|cursor| cursor.instance != instance);
-    // A place that this life has not reached can't be gone on from; nor can one of another life.
-    let wanted = match cursor {
-        Some(cursor) if !restarted && cursor.offset <= head => cursor.offset,
-        Some(cursor) if !restarted => {
-            return Start { offset: head, mode: ResumeMode::Gap, lost: Some(0), restarted: cursor.offset < head };
-        }
-        _ => 0,
-    };
-    let exact = choice == SnapshotChoice::Never
-        || restarted
-        || (cursor.is_some() && head - wanted <= EXACT_BYTES_MAX)
-        || head - wanted <= RECENT_BYTES;
-    let offset = if exact { wanted.max(oldest) } else { head.saturating_sub(RECENT_BYTES).max(oldest) };
-    match offset - wanted {
-        0 => Start { offset, mode: ResumeMode::Exact, lost: None, restarted },
-        lost => Start { offset, mode: ResumeMode::Gap, lost: Some(lost), restarted },
+pub fn choose_start(choice: SnapshotChoice, cursor: Option<Cursor>, attached: &Attached) -> Start {
+    let (oldest, head) = (attached.oldest, attached.head);
+    let restarted = cursor.is_some_and(|cursor| cursor.instance != attached.instance);
+    let named = cursor.filter(|_| !restarted).map(|cursor| cursor.offset);
+    let wanted = named.unwrap_or(0);
+    let never = choice == SnapshotChoice::Never;
+    if wanted > head {
+        // A place that this life has not reached can't be gone on from.
+        let (first, mode) =
+            if never { (First::Bytes(head), ResumeMode::Gap) } else { (First::Screen, ResumeMode::Snapshot) };
+        return Start { first, mode, lost: never.then_some(0), restarted };
     }
+    let lost = oldest.saturating_sub(wanted);
+    let exact = lost == 0
+        && match choice {
+            SnapshotChoice::Never => true,
+            SnapshotChoice::Always => false,
+            SnapshotChoice::Auto => attached.resized_at <= wanted && head - wanted <= EXACT_BYTES_MAX,
+        };
+    let first = if exact || never { First::Bytes(wanted.max(oldest)) } else { First::Screen };
+    let mode = match first {
+        _ if lost > 0 && (never || named.is_some()) => ResumeMode::Gap,
+        First::Bytes(_) => ResumeMode::Exact,
+        First::Screen => ResumeMode::Snapshot,
+    };
+    Start { first, mode, lost: (mode == ResumeMode::Gap).then_some(lost), restarted }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use SnapshotChoice::{Always, Auto, Never};
+    use baton_proto::ids::{Epoch, InstanceId};
+    use baton_proto::v1::{Attachment, Dimensions, LeaseRecord, SizePolicy};
     use uuid::Uuid;
 
     const MIB: u64 = 1 << 20;
+    const SCREEN: (First, ResumeMode, Option<u64>) = (First::Screen, ResumeMode::Snapshot, None);
 
-    fn check(choice: SnapshotChoice, cursor: Option<u64>, oldest: u64, head: u64, offset: u64, lost: Option<u64>) {
-        let instance = InstanceId::from_uuid(Uuid::from_u128(1));
-        let cursor = cursor.map(|offset| Cursor { instance, offset });
-        let start = choose_start(choice, cursor, instance, oldest, head);
-        let mode = if lost.is_some() { ResumeMode::Gap } else { ResumeMode::Exact };
-        assert_eq!(start, Start { offset, mode, lost, restarted: false }, "{cursor:?} of {oldest}..{head}");
+    fn instance(number: u128) -> InstanceId {
+        InstanceId::from_uuid(Uuid::from_u128(number))
+    }
+
+    fn attached(oldest: u64, resized_at: u64, head: u64) -> Attached {
+        Attached {
+            attachment: Attachment(1),
+            instance: instance(1),
+            lease: LeaseRecord { epoch: Epoch(0), owner: None, expired: false, expires_in_ms: None },
+            head,
+            oldest,
+            size: Dimensions { cols: 80, rows: 24 },
+            resized_at,
+            policy: SizePolicy::Holder,
+            input_seq: 0,
+            exit: None,
+        }
+    }
+
+    fn exact(offset: u64) -> (First, ResumeMode, Option<u64>) {
+        (First::Bytes(offset), ResumeMode::Exact, None)
+    }
+
+    /// `journal`: the oldest byte, the last resize, the head.
+    fn check(
+        choice: SnapshotChoice,
+        cursor: Option<u64>,
+        journal: (u64, u64, u64),
+        (first, mode, lost): (First, ResumeMode, Option<u64>),
+    ) {
+        let cursor = cursor.map(|offset| Cursor { instance: instance(1), offset });
+        let start = choose_start(choice, cursor, &attached(journal.0, journal.1, journal.2));
+        assert_eq!(start, Start { first, mode, lost, restarted: false }, "{choice:?} {cursor:?} of {journal:?}");
     }
 
     #[test]
-    fn never_gives_every_retained_byte() {
-        check(SnapshotChoice::Never, Some(5), 0, 60 * MIB, 5, None);
-        check(SnapshotChoice::Never, Some(5), 9, 60 * MIB, 9, Some(4));
-        check(SnapshotChoice::Never, None, 0, 60 * MIB, 0, None);
-        check(SnapshotChoice::Never, None, 7, 60 * MIB, 7, Some(7));
+    fn auto_gives_the_bytes_where_they_continue_what_the_client_has() {
+        check(Auto, Some(5 * MIB), (0, 0, 5 * MIB + EXACT_BYTES_MAX), exact(5 * MIB));
+        check(Auto, Some(5 * MIB), (5 * MIB, 5 * MIB, 5 * MIB + 1), exact(5 * MIB));
+        check(Auto, None, (0, 0, 100), exact(0));
+        check(Auto, Some(0), (0, 0, 0), exact(0));
     }
 
     #[test]
-    fn auto_gives_what_is_near_and_says_what_is_left_out() {
-        check(SnapshotChoice::Auto, Some(5 * MIB), 0, 6 * MIB, 5 * MIB, None);
-        check(
-            SnapshotChoice::Auto,
-            Some(5 * MIB - 1),
-            0,
-            6 * MIB,
-            6 * MIB - RECENT_BYTES,
-            Some(MIB + 1 - RECENT_BYTES),
-        );
-        check(SnapshotChoice::Auto, None, 0, 100, 0, None);
-        check(SnapshotChoice::Auto, None, 0, 6 * MIB, 6 * MIB - RECENT_BYTES, Some(6 * MIB - RECENT_BYTES));
-        check(SnapshotChoice::Auto, Some(0), 10, 100, 10, Some(10));
-        check(SnapshotChoice::Always, Some(100), 10, 100, 100, None);
+    fn auto_gives_the_screen_where_they_do_not() {
+        check(Auto, Some(5 * MIB), (0, 0, 5 * MIB + EXACT_BYTES_MAX + 1), SCREEN);
+        check(Auto, Some(100), (0, 101, 200), SCREEN);
+        check(Auto, None, (0, 1, 200), SCREEN);
+        check(Auto, None, (0, 0, 6 * MIB), SCREEN);
+        check(Auto, None, (1, 0, 100), SCREEN);
+        check(Auto, Some(101), (0, 0, 100), SCREEN);
     }
 
     #[test]
-    fn a_cursor_of_another_life_or_of_the_future_is_told() {
-        let (old, new) = (InstanceId::from_uuid(Uuid::from_u128(1)), InstanceId::from_uuid(Uuid::from_u128(2)));
-        let start = choose_start(SnapshotChoice::Never, Some(Cursor { instance: old, offset: 50 }), new, 0, 9);
-        assert_eq!(start, Start { offset: 0, mode: ResumeMode::Exact, lost: None, restarted: true });
-        check(SnapshotChoice::Never, Some(11), 0, 10, 10, Some(0));
+    fn what_was_asked_for_and_is_gone_is_counted() {
+        check(Auto, Some(4), (10, 0, 100), (First::Screen, ResumeMode::Gap, Some(6)));
+        check(Always, Some(4), (10, 0, 100), (First::Screen, ResumeMode::Gap, Some(6)));
+        check(Never, Some(5), (9, 0, 60 * MIB), (First::Bytes(9), ResumeMode::Gap, Some(4)));
+        check(Never, None, (7, 0, 60 * MIB), (First::Bytes(7), ResumeMode::Gap, Some(7)));
+    }
+
+    #[test]
+    fn always_and_never_are_what_they_say() {
+        check(Always, Some(100), (0, 0, 100), SCREEN);
+        check(Always, None, (0, 0, 0), SCREEN);
+        check(Never, Some(5), (0, 50, 60 * MIB), exact(5));
+        check(Never, None, (0, 9, 60 * MIB), exact(0));
+        check(Never, Some(11), (0, 0, 10), (First::Bytes(10), ResumeMode::Gap, Some(0)));
+    }
+
+    #[test]
+    fn a_cursor_of_another_life_begins_this_one() {
+        let old = Some(Cursor { instance: instance(2), offset: 50 });
+        for (choice, journal, first, mode, lost) in [
+            (Never, (0, 0, 9), First::Bytes(0), ResumeMode::Exact, None),
+            (Auto, (0, 0, 9), First::Bytes(0), ResumeMode::Exact, None),
+            (Auto, (0, 0, 9 * MIB), First::Screen, ResumeMode::Snapshot, None),
+            (Auto, (3, 0, 9), First::Screen, ResumeMode::Snapshot, None),
+            (Never, (3, 0, 9), First::Bytes(3), ResumeMode::Gap, Some(3)),
+        ] {
+            let start = choose_start(choice, old, &attached(journal.0, journal.1, journal.2));
+            assert_eq!(start, Start { first, mode, lost, restarted: true }, "{choice:?} {journal:?}");
+        }
     }
 }

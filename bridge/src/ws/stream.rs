@@ -9,17 +9,20 @@ use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use baton_proto::ErrorCode;
-use baton_proto::api::{ClientFrame, ServerFrame, SnapshotChoice};
+use baton_proto::api::{ClientFrame, ServerFrame, SnapshotChoice, TermFacts};
+use baton_proto::frame::Kind;
 use baton_proto::ids::{ClientId, Cursor, SessionId};
-use baton_proto::v1::{Attachment, ClientKind, Dimensions};
+use baton_proto::v1::{Attached, Attachment, ClientKind, Dimensions};
 use futures_util::StreamExt as _;
 use http::HeaderMap;
 use serde::Deserialize;
 
+use super::credit::{Account, Credit};
 use super::reader::{Left, Reader};
-use super::start::{Start, choose_start};
-use super::writer::{Account, Credit, Writer};
-use super::{SOCKETS_MAX, close_code, drain, refuse, upgraded};
+use super::screen::Beginning;
+use super::start::Start;
+use super::writer::Writer;
+use super::{SOCKETS_MAX, close_code, drain, facts, refuse, upgraded};
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::extract::{Filter, Id};
@@ -29,6 +32,7 @@ use crate::hub::session::{Attaching, Session};
 use crate::problem::{Failure, Outcome};
 use crate::serve::{Place, stopped};
 use crate::show;
+use crate::upstream::conn;
 
 /// `hello` must come within this.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -79,6 +83,7 @@ struct Greeting {
     name: Option<String>,
     viewport: Option<Dimensions>,
     input_stream: u64,
+    term: Option<TermFacts>,
     snapshot: SnapshotChoice,
 }
 
@@ -153,7 +158,7 @@ async fn greet(query: &StreamQuery, socket: &mut WebSocket) -> Outcome<Option<Gr
     }
     let frame: ClientFrame =
         serde_json::from_str(&text).map_err(|err| Failure::invalid(format!("the frame does not fit: {err}")))?;
-    let ClientFrame::Hello { client_id, resume_cursor, client_kind, name, cols, rows, input_stream, term: _, snapshot } =
+    let ClientFrame::Hello { client_id, resume_cursor, client_kind, name, cols, rows, input_stream, term, snapshot } =
         frame
     else {
         return Err(required());
@@ -183,6 +188,7 @@ async fn greet(query: &StreamQuery, socket: &mut WebSocket) -> Outcome<Option<Gr
         name,
         viewport,
         input_stream: input_stream.unwrap_or(0),
+        term,
         snapshot,
     }))
 }
@@ -203,12 +209,16 @@ async fn run(
     socket: WebSocket,
     binary: bool,
 ) -> Left {
-    let Attaching { attached, mut subscription, writer: to_worker } = attaching;
+    let Attaching { attached, subscription, writer: to_worker } = attaching;
     let attachment = attached.attachment;
     let instance = attached.instance;
-    let start = choose_start(greeting.snapshot, greeting.cursor, instance, attached.oldest, attached.head);
-    let ready = ready(session, &attached, &start);
-    subscription.position.move_to(start.offset);
+    if let Some(term) = greeting.term.as_ref().filter(|_| principal.has(Right::Control)) {
+        let message = conn::message(Kind::Facts, 0, &facts::checked(attachment, term));
+        // Nobody waits for the answer; a connection that takes nothing ends by itself.
+        if message.is_ok_and(|message| to_worker.send(message).is_err()) {
+            tracing::debug!(session = %session.id, "the worker did not take what the client's terminal is like");
+        }
+    }
     let credit = Arc::new(Credit::new(instance));
     let (sink, mut stream) = socket.split();
     let mut stopping = app.stopping.clone();
@@ -223,22 +233,27 @@ async fn run(
         instance,
         history_end: attached.head,
         size: attached.size,
+        resized_at: attached.resized_at,
         replayed_size: None,
-        exit: attached.exit,
-        skips: greeting.snapshot != SnapshotChoice::Never,
+        told_size: attached.size,
+        exit: attached.exit.clone(),
+        takes_screens: greeting.snapshot != SnapshotChoice::Never,
+        screen_at: None,
         credit: Arc::clone(&credit),
         account: Account::new(),
         epoch: attached.lease.epoch,
         renewed: None,
-        sent: start.offset,
+        sent: attached.head,
+        begun: false,
         fed: false,
     };
+    let beginning = Beginning { choice: greeting.snapshot, cursor: greeting.cursor, attached };
     let left = {
         let held_back = std::sync::Mutex::default();
         let reader =
             Reader { app, principal, session, presence: &presence, attachment, to_worker, credit: &credit, held_back };
         let reading = reader.run(&mut stream);
-        let writing = writer.run(ready);
+        let writing = writer.run(beginning);
         tokio::pin!(reading, writing);
         let watching = async {
             loop {
@@ -282,7 +297,8 @@ fn end(code: u16, reason: &'static str) -> crate::hub::presence::End {
     crate::hub::presence::End { frame: None, code, reason }
 }
 
-fn ready(session: &Session, attached: &baton_proto::v1::Attached, start: &Start) -> ServerFrame {
+/// The first frame. `size` is that of what follows it; where it has changed since, a `resize` says so.
+pub(super) fn ready(session: &Session, attached: &Attached, start: &Start, size: Dimensions) -> ServerFrame {
     let live = session.live();
     let owner = attached.lease.owner.as_ref();
     ServerFrame::Ready {
@@ -294,8 +310,8 @@ fn ready(session: &Session, attached: &baton_proto::v1::Attached, start: &Start)
         epoch: attached.lease.epoch,
         lease_expires_at: owner.map(|_| crate::clock::rfc3339(session.lease_until_us())),
         cursor: Cursor { instance: attached.instance, offset: attached.head },
-        cols: attached.size.cols,
-        rows: attached.size.rows,
+        cols: size.cols,
+        rows: size.rows,
         size: show::size(attached.size, attached.policy),
         modes: show::modes(&live),
         status: show::status_now(&session.entry(), attached.exit.as_ref()),

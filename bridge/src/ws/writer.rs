@@ -4,8 +4,8 @@
 //! when the socket has taken that one. A client that stops reading costs its socket's buffer and that message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use axum::extract::ws::{Message, WebSocket};
 use baton_proto::ErrorCode;
@@ -15,94 +15,18 @@ use baton_proto::v1::{Dimensions, ExitRecord};
 use futures_util::SinkExt as _;
 use futures_util::stream::SplitSink;
 
-use super::start::RECENT_BYTES;
+use super::credit::{Account, Credit};
+use super::screen::{BEHIND_BYTES_MAX, Beginning, SCREEN_INTERVAL};
 use super::{close_message, message, replay, send};
 use crate::app::App;
-use crate::hub::feed::{Chunk, Ended, Item, Step, Subscription, data_json};
+use crate::hub::chunk::{Chunk, data_json};
+use crate::hub::feed::{Control, Ended, Item, Step, Subject, Subscription};
 use crate::hub::presence::{End, Presence};
 use crate::hub::session::Session;
 use crate::problem::Failure;
 
 /// Bytes sent between two looks at the inbox.
 const BATCH_BYTES: usize = 64 << 10;
-/// Bytes a client that acknowledges may have unacknowledged.
-const CREDIT_BYTES: u64 = 512 << 10;
-/// How far a client that acknowledges and takes screens may fall behind before it is moved to the newest bytes.
-const BEHIND_BYTES_MAX: u64 = 4 << 20;
-/// How long such a client may owe acknowledgements before it is moved to the newest bytes and given credit anew. It
-/// doubles each time nothing was acknowledged in between: a frozen tab must not be fed without bound.
-const OWING: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
-
-/// What a client has parsed, as it says.
-#[derive(Debug)]
-pub(super) struct Credit {
-    instance: InstanceId,
-    acking: AtomicBool,
-    acked: AtomicU64,
-}
-
-impl Credit {
-    pub(super) const fn new(instance: InstanceId) -> Self {
-        Self { instance, acking: AtomicBool::new(false), acked: AtomicU64::new(0) }
-    }
-
-    /// Notes an `ack`. One of another life of the program says nothing.
-    pub(super) fn ack(&self, cursor: Cursor) {
-        if cursor.instance == self.instance {
-            self.acked.fetch_max(cursor.offset, Ordering::Relaxed);
-            self.acking.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// How far it has acknowledged; `None` for one that never does.
-    fn acked(&self) -> Option<u64> {
-        self.acking.load(Ordering::Relaxed).then(|| self.acked.load(Ordering::Relaxed))
-    }
-}
-
-/// The account of a client that acknowledges.
-#[derive(Debug)]
-pub(super) struct Account {
-    /// Credit is counted from here when less was acknowledged: where the client was moved to last.
-    base: u64,
-    /// What was acknowledged when it was moved.
-    acked: u64,
-    patience: Duration,
-    /// Since when it owes.
-    owing: Option<Instant>,
-}
-
-impl Account {
-    pub(super) const fn new() -> Self {
-        Self { base: 0, acked: 0, patience: *OWING.start(), owing: None }
-    }
-
-    /// Bytes that may be sent now to one that was sent `sent`. Whoever acknowledges more than that has acknowledged all.
-    fn credit(&self, acked: Option<u64>, sent: u64) -> u64 {
-        let Some(acked) = acked else { return u64::MAX };
-        acked.max(self.base).min(sent).saturating_add(CREDIT_BYTES).saturating_sub(sent)
-    }
-
-    /// Whether one that is `behind` bytes back is to be moved at once: it acknowledges, only too slowly.
-    fn is_too_slow(&self, acked: Option<u64>, behind: u64) -> bool {
-        behind > BEHIND_BYTES_MAX && acked.is_some_and(|acked| acked > self.acked)
-    }
-
-    /// Until when one without credit may owe.
-    fn deadline(&mut self) -> Instant {
-        *self.owing.get_or_insert_with(Instant::now) + self.patience
-    }
-
-    /// It was moved.
-    fn moved(&mut self, to: u64, acked: Option<u64>) {
-        let acked = acked.unwrap_or(0);
-        self.patience = if acked > self.acked { *OWING.start() } else { (self.patience * 2).min(*OWING.end()) };
-        self.base = to;
-        self.owing = None;
-        self.acked = acked;
-    }
-}
-
 /// Why the writer stops.
 pub(super) enum Stop {
     /// The socket is gone.
@@ -123,6 +47,17 @@ impl From<axum::Error> for Stop {
     }
 }
 
+/// The socket's end, when its feed has ended.
+pub(super) fn over(ended: Ended) -> Stop {
+    Stop::end(match ended {
+        Ended::WorkerAway => End { frame: None, code: 1012, reason: "the worker is being replaced" },
+        Ended::Forgotten => {
+            let frame = Failure::new(ErrorCode::NotFound, "the session was forgotten").frame();
+            End { frame: Some(frame), code: 4004, reason: "not_found" }
+        }
+    })
+}
+
 pub(super) struct Writer<'a> {
     pub(super) app: &'a App,
     pub(super) session: &'a Arc<Session>,
@@ -133,14 +68,19 @@ pub(super) struct Writer<'a> {
     pub(super) instance: InstanceId,
     /// Where the client was attached: what is before that is history.
     pub(super) history_end: u64,
-    /// The terminal's size there.
+    /// The size then, and since which offset it was that.
     pub(super) size: Dimensions,
-    /// The size the client was told last while it was given history.
+    pub(super) resized_at: u64,
+    /// The size that was told last from the journal, or with a screen of before then.
     pub(super) replayed_size: Option<Dimensions>,
-    /// How the program had ended by then.
+    /// The size the client was told last.
+    pub(super) told_size: Dimensions,
+    /// The end that lies in the history.
     pub(super) exit: Option<ExitRecord>,
-    /// Whether it may be moved forward when it falls behind.
-    pub(super) skips: bool,
+    /// Whether it takes a screen in place of bytes.
+    pub(super) takes_screens: bool,
+    /// When it was given one last.
+    pub(super) screen_at: Option<Instant>,
     pub(super) credit: Arc<Credit>,
     pub(super) account: Account,
     /// The epoch of the lease it was told last.
@@ -149,13 +89,15 @@ pub(super) struct Writer<'a> {
     pub(super) renewed: Option<(Epoch, ServerFrame)>,
     /// Output bytes up to here were sent.
     pub(super) sent: u64,
+    /// Whether `ready` was sent.
+    pub(super) begun: bool,
     /// Whether the first `data` was sent, before which nothing but `ready` is.
     pub(super) fed: bool,
 }
 
 impl Writer<'_> {
-    pub(super) async fn run(&mut self, ready: ServerFrame) {
-        if let Err(Stop::End(end)) = self.feed(ready).await {
+    pub(super) async fn run(&mut self, beginning: Beginning) {
+        if let Err(Stop::End(end)) = self.feed(beginning).await {
             let End { frame, code, reason } = *end;
             let closing = async {
                 if let Some(frame) = frame {
@@ -168,47 +110,32 @@ impl Writer<'_> {
         }
     }
 
-    async fn feed(&mut self, ready: ServerFrame) -> Result<(), Stop> {
-        send(&mut self.sink, message(&ready)).await?;
+    async fn feed(&mut self, beginning: Beginning) -> Result<(), Stop> {
+        self.begin(beginning).await?;
         loop {
             self.mail().await?;
-            let offset = self.subscription.position.offset;
             if self.sent >= self.history_end {
                 self.history_is_over().await?;
             }
-            let head = self.subscription.feed.head();
             let acked = self.credit.acked();
-            if self.skips && self.account.is_too_slow(acked, head.saturating_sub(offset)) {
-                self.catch_up(head, acked).await?;
-                continue;
-            }
-            let credit = self.account.credit(acked, offset);
+            let credit = self.account.credit(acked, self.sent);
+            let behind = self.subscription.feed.head().saturating_sub(self.sent);
             if credit == 0 {
-                // Only an acknowledgement helps, or the end: both come by the inbox. Who takes no jumps waits for ever.
-                let deadline = self.account.deadline();
-                tokio::select! {
-                    () = self.presence.mailed() => {}
-                    () = tokio::time::sleep_until(deadline.into()), if self.skips => {
-                        self.catch_up(self.subscription.feed.head(), acked).await?;
-                    }
-                }
+                self.wait_for_credit(behind).await?;
                 continue;
             }
-            self.account.owing = None;
+            self.account.settle();
+            if self.takes_screens && behind > BEHIND_BYTES_MAX && self.catch_up().await? {
+                continue;
+            }
             let limit = BATCH_BYTES.min(usize::try_from(credit).unwrap_or(BATCH_BYTES));
             match self.subscription.next(limit) {
                 Step::Items(items) => self.items(items).await?,
                 Step::Behind { until } => {
-                    let until = if offset < self.history_end { until.min(self.history_end) } else { until };
+                    let until = if self.sent < self.history_end { until.min(self.history_end) } else { until };
                     replay::one_range(self, until, limit).await?;
                 }
-                Step::Ended(Ended::WorkerAway) => {
-                    return Err(Stop::end(End { frame: None, code: 1012, reason: "the worker is being replaced" }));
-                }
-                Step::Ended(Ended::Forgotten) => {
-                    let frame = Failure::new(ErrorCode::NotFound, "the session was forgotten").frame();
-                    return Err(Stop::end(End { frame: Some(frame), code: 4004, reason: "not_found" }));
-                }
+                Step::Ended(ended) => return Err(over(ended)),
                 Step::UpToDate => {
                     self.first_data().await?;
                     tokio::select! {
@@ -220,11 +147,34 @@ impl Writer<'_> {
         }
     }
 
-    /// Moves a client that owes acknowledgements to the newest bytes and gives it credit anew.
-    async fn catch_up(&mut self, head: u64, acked: Option<u64>) -> Result<(), Stop> {
-        self.skip_to(self.sent.max(head.saturating_sub(RECENT_BYTES))).await?;
-        self.account.moved(self.sent, acked);
+    /// Only an acknowledgement helps, or the end: both come by the inbox. Who takes no screens waits for ever.
+    async fn wait_for_credit(&mut self, behind: u64) -> Result<(), Stop> {
+        let deadline = self.account.deadline();
+        tokio::select! {
+            () = self.presence.mailed() => {}
+            () = tokio::time::sleep_until(deadline.into()), if self.takes_screens => {
+                if behind == 0 || !self.resync().await? {
+                    // What comes next is worth sending.
+                    self.account.moved(self.sent, self.credit.acked());
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// One that is too far behind gets the screen in place of the bytes; who can't keep up with screens either gets them
+    /// from time to time. `false`: there is no newer one than what the client has, so that bytes are all that helps.
+    async fn catch_up(&mut self) -> Result<bool, Stop> {
+        match self.screen_at.map(|at| at + SCREEN_INTERVAL).filter(|due| *due > Instant::now()) {
+            Some(due) => {
+                tokio::select! {
+                    () = self.presence.mailed() => {}
+                    () = tokio::time::sleep_until(due.into()) => {}
+                }
+                Ok(true)
+            }
+            None => self.resync().await,
+        }
     }
 
     /// Whether a lease frame for this client alone is due: not before all that it was announced, never after a newer.
@@ -256,7 +206,7 @@ impl Writer<'_> {
     }
 
     /// `data` follows `ready`, if need be without bytes.
-    async fn first_data(&mut self) -> Result<(), Stop> {
+    pub(super) async fn first_data(&mut self) -> Result<(), Stop> {
         if self.fed {
             return Ok(());
         }
@@ -267,7 +217,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn mail(&mut self) -> Result<(), Stop> {
+    pub(super) async fn mail(&mut self) -> Result<(), Stop> {
         let mail = self.presence.mail();
         if mail.acked.is_some() || !mail.frames.is_empty() {
             self.first_data().await?;
@@ -307,13 +257,8 @@ impl Writer<'_> {
                         self.history_is_over().await?;
                     }
                     self.first_data().await?;
-                    if let Some(epoch) = control.epoch {
-                        self.epoch = epoch;
-                        self.sink.feed(Message::Text(control.text)).await?;
-                        self.renewal().await?;
-                        continue;
-                    }
-                    Message::Text(control.text)
+                    self.control(control).await?;
+                    continue;
                 }
                 Item::Clients(text) => {
                     self.first_data().await?;
@@ -323,6 +268,19 @@ impl Writer<'_> {
             self.sink.feed(message).await?;
         }
         self.sink.flush().await?;
+        Ok(())
+    }
+
+    pub(super) async fn control(&mut self, control: Control) -> Result<(), Stop> {
+        self.sink.feed(Message::Text(control.text)).await?;
+        match control.subject {
+            Subject::Lease(epoch) => {
+                self.epoch = epoch;
+                self.renewal().await?;
+            }
+            Subject::Size(size) => self.told_size = size,
+            Subject::End | Subject::Other => {}
+        }
         Ok(())
     }
 
@@ -350,10 +308,12 @@ impl Writer<'_> {
         self.first_data().await?;
         let cursor = Cursor { instance: self.instance, offset: self.sent };
         send(&mut self.sink, message(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor })).await?;
+        self.told_size = size;
         Ok(())
     }
 
-    /// Moves the client forward and says so: the journal does not have the bytes, or the client can't keep up.
+    /// Moves the client forward and says so: the journal does not have the bytes. Who takes screens gets one, since what
+    /// follows continues nothing.
     pub(super) async fn skip_to(&mut self, offset: u64) -> Result<(), Stop> {
         let skipped = offset.saturating_sub(self.sent);
         if skipped == 0 {
@@ -363,42 +323,14 @@ impl Writer<'_> {
         let message_text = format!("{skipped} bytes skipped; what follows continues at {offset}");
         send(&mut self.sink, message(&Failure::new(ErrorCode::CursorTrimmed, message_text).frame())).await?;
         self.move_to(offset);
+        if self.takes_screens {
+            self.resync().await?;
+        }
         Ok(())
     }
 
-    fn move_to(&mut self, offset: u64) {
+    pub(super) fn move_to(&mut self, offset: u64) {
         self.sent = offset;
         self.subscription.position.move_to(offset);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credit_is_what_was_acknowledged_and_a_little_more() {
-        let mut account = Account::new();
-        assert_eq!(account.credit(None, 1 << 40), u64::MAX, "who never acknowledges is bounded by its socket");
-        assert_eq!(account.credit(Some(100), 100), CREDIT_BYTES);
-        assert_eq!(account.credit(Some(100), 100 + CREDIT_BYTES), 0);
-        assert_eq!(account.credit(Some(u64::MAX), 5), CREDIT_BYTES);
-        assert!(account.is_too_slow(Some(1), BEHIND_BYTES_MAX + 1) && !account.is_too_slow(Some(1), BEHIND_BYTES_MAX));
-        account.moved(1 << 30, Some(100));
-        assert_eq!(account.credit(Some(100), 1 << 30), CREDIT_BYTES, "it is given credit anew");
-        assert!(!account.is_too_slow(Some(100), u64::MAX), "not again before it has said a word");
-    }
-
-    #[test]
-    fn who_stays_silent_is_moved_ever_less_often() {
-        let mut account = Account::new();
-        account.moved(1, Some(1));
-        assert_eq!(account.patience, Duration::from_secs(1));
-        for _ in 0..10 {
-            account.moved(1, Some(1));
-        }
-        assert_eq!(account.patience, Duration::from_secs(60));
-        account.moved(1, Some(2));
-        assert_eq!(account.patience, Duration::from_secs(1));
     }
 }

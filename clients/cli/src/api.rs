@@ -9,11 +9,13 @@ use baton_proto::api::{
 use baton_proto::home::Home;
 use baton_proto::{ClientId, Cursor, SessionId};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -27,6 +29,9 @@ const ANSWER_BYTES_MAX: usize = 32 << 20;
 
 /// How long an ordinary request may take. The bridge may be restarting meanwhile.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long something long may take to begin: a screen of the past may have to be drawn first.
+const DOWNLOAD_BEGIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long a request that changes nothing is repeated when the bridge goes away under it.
 const RETRY_TIME: Duration = Duration::from_secs(10);
@@ -47,6 +52,13 @@ pub struct Api {
     token: String,
 }
 
+impl Answer {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
 /// Why there is no answer, before it is put into words.
 #[derive(Debug)]
 enum Trouble {
@@ -65,14 +77,8 @@ impl Api {
     pub async fn open(context: &Context) -> Result<Self, Report> {
         match connect(&context.home).await {
             Ok(_) if context.home.token_file().exists() => {}
-            // The very first bridge is about to write the token.
-            Ok(_) => {
-                start::start(context, None).await?;
-            }
-            Err(err) if means_not_running(&err) => {
-                start::start(context, None).await?;
-            }
-            Err(err) => return Err(Report::new(Exit::Unreachable, "the bridge's socket cannot be used").why(err)),
+            // It does not run, or the very first bridge is about to write the token, or either was deleted.
+            _ => drop(start::start(context, None).await?),
         }
         Self::of_running(context)
     }
@@ -106,6 +112,38 @@ impl Api {
     /// `GET`, the body as it is. Repeated while the bridge restarts.
     pub async fn get_raw(&self, what: &str, path: &str) -> Result<Answer, Report> {
         self.repeat(what, &Method::GET, path, None, REQUEST_TIMEOUT).await
+    }
+
+    /// `GET` of something that may be long: `piece` gets it as it comes. Never repeated.
+    pub async fn download(
+        &self,
+        what: &str,
+        path: &str,
+        mut piece: impl FnMut(&[u8]) -> Result<(), Report>,
+    ) -> Result<(), Report> {
+        let begun = timeout(DOWNLOAD_BEGIN_TIMEOUT, self.begin(&Method::GET, path, None, None)).await;
+        let (response, driver) = match begun.unwrap_or(Err(Trouble::TimedOut)) {
+            Ok(begun) => begun,
+            Err(trouble) => return self.judge(what, Err(trouble)).map(|_| ()),
+        };
+        let (parts, mut body) = response.into_parts();
+        if !parts.status.is_success() {
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map(|body| body.to_bytes());
+            let answer = Answer { headers: parts.headers, body: body.unwrap_or_default() };
+            return self.judge(what, Ok((parts.status, answer))).map(|_| ());
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|err| {
+                Report::new(Exit::Unreachable, what)
+                    .why(format!("it broke off before its end ({err})"))
+                    .hint("try again")
+            })?;
+            if let Some(bytes) = frame.data_ref() {
+                piece(bytes)?;
+            }
+        }
+        driver.abort();
+        Ok(())
     }
 
     /// A `POST` that only asks (`wait`): repeated while the bridge restarts, answered within `limit`.
@@ -264,6 +302,40 @@ impl Api {
         }
     }
 
+    /// Sends a request; the answer as far as its headers, and the task that carries the rest.
+    async fn begin(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Bytes>,
+        key: Option<&str>,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
+        let stream = connect(&self.home).await.map_err(|err| {
+            if means_not_running(&err) { Trouble::NotRunning(err) } else { Trouble::Unsent(err.to_string()) }
+        })?;
+        let unanswered = |err: &dyn std::fmt::Display| Trouble::Unanswered(err.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| unanswered(&err))?;
+        let driver = tokio::spawn(connection);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, self.authorization())
+            .header(header::USER_AGENT, concat!("baton-cli/", env!("CARGO_PKG_VERSION")));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let request = request
+            .body(Full::new(body.cloned().unwrap_or_default()))
+            .map_err(|err| Trouble::Unsent(err.to_string()))?;
+        let response = sender.send_request(request).await.map_err(|err| unanswered(&err))?;
+        Ok((response, driver))
+    }
+
     async fn once(
         &self,
         method: &Method,
@@ -273,31 +345,10 @@ impl Api {
         limit: Duration,
     ) -> Result<(StatusCode, Answer), Trouble> {
         let exchange = async {
-            let stream = connect(&self.home).await.map_err(|err| {
-                if means_not_running(&err) { Trouble::NotRunning(err) } else { Trouble::Unsent(err.to_string()) }
-            })?;
-            let unanswered = |err: &dyn std::fmt::Display| Trouble::Unanswered(err.to_string());
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|err| unanswered(&err))?;
-            let driver = tokio::spawn(connection);
-            let mut request = Request::builder()
-                .method(method)
-                .uri(path)
-                .header(header::HOST, "localhost")
-                .header(header::AUTHORIZATION, self.authorization())
-                .header(header::USER_AGENT, concat!("baton-cli/", env!("CARGO_PKG_VERSION")));
-            if body.is_some() {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-            }
-            if let Some(key) = key {
-                request = request.header("idempotency-key", key);
-            }
-            let request = request
-                .body(Full::new(body.cloned().unwrap_or_default()))
-                .map_err(|err| Trouble::Unsent(err.to_string()))?;
-            let response = sender.send_request(request).await.map_err(|err| unanswered(&err))?;
+            let (response, driver) = self.begin(method, path, body, key).await?;
             let (parts, body) = response.into_parts();
-            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await.map_err(|err| unanswered(&err))?.to_bytes();
+            let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+            let body = body.map_err(|err| Trouble::Unanswered(err.to_string()))?.to_bytes();
             driver.abort();
             Ok((parts.status, Answer { headers: parts.headers, body }))
         };
@@ -334,7 +385,8 @@ fn encode(body: &impl Serialize) -> Result<Bytes, Report> {
         .map_err(|err| Report::failed("the request cannot be written as JSON").why(err))
 }
 
-fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Report> {
+/// The value that a body is.
+pub fn decode<T: DeserializeOwned>(what: &str, body: &[u8]) -> Result<T, Report> {
     serde_json::from_slice(body).map_err(|err| {
         Report::failed(what)
             .why(format!("the bridge's answer is not understood: {err}"))

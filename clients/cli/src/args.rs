@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use baton_proto::Cursor;
+use baton_proto::api::SnapshotFormat;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use crate::moment::Moment;
 
 /// One live shell for terminals, browser tabs, scripts and agents.
 #[derive(Debug, Parser)]
@@ -64,6 +67,12 @@ pub enum Command {
     Wait(WaitArgs),
     /// Print what a session wrote
     Log(LogArgs),
+    /// Print a session's screen, as it is or as it was
+    Snapshot(SnapshotArgs),
+    /// Print the lines of a session's output in which something is found
+    Search(SearchArgs),
+    /// Write a recording of a session (asciicast), for asciinema and other players
+    Export(ExportArgs),
     /// Access tokens, for other people and for agents
     #[command(subcommand)]
     Token(TokenCommand),
@@ -71,6 +80,15 @@ pub enum Command {
     Completions {
         /// Which shell
         shell: Shell,
+    },
+    /// Print a script that lets a shell tell where its prompts and commands are
+    ///
+    /// At the end of ~/.bashrc: eval "$(baton shell-integration bash)"; of ~/.zshrc: eval "$(baton shell-integration zsh)"; in
+    /// config.fish: baton shell-integration fish | source. Outside of sessions it does nothing.
+    ShellIntegration {
+        /// Which shell
+        #[arg(value_enum)]
+        shell: IntegrationShell,
     },
     /// How `up` becomes the launcher
     #[command(name = "__launch", hide = true)]
@@ -325,12 +343,122 @@ pub struct LogArgs {
     /// Go on until the program ends
     #[arg(long, short = 'f')]
     pub follow: bool,
-    /// From here on; everything that is kept if not given
-    #[arg(long, value_name = "CURSOR")]
-    pub since: Option<Cursor>,
-    /// Print pieces with their cursors, a line of JSON each
+    /// From here on: a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m; everything that is kept if not given
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<Moment>,
+    /// Only lines in which this regular expression is found, as they were shown
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true, conflicts_with = "raw")]
+    pub grep: Option<String>,
+    /// Every byte, even on a terminal; without it, a terminal is spared what it would answer
+    #[arg(long)]
+    pub raw: bool,
+    /// Print pieces with their cursors, a line of JSON each; with --grep, hits
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+}
+
+/// `baton snapshot`
+#[derive(Debug, clap::Args)]
+pub struct SnapshotArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// As it was there: at a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub at: Option<Moment>,
+    /// In which form; ansi are terminal bytes that draw the screen with its colours and modes
+    #[arg(long, value_name = "FORMAT", value_parser = snapshot_format, default_value = "text")]
+    pub format: SnapshotFormat,
+    /// Lines above the screen that come first
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub scrollback: u32,
+    /// Write it to this file
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `baton search`; its exit code is 1 when nothing is found
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "baton search [OPTIONS] [NAME] PATTERN")]
+pub struct SearchArgs {
+    /// Which session (the latest active one if not given), and what is looked for within a line
+    #[arg(required = true, num_args = 1..=2, value_names = ["NAME", "PATTERN"])]
+    pub words: Vec<String>,
+    /// PATTERN is a regular expression
+    #[arg(long, short = 'e')]
+    pub regex: bool,
+    /// Case does not matter
+    #[arg(long, short = 'i')]
+    pub ignore_case: bool,
+    /// Lines around each hit, at most 50
+    #[arg(long, short = 'C', value_name = "N", value_parser = lines_around)]
+    pub context: Option<usize>,
+    /// From here on: a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub since: Option<Moment>,
+    /// Most lines; all if not given (1000 with --json)
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub limit: Option<usize>,
+    /// Print hits with their cursors as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `baton export`
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    /// Which session; the latest active one if not given
+    pub name: Option<String>,
+    /// Into this file, `-` for stdout; on a terminal NAME.cast if not given
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Where it begins: a cursor, a time or -5m; everything that is kept if not given
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub from: Option<Moment>,
+    /// Where it ends; now if not given
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, conflicts_with = "follow")]
+    pub to: Option<Moment>,
+    /// Version of the format: 3, or 2 for older players
+    #[arg(long = "version", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub cast_version: u8,
+    /// Shorten pauses to so many seconds
+    #[arg(long, value_name = "S")]
+    pub idle_max: Option<f64>,
+    /// Go on until the program ends
+    #[arg(long, short = 'f')]
+    pub follow: bool,
+}
+
+impl SearchArgs {
+    /// Which session, if that was said.
+    pub fn name(&self) -> Option<&str> {
+        self.words.split_last().and_then(|(_, name)| name.first()).map(String::as_str)
+    }
+
+    /// What is looked for.
+    pub fn pattern(&self) -> &str {
+        self.words.last().map_or("", String::as_str)
+    }
+}
+
+fn snapshot_format(text: &str) -> Result<SnapshotFormat, String> {
+    match text {
+        "text" => Ok(SnapshotFormat::Text),
+        "ansi" => Ok(SnapshotFormat::Ansi),
+        "html" => Ok(SnapshotFormat::Html),
+        "json" => Ok(SnapshotFormat::Json),
+        _ => Err("this is text, ansi, html or json".to_owned()),
+    }
+}
+
+fn lines_around(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|lines| *lines <= 50).ok_or_else(|| "this is a number of lines, at most 50".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|lines| *lines > 0).ok_or_else(|| "this is a number of lines, at least 1".to_owned())
 }
 
 /// `baton token`
@@ -379,6 +507,17 @@ pub enum RoleArg {
     Viewer,
 }
 
+/// A shell that a script is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IntegrationShell {
+    /// bash, 4.4 or newer
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
+}
+
 /// `baton __launch`
 #[derive(Debug, clap::Args)]
 pub struct LaunchArgs {
@@ -411,12 +550,31 @@ mod tests {
             matches!(parse("baton send w --keys Ctrl+C Enter").unwrap().command, Command::Send(send) if send.keys.len() == 2)
         );
         assert!(matches!(parse("baton exec w -- ls -l").unwrap().command, Command::Exec(exec) if exec.line.len() == 2));
+        for (line, name, pattern) in [
+            ("baton search needle", None, "needle"),
+            ("baton search -i w -C 3 needle", Some("w"), "needle"),
+            ("baton search w -C 1 -e -- -x", Some("w"), "-x"),
+        ] {
+            let Command::Search(search) = parse(line).unwrap().command else { panic!("{line}") };
+            assert_eq!((search.name(), search.pattern()), (name, pattern), "{line}");
+        }
+        assert!(
+            matches!(parse("baton snapshot --at -5m").unwrap().command, Command::Snapshot(args) if args.at.is_some())
+        );
+        assert!(
+            matches!(parse("baton export --from -1h -o x.cast").unwrap().command, Command::Export(args) if args.from.is_some())
+        );
         for wrong in [
             "baton wait w",
             "baton exec w",
             "baton attach -r --take w",
             "baton send w --text a --keys b",
             "baton log --since x",
+            "baton search",
+            "baton search a b c",
+            "baton search x -C 51",
+            "baton snapshot --format png",
+            "baton export --version 4",
         ] {
             assert_eq!(parse(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }

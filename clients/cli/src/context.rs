@@ -10,6 +10,7 @@ use baton_proto::config::Config;
 use baton_proto::home::Home;
 use uuid::Uuid;
 
+use crate::launcher::{is_running, launcher_file};
 use crate::report::Report;
 
 /// Where Baton keeps things, from the environment.
@@ -20,11 +21,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// Reads the environment; touches no disk.
+    /// Reads the environment. A Baton that runs already may have its sockets elsewhere: it was started in another login,
+    /// or this command is in none. It says where.
     pub fn from_env() -> Result<Self, Report> {
-        let home = Home::from_env(|name| std::env::var(name).ok()).map_err(|err| {
+        let mut home = Home::from_env(|name| std::env::var(name).ok()).map_err(|err| {
             Report::failed("Baton has no home").why(err).hint("set HOME, or BATON_HOME to an absolute path")
         })?;
+        if is_running(&home).unwrap_or(false)
+            && let Some(runtime) = launcher_file(&home).and_then(|file| file.runtime)
+        {
+            home.runtime = runtime;
+        }
         Ok(Self { home })
     }
 
@@ -39,7 +46,7 @@ impl Context {
         let env =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         Config::load(&text, env).map_err(|err| {
-            Report::failed("the configuration is not valid")
+            Report::usage("the configuration is not valid")
                 .why(err)
                 .hint(format!("it is read from `{}` and from BATON_… variables", path.display()))
         })

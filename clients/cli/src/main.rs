@@ -8,6 +8,9 @@ mod attach;
 mod commands;
 mod connect;
 mod context;
+mod integration;
+mod launcher;
+mod moment;
 mod names;
 mod out;
 mod report;
@@ -38,6 +41,7 @@ fn run(command: Command) -> Result<u8, Report> {
     match command {
         Command::Launch(launch) => return start::become_launcher(&launch),
         Command::Completions { shell } => return commands::completions::run(shell),
+        Command::ShellIntegration { shell } => return commands::shell_integration::run(shell),
         _ => {}
     }
     let context = Context::from_env()?;

@@ -117,7 +117,7 @@ pub fn client<'a>(clients: &'a [Client], wanted: &str) -> Result<&'a Client, Rep
             Err(if clients.is_empty() {
                 report.why("nobody is attached")
             } else {
-                report.why(listed(&mut clients.iter()))
+                report.why(format!("attached are:\n{}", listed(&mut clients.iter())))
             })
         }
         _ => Err(Report::usage(format!("`{}` may be any of several clients", clean_line(wanted)))

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use baton_proto::home::{Home, runtime};
+use baton_proto::home::{Home, state};
 use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::api::health;
 use crate::args::LaunchArgs;
 use crate::context::Context;
+use crate::launcher::{is_running, reach};
 use crate::out;
 use crate::report::{Exit, Report};
 
@@ -46,67 +47,82 @@ pub enum Started {
     Now,
 }
 
-/// Whether a launcher of this home runs: it holds its lock for as long as it lives.
-pub fn is_running(home: &Home) -> io::Result<bool> {
-    let file = match File::open(home.runtime.join(runtime::LAUNCHER_LOCK)) {
-        Ok(file) => file,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(err) => return Err(err),
-    };
-    // A shared lock: two who ask at once do not take each other for a launcher.
-    match Flock::lock(file, FlockArg::LockSharedNonblock) {
-        Ok(_) => Ok(false),
-        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(true),
-        Err((_, errno)) => Err(errno.into()),
+/// Where the logs ended before the start: what is behind that is of this start.
+#[derive(Debug)]
+struct Logs<'a> {
+    home: &'a Home,
+    launcher: u64,
+    sessiond: u64,
+    bridge: u64,
+}
+
+impl<'a> Logs<'a> {
+    fn now(home: &'a Home) -> Self {
+        let len = |name: &str| fs::metadata(home.logs_dir().join(name)).map_or(0, |found| found.len());
+        Self { home, launcher: len("launcher.log"), sessiond: len("sessiond.log"), bridge: len("bridge.log") }
+    }
+
+    fn launcher(&self) -> String {
+        tail(&self.home.logs_dir().join("launcher.log"), self.launcher)
+    }
+
+    fn sessiond(&self) -> String {
+        tail(&self.home.logs_dir().join("sessiond.log"), self.sessiond)
+    }
+
+    fn bridge(&self) -> String {
+        tail(&self.home.logs_dir().join("bridge.log"), self.bridge)
     }
 }
 
 /// Starts what isn't running and waits until it answers. `listen` overrides the configuration.
 pub async fn start(context: &Context, listen: Option<&str>) -> Result<Started, Report> {
     let home = &context.home;
-    context.make_directories()?;
+    if !reach(home).await? {
+        context.make_directories()?;
+    }
+    let logs = Logs::now(home);
     let progress = tokio::spawn(async {
         sleep(PATIENCE).await;
         if io::stderr().is_terminal() {
             out::remark("Baton is starting …");
         }
     });
-    let result = timeout(START_TIME, start_and_wait(context, listen)).await.unwrap_or_else(|_| {
+    let result = timeout(START_TIME, start_and_wait(context, &logs, listen)).await.unwrap_or_else(|_| {
         Err(Report::new(Exit::Unreachable, format!("Baton did not start within {} s", START_TIME.as_secs()))
-            .why(tail(&home.logs_dir().join("bridge.log")))
+            .why(logs.bridge())
             .hint(format!("its logs are in `{}`", home.logs_dir().display())))
     });
     progress.abort();
     result
 }
 
-async fn start_and_wait(context: &Context, listen: Option<&str>) -> Result<Started, Report> {
+async fn start_and_wait(context: &Context, logs: &Logs<'_>, listen: Option<&str>) -> Result<Started, Report> {
     let home = &context.home;
-    let cannot = |err: io::Error| Report::failed("whether Baton runs cannot be found out").why(err);
     // Two `baton up` at once: the second waits here and then finds it running.
     let turn = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(home.runtime.join("up.lock"))
-        .map_err(cannot)?;
+        .open(home.state.join(state::UP_LOCK))
+        .map_err(|err| Report::failed("`up.lock` cannot be opened").why(err))?;
     let _turn = take_turn(turn).await?;
     let mut started = Started::Already;
-    while !is_running(home).map_err(cannot)? {
+    while !reach(home).await? {
         let listen = match listen {
             Some(listen) => listen.to_owned(),
             None => context.config()?.server.listen,
         };
         check_address(&listen, context.config()?.server.allow_remote)?;
-        if launch(home, &listen).await? {
+        if launch(logs, &listen).await? {
             started = Started::Now;
             break;
         }
         // Another launcher was quicker and may be gone again: look anew.
         sleep(Duration::from_millis(50)).await;
     }
-    wait_for_health(home).await?;
+    wait_for_health(logs).await?;
     Ok(started)
 }
 
@@ -122,10 +138,10 @@ async fn take_turn(mut file: File) -> Result<Flock<File>, Report> {
 }
 
 /// Starts the launcher; false: it found another one running.
-async fn launch(home: &Home, listen: &str) -> Result<bool, Report> {
+async fn launch(logs: &Logs<'_>, listen: &str) -> Result<bool, Report> {
     let cannot = |err: io::Error| Report::failed("the launcher cannot be started").why(err);
     sibling("baton-sessiond")?;
-    let log_path = home.logs_dir().join("launcher.log");
+    let log_path = logs.home.logs_dir().join("launcher.log");
     let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&log_path).map_err(cannot)?;
     let (ready, child) = {
         let (reader, writer) = io::pipe().map_err(cannot)?;
@@ -145,11 +161,11 @@ async fn launch(home: &Home, listen: &str) -> Result<bool, Report> {
     let mut byte = [0];
     match ready.read(&mut byte).await {
         Ok(1) => Ok(true),
-        _ => failed_launch(child, &log_path).await,
+        _ => failed_launch(child, logs).await,
     }
 }
 
-async fn failed_launch(mut child: Child, log: &Path) -> Result<bool, Report> {
+async fn failed_launch(mut child: Child, logs: &Logs<'_>) -> Result<bool, Report> {
     // The pipe is closed, so the process is about to be gone, unless it never was ours to wait for.
     let deadline = Instant::now() + Duration::from_secs(2);
     let status = loop {
@@ -164,28 +180,31 @@ async fn failed_launch(mut child: Child, log: &Path) -> Result<bool, Report> {
     }
     let ended = status.map_or_else(|| "it said nothing".to_owned(), |status| status.to_string());
     Err(Report::failed(format!("the launcher failed ({ended})"))
-        .why(tail(log))
-        .hint(format!("its log is `{}`", log.display())))
+        .why(logs.launcher())
+        .hint(format!("its log is `{}`", logs.home.logs_dir().join("launcher.log").display())))
 }
 
-async fn wait_for_health(home: &Home) -> Result<(), Report> {
+async fn wait_for_health(logs: &Logs<'_>) -> Result<(), Report> {
+    let home = logs.home;
     let mut patient_until = None;
     loop {
         match health(home, Duration::from_secs(5)).await {
-            Some(health) if health.status == "ok" => return Ok(()),
+            // A database that fails costs history, not sessions; `up` and `status` tell of it.
+            Some(health) if health.status == "ok" || health.failing == ["database"] => return Ok(()),
             Some(_) => {
                 // The bridge is there; sessiond may need a moment longer.
                 if Instant::now() > *patient_until.get_or_insert_with(|| Instant::now() + SESSIOND_TIME) {
                     return Err(Report::new(Exit::Unreachable, "sessiond does not answer")
-                        .why(tail(&home.logs_dir().join("sessiond.log")))
+                        .why(logs.sessiond())
                         .hint(format!("its log is `{}`", home.logs_dir().join("sessiond.log").display())));
                 }
                 sleep(Duration::from_millis(20)).await;
             }
-            None if is_running(home).unwrap_or(false) => sleep(Duration::from_millis(50)).await,
+            None if is_running(home)? => sleep(Duration::from_millis(50)).await,
             None => {
-                return Err(Report::new(Exit::Unreachable, "the launcher ended while Baton was starting")
-                    .why(tail(&home.logs_dir().join("launcher.log"))));
+                return Err(
+                    Report::new(Exit::Unreachable, "the launcher ended while Baton was starting").why(logs.launcher())
+                );
             }
         }
     }
@@ -230,14 +249,16 @@ pub fn become_launcher(args: &LaunchArgs) -> Result<u8, Report> {
     Err(Report::failed(format!("`{}` cannot be run", program.display())).why(command.exec()))
 }
 
-/// The last lines of a log.
-fn tail(path: &Path) -> String {
+/// The last lines of a log, of those behind `from`.
+fn tail(path: &Path, from: u64) -> String {
     const BYTES: u64 = 2048;
     const LINES: usize = 8;
     let read = || -> io::Result<String> {
         let mut file = File::open(path)?;
         let len = file.metadata()?.len();
-        file.seek(SeekFrom::Start(len.saturating_sub(BYTES)))?;
+        // Somebody emptied it meanwhile: everything is new.
+        let from = if from <= len { from } else { 0 };
+        file.seek(SeekFrom::Start(from.max(len.saturating_sub(BYTES))))?;
         let mut bytes = Vec::new();
         file.take(BYTES).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -245,22 +266,7 @@ fn tail(path: &Path) -> String {
     let text = read().unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(LINES)..].join("\n");
-    if last.trim().is_empty() { "its log is empty".to_owned() } else { last }
-}
-
-/// What the launcher wrote once it listened.
-#[derive(Debug, serde::Deserialize)]
-pub struct LauncherFile {
-    /// Its process.
-    pub pid: i32,
-    /// Where it listens.
-    pub listen: String,
-}
-
-/// Reads what the launcher wrote, if it has.
-pub fn launcher_file(home: &Home) -> Option<LauncherFile> {
-    let text = fs::read_to_string(home.runtime.join(runtime::LAUNCHER_FILE)).ok()?;
-    serde_json::from_str(&text).ok()
+    if last.trim().is_empty() { "it wrote nothing to its log".to_owned() } else { last }
 }
 
 #[cfg(test)]
@@ -277,7 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_lock_nothing_runs() {
-        assert!(!is_running(&Home::below(Path::new("/nonexistent"))).is_ok_and(|running| running));
+    fn of_a_log_only_what_is_new_is_shown() {
+        let path = std::env::temp_dir().join(format!("baton-tail-{}", std::process::id()));
+        std::fs::write(&path, "old\nnew\n").ok();
+        assert_eq!(tail(&path, 4), "new");
+        assert_eq!(tail(&path, 8), "it wrote nothing to its log");
+        assert_eq!(tail(&path, 100), "old\nnew");
+        std::fs::remove_file(path).ok();
     }
 }

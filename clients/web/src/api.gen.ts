@@ -421,6 +421,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/terminal/sessions/{session_id}/recording.cast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A recording (asciicast) of any range of a living or an ended session.
+         * @description Unless it begins with the session, its first event draws the screen that was there. Resizes, marks (commands, failed
+         *     exits, notifications), typed bytes if the session records them, and in version 3 the exit status are events of their
+         *     own; a marker tells how many bytes are missing where output was not kept.
+         */
+        get: operations["get_terminal_sessions_session_id_recording_cast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/terminal/sessions/{session_id}/release": {
         parameters: {
             query?: never;
@@ -472,6 +494,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/terminal/sessions/{session_id}/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lines in which something is found, as they were shown, oldest first, through everything that is kept of a living or an
+         *     ended session's output. A page ends at `limit` hits, at 4 MiB of text or after 10 s of CPU time; `next_cursor` goes on.
+         */
+        get: operations["get_terminal_sessions_session_id_search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/terminal/sessions/{session_id}/signal": {
         parameters: {
             query?: never;
@@ -483,6 +525,27 @@ export interface paths {
         put?: never;
         /** Signals the foreground process group. */
         post: operations["post_terminal_sessions_session_id_signal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/terminal/sessions/{session_id}/snapshot": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The screen as it is, as it was at a cursor, or at a time; of an ended session too. The body is the screen's bytes.
+         * @description The screen is that of the last place, at or before the one asked for, where no escape sequence or character is half
+         *     written: `Baton-Cursor` names it, and the stream goes on from there.
+         */
+        get: operations["get_terminal_sessions_session_id_snapshot"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -877,6 +940,8 @@ export interface components {
             status: string;
             /** @description The bridge's version. */
             version: string;
+            /** @description What keeps it from being `ok`: `sessiond` (it does not answer), `database` (history is kept in memory only). */
+            failing?: string[];
         };
         /** @description The input is typed. */
         InputAnswer: {
@@ -988,6 +1053,21 @@ export interface components {
             canonical: boolean;
             /** @description The shell waits for a line. */
             at_prompt: boolean;
+            /** @description The alternate screen is shown. */
+            alt_screen?: boolean;
+            /** @description What mouse movements the program is told: `x10`, `clicks`, `drags` or `all`; null = none. */
+            mouse_mode?: string | null;
+            /** @description Bracketed paste. */
+            bracketed_paste?: boolean;
+            /** @description Focus reports. */
+            focus_reports?: boolean;
+            /** @description Arrow keys are typed as `ESC O`. */
+            application_cursor?: boolean;
+            /**
+             * Format: int32
+             * @description Kitty keyboard flags in force.
+             */
+            kitty_keyboard?: number;
         };
         /** @description A new token; `token` is shown this once. */
         NewToken: components["schemas"]["Token"] & {
@@ -1214,6 +1294,27 @@ export interface components {
          * @enum {string}
          */
         Scope: "session" | "system";
+        /** @description `GET …/search` */
+        SearchAnswer: {
+            /** @description Hits, oldest first. */
+            items: components["schemas"]["SearchHit"][];
+            next_cursor?: components["schemas"]["Cursor"] | null;
+        };
+        /** @description A line in which something was found, as it was shown. */
+        SearchHit: {
+            /** @description Right behind the line: the screen at this cursor shows it. */
+            cursor: components["schemas"]["Cursor"];
+            /** @description When it was written; RFC 3339. */
+            at: string;
+            /** @description The line, without escape sequences; at most 4 KiB of it, around the hit. */
+            line: string;
+            /** @description Where in `line` the hits are: start and end, in bytes of its UTF-8. */
+            matches: number[][];
+            /** @description Lines before it, oldest first. */
+            before: string[];
+            /** @description Lines after it. */
+            after: string[];
+        };
         /** @description server → client */
         ServerFrame: {
             /** @description Which session. */
@@ -1409,6 +1510,8 @@ export interface components {
             launcher?: components["schemas"]["LauncherStatus"] | null;
             /** @description How many sessions. */
             sessions: components["schemas"]["SessionCounts"];
+            /** @description As [`Health::failing`]. */
+            failing?: string[];
         };
         /** @description One live thing in a worker. */
         Session: {
@@ -1672,7 +1775,7 @@ export interface components {
             matched: string;
             /** @description Output so far. */
             cursor: components["schemas"]["Cursor"];
-            /** @description For `pattern`: what matched. */
+            /** @description For `pattern`: what matched; for `mark`: its text. */
             text?: string | null;
             exit?: components["schemas"]["Exit"] | null;
         };
@@ -1689,7 +1792,8 @@ export interface components {
         /** @description Conditions; any one ends the wait. */
         WaitUntil: {
             /**
-             * @description A regular expression over the output from `cursor` (or from now).
+             * @description A regular expression over the output from `cursor` (or from now) as text: lines as shown, without escape sequences, each
+             *     ended by `\n`.
              * @default null
              */
             pattern?: string | null;
@@ -1707,7 +1811,7 @@ export interface components {
             /** @default null */
             cursor?: components["schemas"]["Cursor"] | null;
             /**
-             * @description A mark: `prompt` (the shell waits for a line).
+             * @description A mark: `prompt` (also seen without shell integration), `command`, `command_end`, `bell`, `notification`, `title`, `cwd`.
              * @default null
              */
             mark?: string | null;
@@ -2474,6 +2578,8 @@ export interface operations {
             query?: {
                 /** @description Where to begin; none = the oldest byte kept. */
                 cursor?: string;
+                /** @description Begin with what came after this time (RFC 3339) instead. */
+                at?: string;
                 /** @description Most bytes, at most 1 MiB. */
                 limit?: number;
             };
@@ -2498,6 +2604,65 @@ export interface operations {
             };
             /** @description no longer kept */
             410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_terminal_sessions_session_id_recording_cast: {
+        parameters: {
+            query?: {
+                /** @description Version of the format: 3 if nothing is said, or 2. */
+                version?: number;
+                /** @description Where it begins: a cursor, or a time (RFC 3339). None = with the oldest output kept. */
+                from?: string;
+                /** @description Where it ends: a cursor, or a time. None = the newest output of now. */
+                to?: string;
+                /** @description Go on until the program ends. */
+                follow?: boolean;
+                /** @description Shorten pauses to so many seconds. */
+                idle_max_s?: number;
+            };
+            header?: never;
+            path: {
+                session_id: components["schemas"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the recording */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": string;
+                };
+            };
+            /** @description no longer kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many recordings */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2605,6 +2770,68 @@ export interface operations {
             };
         };
     };
+    get_terminal_sessions_session_id_search: {
+        parameters: {
+            query: {
+                /** @description What is looked for within a line: a text, or with `regex=true` a regular expression; at most 1024 bytes. */
+                q: string;
+                /** @description `q` is a regular expression (of Rust's `regex` crate). */
+                regex?: boolean;
+                /** @description Whether case matters; it does if nothing is said. */
+                case?: "sensitive" | "ignore";
+                /** @description Lines before and after each hit, at most 50. */
+                context?: number;
+                /** @description Where to begin: `next_cursor` of the page before, or any cursor; none = the oldest line kept. */
+                cursor?: string;
+                /** @description Most hits, from 1 to 1000; 100 if nothing is said. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                session_id: components["schemas"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    /** @description where the first line begins that had not ended: search from here for what is new */
+                    "Baton-Cursor"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchAnswer"];
+                };
+            };
+            /** @description no longer kept */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description too many searches */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_terminal_sessions_session_id_signal: {
         parameters: {
             query?: never;
@@ -2626,6 +2853,67 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_terminal_sessions_session_id_snapshot: {
+        parameters: {
+            query?: {
+                /** @description In which form: `ansi` (terminal bytes, when not given), `text`, `html` or `json`. */
+                format?: "ansi" | "text" | "html" | "json";
+                /** @description As it was at this place of the output; with neither this nor `at`: as it is now. */
+                cursor?: string;
+                /** @description As it was at this time, RFC 3339. */
+                at?: string;
+                /** @description Lines above the screen that come first, at most 10,000; those no longer kept are left out. */
+                scrollback?: number;
+            };
+            header?: never;
+            path: {
+                session_id: components["schemas"]["SessionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the screen */
+            200: {
+                headers: {
+                    /** @description `true`: output before it was never kept, so that it is as good as what is left */
+                    "Baton-Approximate"?: boolean | null;
+                    /** @description when the output before it came, RFC 3339 */
+                    "Baton-At"?: string;
+                    /** @description the terminal's columns there */
+                    "Baton-Cols"?: number;
+                    /** @description it is the screen at this place; the stream goes on from here */
+                    "Baton-Cursor"?: string;
+                    /** @description the terminal's rows there */
+                    "Baton-Rows"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                    "text/plain": string;
+                    "text/html": string;
+                    "application/json": unknown;
+                };
+            };
+            /** @description `cursor_trimmed`: no screen can be drawn there any more; `oldest_cursor` is the oldest that can */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
             };
             "4XX": {
                 headers: {

@@ -7,16 +7,19 @@ import { LeaseBar } from "./lease";
 import { Login, Unreachable } from "./login";
 import { Notices } from "./notices";
 import { Sidebar } from "./sessions";
+import { followShortcut } from "./shortcuts";
 import { store } from "./state";
 import { TerminalPane } from "./terminal";
-import { SessionMenu, Title } from "./title";
+import { HistoryButton, SessionMenu, Title } from "./title";
 
 export function App() {
   useEffect(() => {
     addEventListener("keydown", cyclePanes, true);
+    addEventListener("keydown", followShortcut, true);
     addEventListener("pointerdown", closeMenus);
     return () => {
       removeEventListener("keydown", cyclePanes, true);
+      removeEventListener("keydown", followShortcut, true);
       removeEventListener("pointerdown", closeMenus);
     };
   }, []);
@@ -57,7 +60,10 @@ function Desk() {
           </button>
           {session ? <Title session={session} /> : <div class="title"><h1>{attachment ? "Session" : "Sessions"}</h1></div>}
           <ConnectionChip />
-          {session && <SessionMenu session={session} />}
+          <div class="top-actions">
+            {attachment && <HistoryButton attachment={attachment} />}
+            {session && <SessionMenu session={session} />}
+          </div>
           {attachment && <LeaseBar attachment={attachment} />}
         </header>
         {attachment ? <TerminalPane key={attachment} attachment={attachment} /> : <Nothing />}
@@ -81,19 +87,19 @@ function Nothing() {
   );
 }
 
-const PANES = ["#sidebar", "#top-bar", "#terminal"] as const;
-const FOCUSABLE = "button:not(:disabled), summary, input:not(:disabled), textarea, a[href]";
+const PANES = ["#sidebar", "#top-bar", ":is(#terminal, .past)"] as const;
+const FOCUSABLE = "button:not(:disabled, [tabindex='-1']), summary, input:not(:disabled), textarea:not([tabindex='-1']), a[href]";
 
 /** Ctrl+F6 leaves the terminal, which keeps Tab for the program. */
 function cyclePanes(event: KeyboardEvent): void {
   if (event.key !== "F6" || !event.ctrlKey) return;
   event.preventDefault();
   const step = event.shiftKey ? PANES.length - 1 : 1;
-  const here = PANES.findIndex((pane) => document.querySelector(pane)?.contains(document.activeElement));
+  const here = PANES.findIndex((pane) => document.activeElement?.closest(pane));
   for (let count = 1; count <= PANES.length; count++) {
     const pane = PANES[(here + count * step + PANES.length) % PANES.length];
     const inside = document.querySelectorAll<HTMLElement>(`${pane} :is(${FOCUSABLE})`);
-    const target = [...inside].find((element) => element.offsetParent !== null);
+    const target = [...inside].find((element) => element.offsetParent !== null && !element.closest("[inert]"));
     if (target) return target.focus();
   }
 }

@@ -8,15 +8,19 @@
 import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { BatonClient } from "./client";
 import type { Connection } from "./connection";
+import { EarlierLines } from "./earlier";
 import type { OutputFrame } from "./frame";
 import { parseCursor } from "./frame";
+import { History } from "./history";
 import { sameCells } from "./layout";
 import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "./lease_view";
 import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus } from "./protocol";
 import { withCtrl, type Origin } from "./replies";
 import { Screen } from "./screen";
+import { Search } from "./search";
 import { TERMINAL_THEMES, type Settings, type Shade } from "./settings";
 import { TerminalStream, type Ready, type SessionFrame } from "./socket";
+import type { Tone } from "./tone";
 import { bytesText } from "./words";
 
 /** How long keys typed by the owner may wait for a connection before they are refused. */
@@ -24,11 +28,11 @@ const BLIND_TYPING_MS = 5_000;
 const CLAIM_TIMEOUT_MS = 5_000;
 const REQUEST_TTL_MS = 60_000;
 const WAITING_BYTES_MAX = 1024 * 1024;
+/** xterm's own primary device attributes: a VT100 with advanced video. */
+const DA1 = "1;2";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
-
-export type Tone = "info" | "warn" | "error";
 
 export interface AttachmentOptions {
   client: BatonClient;
@@ -51,6 +55,9 @@ export class Attachment {
   readonly sessionId: string;
   readonly clientId: string;
   readonly screen: Screen;
+  readonly history: History;
+  readonly search: Search;
+  readonly earlier: EarlierLines;
   readonly #options: AttachmentOptions;
   readonly #stream: TerminalStream;
 
@@ -68,6 +75,7 @@ export class Attachment {
   /** The next key is pressed together with Ctrl, on keyboards without one. */
   readonly ctrlHeld = signal(false);
 
+  #shade: Shade;
   #size: Cells | null = null;
   #sizeFixed = false;
   #downSince: number | null = null;
@@ -77,13 +85,18 @@ export class Attachment {
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
+    this.#shade = options.shade;
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
     this.screen = new Screen(options.settings, options.shade, {
       parsed: (offset) => this.#stream.parsed(offset),
       data: (bytes, origin) => this.#data(bytes, origin),
       room: (cells) => this.#roomChanged(cells),
+      top: (wanted) => this.earlier.offer(wanted),
     });
+    this.history = new History(options.client, options.sessionId);
+    this.search = new Search(options.client, options.sessionId);
+    this.earlier = new EarlierLines({ ...options, screen: this.screen });
     this.#stream = new TerminalStream({
       client: options.client,
       sessionId: options.sessionId,
@@ -123,14 +136,44 @@ export class Attachment {
   }
 
   dispose(): void {
+    this.history.close();
+    this.search.close();
     clearTimeout(this.#claimTimer);
     clearTimeout(this.#askTimer);
+    this.earlier.dispose();
     this.#stream.stop();
     this.screen.dispose();
   }
 
   retryNow(): void {
     this.#stream.retryNow();
+  }
+
+  /** Gives the terminal the keyboard, where that does not open one on the screen. */
+  focus(): void {
+    if (!matchMedia("(pointer: coarse)").matches) this.screen.term.focus();
+  }
+
+  toggleHistory(): void {
+    if (this.history.isOpen.peek()) this.history.close();
+    else this.history.open(null);
+  }
+
+  openSearch(): void {
+    this.search.isOpen.value = true;
+  }
+
+  closeSearch(): void {
+    this.search.close();
+    if (!this.history.isOpen.peek()) this.focus();
+  }
+
+  /** The terminal's own facts changed: who answers queries in its name must know. */
+  configure(settings: Settings, shade: Shade): void {
+    const changed = shade !== this.#shade;
+    this.#shade = shade;
+    this.screen.configure(settings, shade);
+    if (changed) this.#stream.introduceAgain();
   }
 
   claim(force: boolean): void {
@@ -169,15 +212,18 @@ export class Attachment {
   }
 
   #introduce(): ReturnType<ConstructorParameters<typeof TerminalStream>[0]["introduce"]> {
-    const { principal, shade } = this.#options;
+    const { principal } = this.#options;
     const { cell, room } = this.screen;
-    const theme = TERMINAL_THEMES[shade];
+    const theme = TERMINAL_THEMES[this.#shade];
     return {
       name: principal.name,
       ...(room ?? {}),
       term: {
         fg: theme.foreground ?? null,
         bg: theme.background ?? null,
+        da1: DA1,
+        // It does not speak the kitty keyboard protocol.
+        kitty: null,
         cell_px: cell.width > 0 ? [Math.round(cell.width), Math.round(cell.height)] : null,
       },
     };
@@ -194,7 +240,10 @@ export class Attachment {
 
   #ready(frame: Ready, continued: boolean): void {
     const { notify } = this.#options;
-    if (!continued && frame.mode !== "snapshot") this.screen.reset();
+    if (!continued && frame.mode !== "snapshot") {
+      this.screen.reset();
+      this.earlier.cut(false);
+    }
     if (frame.mode === "gap") notify(`${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
     if (frame.restarted) notify("The program was started anew since you last saw it.", "info");
     this.#sizeFixed = frame.size.policy === "fixed";
@@ -213,11 +262,11 @@ export class Attachment {
   }
 
   #output(frame: OutputFrame, cells: Cells | null): void {
-    if (frame.kind === "snapshot") {
-      this.screen.reset();
-      if (cells) this.#resized(cells);
-    }
-    this.screen.write(frame.bytes, frame.offset);
+    if (frame.kind === "data") return this.screen.write(frame.bytes, frame.offset);
+    if (cells) this.#size = { cols: cells.cols, rows: cells.rows };
+    // The lines above the old screen are not the lines above this one: they are asked for, not kept.
+    this.screen.restart(frame.bytes, frame.offset, cells);
+    this.earlier.cut(true);
   }
 
   #frame(frame: SessionFrame): void {
@@ -278,6 +327,8 @@ export class Attachment {
   }
 
   #data(raw: Uint8Array, origin: Exclude<Origin, "reply">): void {
+    // Whoever looks at the past does not type into the present.
+    if (this.history.isOpen.peek()) return;
     if (origin === "report") {
       if (this.#mine && this.#stream.live) this.#stream.type(raw, this.#lease.value.epoch);
       return;
@@ -315,8 +366,9 @@ export class Attachment {
   }
 
   #mayTypeBlind(): boolean {
-    if (this.#stream.live) return true;
     const state = this.#connection.value.state;
+    // "Live" without a stream: it says its `hello` anew, and is back at once.
+    if (this.#stream.live || state === "live") return true;
     if (state !== "reconnecting" && state !== "connecting") return false;
     return this.#downSince !== null && performance.now() - this.#downSince < BLIND_TYPING_MS;
   }

@@ -3,20 +3,45 @@
  * nothing else knows a route, a header or a status code.
  */
 
+import { parseCursor } from "./frame";
 import { loginKey, uuid } from "./identity";
 import {
   BINARY_SUBPROTOCOL,
+  type Cells,
   type CreateTerminal,
   type Created,
+  type EventPage,
   type LeaseAnswer,
   type LoginAnswer,
   type LoginRequest,
   type Principal,
   type Problem,
+  type SearchAnswer,
   type Session,
   type SessionDetail,
+  type SessionEvent,
   type SessionPage,
 } from "./protocol";
+
+/** A place in a session's output: a cursor, or a time (RFC 3339). */
+export type Moment = { cursor: string } | { at: string };
+
+/** A screen as it was; `bytes` make a terminal show it. */
+export interface Snapshot {
+  bytes: Uint8Array;
+  /** Output bytes before it: at the place asked for, or a little before. */
+  offset: number;
+  cells: Cells;
+  /** When it looked so, milliseconds since 1970; null when the bridge does not say. */
+  at: number | null;
+}
+
+export interface SearchQuery {
+  text: string;
+  regex: boolean;
+  /** Go on from here. */
+  cursor: string | null;
+}
 
 export interface BatonClient {
   login(credential: LoginRequest): Promise<LoginAnswer>;
@@ -37,6 +62,16 @@ export interface BatonClient {
   requestControl(id: string, clientId: string): Promise<void>;
   denyControl(id: string, clientId: string, toClientId: string): Promise<void>;
   detach(id: string, clientId: string): Promise<void>;
+
+  /** The screen at `moment`, with this many lines above it; now when no moment is named. */
+  snapshot(id: string, moment: Moment | null, scrollback: number, signal?: AbortSignal): Promise<Snapshot>;
+  /** When the output reached `cursor`, milliseconds since 1970. */
+  timeOf(id: string, cursor: string, signal?: AbortSignal): Promise<number | null>;
+  search(id: string, query: SearchQuery, signal: AbortSignal): Promise<SearchAnswer>;
+  /** The session's recording from `moment` on, as asciicast v3. */
+  recording(id: string, moment: Moment | null, signal?: AbortSignal): Promise<Response>;
+  /** The newest marks of a session, oldest first. */
+  marks(id: string, signal?: AbortSignal): Promise<SessionEvent[]>;
 
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
@@ -63,8 +98,21 @@ export class Unreachable extends Error {
 
 const REQUEST_TIMEOUT_MS = 15_000;
 const PAGE_LIMIT = 100;
+/** A search reads everything kept, and a snapshot with history is large. */
+const READ_TIMEOUT_MS = 60_000;
+const SEARCH_LIMIT = 50;
+const SEARCH_CONTEXT_LINES = 1;
+const MARKS_PAGE = 1000;
+/** More marks than a slider has places for. */
+const MARKS_PAGES_MAX = 5;
 
 type Method = "GET" | "POST" | "PATCH" | "DELETE";
+
+interface SendOptions {
+  login?: boolean;
+  /** Ends the request early; it has no time limit of its own then. */
+  signal?: AbortSignal | undefined;
+}
 
 export class HttpClient implements BatonClient {
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
@@ -149,6 +197,55 @@ export class HttpClient implements BatonClient {
     await this.#send("POST", terminal(id, "detach"), { client_id: clientId });
   }
 
+  async snapshot(id: string, moment: Moment | null, scrollback: number, signal?: AbortSignal): Promise<Snapshot> {
+    const query = new URLSearchParams({ format: "ansi", ...(moment ?? {}) });
+    if (scrollback > 0) query.set("scrollback", String(scrollback));
+    const response = await this.#send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
+    const bytes = new Uint8Array(await response.arrayBuffer());
+    const number = (name: string): number => Number(response.headers.get(name));
+    const offset = parseCursor(response.headers.get("Baton-Cursor") ?? "")?.offset;
+    const cells = { cols: number("Baton-Cols"), rows: number("Baton-Rows") };
+    if (offset === undefined || !(cells.cols > 0 && cells.rows > 0)) throw new Error("The bridge sent a screen without its place or size.");
+    return { bytes, offset, cells, at: timeIn(response) };
+  }
+
+  async timeOf(id: string, cursor: string, signal?: AbortSignal): Promise<number | null> {
+    const query = new URLSearchParams({ format: "text", cursor });
+    const response = await this.#send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
+    await response.body?.cancel();
+    return timeIn(response);
+  }
+
+  search(id: string, { text, regex, cursor }: SearchQuery, signal: AbortSignal): Promise<SearchAnswer> {
+    const query = new URLSearchParams({ q: text, context: String(SEARCH_CONTEXT_LINES), limit: String(SEARCH_LIMIT) });
+    if (regex) query.set("regex", "true");
+    // A capital is typed on purpose.
+    if (text === text.toLowerCase()) query.set("case", "ignore");
+    if (cursor) query.set("cursor", cursor);
+    return this.#json<SearchAnswer>("GET", `${terminal(id, "search")}?${query}`, undefined, limited(signal));
+  }
+
+  recording(id: string, moment: Moment | null, signal?: AbortSignal): Promise<Response> {
+    const query = new URLSearchParams({ version: "3" });
+    if (moment) query.set("from", "cursor" in moment ? moment.cursor : moment.at);
+    // As long as it plays, it is read: only the caller ends it.
+    return this.#send("GET", `${terminal(id, "recording.cast")}?${query}`, undefined, { signal: signal ?? new AbortController().signal });
+  }
+
+  async marks(id: string, signal?: AbortSignal): Promise<SessionEvent[]> {
+    const marks: SessionEvent[] = [];
+    let cursor: string | null | undefined = null;
+    for (let page = 0; page < MARKS_PAGES_MAX; page++) {
+      const query: URLSearchParams = new URLSearchParams({ type: "mark", limit: String(MARKS_PAGE) });
+      if (cursor) query.set("cursor", cursor);
+      const answer: EventPage = await this.#json<EventPage>("GET", `/v1/sessions/${encodeURIComponent(id)}/events?${query}`, undefined, limited(signal));
+      marks.push(...answer.items);
+      cursor = answer.next_cursor;
+      if (!cursor) break;
+    }
+    return marks;
+  }
+
   openTerminal(id: string, clientId: string): WebSocket {
     const path = `/v1/terminal/streams/${encodeURIComponent(id)}`;
     return openSocket(`${path}?client_id=${encodeURIComponent(clientId)}`);
@@ -158,35 +255,51 @@ export class HttpClient implements BatonClient {
     return openSocket("/v1/events?output=0");
   }
 
-  async #json<T>(method: Method, path: string, body?: object, options?: { login: boolean }): Promise<T> {
+  async #json<T>(method: Method, path: string, body?: object, options?: SendOptions): Promise<T> {
     const response = await this.#send(method, path, body, options);
     // The bridge's OpenAPI is the source of T; nothing is checked twice here.
     return (await response.json()) as T;
   }
 
-  async #send(method: Method, path: string, body?: object, options = { login: false }): Promise<Response> {
-    const headers = new Headers({ Accept: "application/json" });
+  async #send(method: Method, path: string, body?: object, { login = false, signal }: SendOptions = {}): Promise<Response> {
+    const headers = new Headers({ Accept: "application/json, */*" });
     const key = loginKey.read();
-    if (key && !options.login) headers.set("X-Baton-Key", key);
+    if (key && !login) headers.set("X-Baton-Key", key);
     if (body) headers.set("Content-Type", "application/json");
-    if (method === "POST" && !options.login) headers.set("Idempotency-Key", uuid());
-    const init: RequestInit = { method, headers, cache: "no-store", signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
+    if (method === "POST" && !login) headers.set("Idempotency-Key", uuid());
+    const init: RequestInit = { method, headers, cache: "no-store", signal: signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
     if (body) init.body = JSON.stringify(body);
 
     let response: Response;
     try {
       response = await fetch(path, init);
     } catch (cause) {
+      if (wasAborted(cause)) throw cause;
       throw new Unreachable("The bridge does not answer. Start it with `baton up`, then try again.", { cause });
     }
     if (response.ok) return response;
-    if (response.status === 401 && !options.login) this.onSignedOut();
+    if (response.status === 401 && !login) this.onSignedOut();
     throw await refusalOf(response);
   }
 }
 
 function terminal(id: string, verb: string): string {
   return `/v1/terminal/sessions/${encodeURIComponent(id)}/${verb}`;
+}
+
+function limited(signal: AbortSignal | undefined): SendOptions {
+  const limit = AbortSignal.timeout(READ_TIMEOUT_MS);
+  return { signal: signal ? AbortSignal.any([signal, limit]) : limit };
+}
+
+function timeIn(response: Response): number | null {
+  const time = Date.parse(response.headers.get("Baton-At") ?? "");
+  return Number.isNaN(time) ? null : time;
+}
+
+/** Whether a request failed because the page itself ended it. */
+export function wasAborted(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "AbortError";
 }
 
 function openSocket(path: string): WebSocket {

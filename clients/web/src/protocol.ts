@@ -27,6 +27,20 @@ export type LeaseAnswer = Schemas["LeaseAnswer"];
 export type Problem = Schemas["Problem"];
 export type SessionEvent = Schemas["Event"];
 
+/** A line in which something was found; `matches` are bytes of its UTF-8. */
+/** The description has no pairs, only lists: each of `matches` is a start and an end. */
+export type SearchHit = Omit<Schemas["SearchHit"], "matches"> & { matches: [number, number][] };
+export type SearchAnswer = Omit<Schemas["SearchAnswer"], "items"> & { items: SearchHit[] };
+/** `data` of an event of type `mark`. */
+export interface Mark {
+  kind: string;
+  cursor: string;
+  text?: string | null;
+  exit_code?: number | null;
+  duration_ms?: number | null;
+}
+export type EventPage = Schemas["Page_Event"];
+
 export type ClientFrame = Schemas["ClientFrame"];
 export type ServerFrame = Schemas["ServerFrame"];
 /** One server frame by its `type`. */

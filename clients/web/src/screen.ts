@@ -1,22 +1,21 @@
 /**
  * The terminal on the page: xterm, fed in order, sized by the session.
  *
- * Bytes, resizes and resets pass through one queue, because a resize belongs to
- * a place in the output: applied early, it would wrap lines that were written
- * for the old width. The screen always has the session's size, whoever owns it.
+ * It always has the session's size, whoever owns it.
  */
 
-import { UnicodeGraphemesAddon } from "@xterm/addon-unicode-graphemes";
 import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal, type IDisposable } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
-import { fontFor, roomFor, SCROLLBAR_PX, type Pixels } from "./layout";
+import { cellOf, fit } from "./fit";
+import { roomFor, type Pixels } from "./layout";
+import { OutputQueue } from "./output_queue";
 import type { Cells } from "./protocol";
 import { originOf, type Origin } from "./replies";
+import { guard } from "./guards";
 import { swallowQueries } from "./queries";
 import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "./settings";
-
-type Step = { kind: "bytes"; bytes: Uint8Array; offset: number } | { kind: "resize"; cells: Cells } | { kind: "reset" };
+import { countAsTheWorker } from "./widths";
 
 export interface ScreenListener {
   /** Everything before `offset` is on the screen. */
@@ -25,17 +24,18 @@ export interface ScreenListener {
   data(bytes: Uint8Array, origin: Exclude<Origin, "reply">): void;
   /** The cells this window has room for. */
   room(cells: Cells): void;
+  /** Somebody looks for what stands above the first line, or no longer. */
+  top(wanted: boolean): void;
 }
 
-const SCROLLBACK_LINES = 10_000;
+export const SCROLLBACK_LINES = 10_000;
 const encoder = new TextEncoder();
 
 export class Screen {
   readonly term: Terminal;
   readonly #listener: ScreenListener;
-  readonly #steps: Step[] = [];
+  readonly #queue: OutputQueue;
   readonly #disposables: IDisposable[] = [];
-  #writing = 0;
   #parsedOffset = 0;
   #replayEnd = 0;
   #font: number;
@@ -63,29 +63,36 @@ export class Screen {
       scrollback: SCROLLBACK_LINES,
       theme: TERMINAL_THEMES[shade],
     });
+    countAsTheWorker(this.term);
+    this.#queue = new OutputQueue(this.term, {
+      parsed: (offset) => {
+        this.#parsedOffset = offset;
+        listener.parsed(offset);
+      },
+      resized: () => this.layout(),
+    });
   }
 
   /** Puts the terminal into `box` and measures it. */
   open(box: HTMLElement): void {
     this.#box = box;
     this.term.open(box);
-    this.term.loadAddon(new UnicodeGraphemesAddon());
-    // Widths by code point, as programs and the worker's screen count them.
-    this.term.unicode.activeVersion = "15";
     this.term.loadAddon(new WebLinksAddon((_event, uri) => openLink(uri)));
     this.#disposables.push(
       ...swallowQueries(this.term.parser),
+      ...guard(this.term),
       this.term.onData((data) => this.#emitted(data, encoder.encode(data))),
+      this.term.onScroll((line) => this.#scrolled(line)),
       this.term.onBinary((data) => this.#emitted(data, Uint8Array.from(data, (char) => char.charCodeAt(0)))),
     );
-    this.term.attachCustomWheelEventHandler(() => this.wheelTypes || this.term.buffer.active.type === "normal");
+    this.term.attachCustomWheelEventHandler((event) => this.#wheel(event));
     this.#measure();
     this.layout();
     void this.#accelerate();
   }
 
   dispose(): void {
-    this.#steps.length = 0;
+    this.#queue.clear();
     this.#disposables.forEach((disposable) => disposable.dispose());
     this.term.dispose();
     this.#box = null;
@@ -97,16 +104,34 @@ export class Screen {
   }
 
   write(bytes: Uint8Array, offset: number): void {
-    this.#push({ kind: "bytes", bytes, offset });
+    this.#queue.bytes(bytes, offset);
   }
 
   resize(cells: Cells): void {
-    this.#push({ kind: "resize", cells });
+    this.#queue.resize(cells);
   }
 
   /** Forgets everything shown, in its turn. */
   reset(): void {
-    this.#push({ kind: "reset" });
+    this.#queue.reset();
+  }
+
+  /** Replaces everything shown by the screen at `offset`, in its turn. */
+  restart(bytes: Uint8Array, offset: number, cells: Cells | null): void {
+    this.#queue.restart(bytes, offset, cells);
+  }
+
+  /**
+   * Puts more lines above what is shown: `ask` gets a recent snapshot that has
+   * them. What stands in the window stays where it is. How many lines; null when
+   * the two do not join, as in `rebase`.
+   */
+  async extend(ask: Parameters<OutputQueue["rebase"]>[0]): Promise<number | null> {
+    const before = this.term.buffer.normal.length;
+    if (!(await this.#queue.rebase(ask))) return null;
+    const lines = Math.max(0, this.term.buffer.normal.length - before);
+    this.term.scrollToLine(lines);
+    return lines;
   }
 
   configure(settings: Settings, shade: Shade): void {
@@ -131,14 +156,8 @@ export class Screen {
       this.#room = room;
       this.#listener.room(room);
     }
-    const size = { cols: this.term.cols, rows: this.term.rows };
-    const font = fontFor(box, size, this.#cell, this.#font);
-    if (this.term.options.fontSize !== font) this.term.options.fontSize = font;
-    const cell = cellOf(this.term);
-    if (!cell) return;
-    element.style.width = `${Math.ceil(size.cols * cell.width) + SCROLLBAR_PX}px`;
-    element.style.height = `${Math.ceil(size.rows * cell.height)}px`;
-    element.dataset["smaller"] = String(size.cols < room.cols || size.rows < room.rows);
+    fit(this.term, box, this.#cell, this.#font);
+    element.dataset["smaller"] = String(this.term.cols < room.cols || this.term.rows < room.rows);
   }
 
   get room(): Cells | null {
@@ -160,47 +179,34 @@ export class Screen {
     return rows.join("\n");
   }
 
-  #push(step: Step): void {
-    this.#steps.push(step);
-    this.#pump();
-  }
-
-  #pump(): void {
-    for (let step = this.#steps[0]; step; step = this.#steps[0]) {
-      // xterm resizes and resets at once, but parses what it was given later.
-      if (step.kind !== "bytes" && this.#writing > 0) return;
-      this.#steps.shift();
-      if (step.kind === "bytes") this.#feed(step.bytes, step.offset);
-      else if (step.kind === "reset") this.#clear();
-      else this.#apply(step.cells);
+  /** Everything kept, wrapped lines joined again. */
+  allLines(): string {
+    const buffer = this.term.buffer.active;
+    let text = "";
+    for (let row = 0; row < buffer.length; row++) {
+      const line = buffer.getLine(row);
+      text += `${row > 0 && !line?.isWrapped ? "\n" : ""}${line?.translateToString(true) ?? ""}`;
     }
-  }
-
-  #feed(bytes: Uint8Array, offset: number): void {
-    this.#writing += 1;
-    this.term.write(bytes, () => {
-      this.#writing -= 1;
-      this.#parsedOffset = offset;
-      this.#listener.parsed(offset);
-      this.#pump();
-    });
-  }
-
-  #clear(): void {
-    this.#parsedOffset = 0;
-    this.term.reset();
-  }
-
-  #apply(cells: Cells): void {
-    this.term.resize(cells.cols, cells.rows);
-    this.layout();
+    return text;
   }
 
   #emitted(data: string, bytes: Uint8Array): void {
     const origin = originOf(data);
-    if (origin === "reply") return;
+    if (origin === "reply" || (origin === "report" && this.#queue.restoring)) return;
     if (origin === "report" && this.#parsedOffset < this.#replayEnd) return;
     this.#listener.data(bytes, origin);
+  }
+
+  #scrolled(line: number): void {
+    const { type, baseY } = this.term.buffer.active;
+    if (line === 0 && baseY > 0 && type === "normal") this.#listener.top(true);
+  }
+
+  #wheel(event: WheelEvent): boolean {
+    const { type, viewportY } = this.term.buffer.active;
+    if (event.deltaY > 0) this.#listener.top(false);
+    else if (type === "normal" && viewportY === 0) this.#listener.top(true);
+    return this.wheelTypes || type === "normal";
   }
 
   /** The size of a cell at the user's own font. */
@@ -224,16 +230,6 @@ export class Screen {
       console.info("baton: drawing without WebGL", error);
     }
   }
-}
-
-function cellOf(term: Terminal): Pixels | null {
-  const screen = term.element?.querySelector<HTMLElement>(".xterm-screen");
-  if (!screen) return null;
-  // The renderer sets these; offsetWidth would round the fraction away.
-  const width = Number.parseFloat(screen.style.width);
-  const height = Number.parseFloat(screen.style.height);
-  if (!(width > 0 && height > 0)) return null;
-  return { width: width / term.cols, height: height / term.rows };
 }
 
 /** Whether WebGL is drawn by hardware; in software the DOM renderer is the faster one. */

@@ -43,7 +43,7 @@ export function SettingsMenu() {
           <span>Screen reader mode</span>
           <input type="checkbox" checked={screen_reader} onChange={(event) => change({ screen_reader: event.currentTarget.checked })} />
         </label>
-        <p class="help">Ctrl+F6 moves between the list, the bar and the terminal. Ctrl+Shift+C copies.</p>
+        <p class="help">Ctrl+F6 moves between the list, the bar and the terminal. Ctrl+Shift+C copies, Ctrl+Shift+F searches, Ctrl+Shift+H looks back.</p>
         {signIn.state === "in" && (
           <div class="field-row">
             <span class="muted">Signed in as {signIn.principal.name}</span>

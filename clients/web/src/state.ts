@@ -6,15 +6,18 @@
  */
 
 import { computed, effect, signal } from "@preact/signals";
-import { Attachment, type Tone } from "./attachment";
+import { Attachment } from "./attachment";
 import { rememberSession, signInWithCode, signInWithKey, signInWithToken, takeFragment, type SignIn } from "./auth";
 import { HttpClient, messageOf, Refused } from "./client";
 import type { Connection } from "./connection";
+import { fileNameOf, saveFile } from "./download";
 import { EventFeed } from "./feed";
 import type { Fragment } from "./fragment";
 import { clientId, freshClientId, newInputStream } from "./identity";
 import type { CreateTerminal, Principal, Session, SessionDetail } from "./protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings";
+import type { Tone } from "./tone";
+import { sessionName } from "./words";
 
 export interface Notice {
   id: number;
@@ -69,7 +72,7 @@ export class Store {
   async start(): Promise<void> {
     this.#followSystemShade();
     effect(() => saveSettings(this.settings.value));
-    effect(() => this.attachment.value?.screen.configure(this.settings.value, this.shade.value));
+    effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
     effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
@@ -142,6 +145,15 @@ export class Store {
       this.notify(messageOf(error), "error");
       return false;
     }
+  }
+
+  /** Saves the session's recording as a file. */
+  async download(id: string): Promise<void> {
+    await this.run(async () => {
+      const recording = await this.client.recording(id, null);
+      const session = this.sessions.peek()?.find((known) => known.id === id);
+      saveFile(await recording.blob(), `${fileNameOf(session ? sessionName(session) : id)}.cast`);
+    });
   }
 
   async startAgain(id: string): Promise<void> {

@@ -2,8 +2,11 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "./attachment";
+import { EarlierButton } from "./earlier_button";
+import { HistoryView } from "./history_view";
 import { KeyBar } from "./keybar";
 import { ControlRequests, HeldHint } from "./lease";
+import { SearchPanel } from "./search_panel";
 import { store } from "./state";
 import { exitText } from "./words";
 
@@ -27,15 +30,25 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
       observer.disconnect();
     };
   }, [attachment]);
+  const looksBack = attachment.history.isOpen.value;
+  const lookedBack = useRef(false);
+  useEffect(() => {
+    if (lookedBack.current && !looksBack) attachment.focus();
+    lookedBack.current = looksBack;
+  }, [attachment, looksBack]);
   return (
     <section class="terminal-pane" aria-label="Terminal">
       <ExitBanner attachment={attachment} />
       <div class="terminal-frame">
-        <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" />
+        {/* Whoever looks back reads there, and types nowhere. */}
+        <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" inert={looksBack} />
         <ControlRequests attachment={attachment} />
+        <EarlierButton attachment={attachment} />
         <HeldHint attachment={attachment} />
       </div>
       <KeyBar attachment={attachment} />
+      <HistoryView attachment={attachment} />
+      <SearchPanel attachment={attachment} />
     </section>
   );
 }
@@ -63,7 +76,8 @@ function endedText(gone: boolean): string {
 }
 
 /** Keys that are the page's own, and a name for the terminal's text field. */
-function prepareKeyboard({ screen: { term } }: Attachment): void {
+function prepareKeyboard(attachment: Attachment): void {
+  const { term } = attachment.screen;
   term.attachCustomKeyEventHandler((event) => {
     if (event.key === "F6" && event.ctrlKey) return false;
     if (event.ctrlKey && event.shiftKey && event.code === "KeyC" && term.hasSelection()) {
@@ -75,5 +89,5 @@ function prepareKeyboard({ screen: { term } }: Attachment): void {
     return !(event.ctrlKey && event.shiftKey && event.code === "KeyV");
   });
   term.textarea?.setAttribute("aria-label", "Terminal. Control F6 leaves it.");
-  if (matchMedia("(pointer: fine)").matches) term.focus();
+  attachment.focus();
 }

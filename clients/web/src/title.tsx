@@ -2,8 +2,9 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import type { Attachment } from "./attachment";
 import { Confirm } from "./dialog";
-import { MoreIcon } from "./icons";
+import { HistoryIcon, MoreIcon } from "./icons";
 import type { Session } from "./protocol";
 import { store } from "./state";
 import { sessionName, sessionSubtitle } from "./words";
@@ -49,27 +50,43 @@ function RenameField({ session, onDone }: { session: Session; onDone(): void }) 
   );
 }
 
+export function HistoryButton({ attachment }: { attachment: Attachment }) {
+  const { isOpen } = attachment.history;
+  return (
+    <button type="button" class="button quiet history-button" aria-label="History" aria-pressed={isOpen} title="Look back (Ctrl+Shift+H)" data-testid="history-button" onClick={() => attachment.toggleHistory()}>
+      <HistoryIcon /><span class="wide-only">History</span>
+    </button>
+  );
+}
+
 export function SessionMenu({ session }: { session: Session }) {
   const closing = useSignal(false);
   const menu = useRef<HTMLDetailsElement>(null);
+  const attachment = store.attachment.value;
   const living = session.status === "running" || session.status === "starting";
-  if (!living) return null;
+  const choose = (action: () => void) => (): void => {
+    menu.current?.removeAttribute("open");
+    action();
+  };
   return (
     <>
-      <details class="menu" ref={menu}>
-        <summary class="icon-button" aria-label="More for this session" title="More"><MoreIcon /></summary>
+      <details class="menu" ref={menu} onKeyDown={(event) => event.key === "Escape" && menu.current?.removeAttribute("open")}>
+        <summary class="icon-button" aria-label="More for this session" title="More" data-testid="session-menu"><MoreIcon /></summary>
         <div class="menu-body narrow">
-          <button
-            type="button"
-            class="button quiet danger-text"
-            data-testid="close-session"
-            onClick={() => {
-              menu.current?.removeAttribute("open");
-              closing.value = true;
-            }}
-          >
-            Close session…
-          </button>
+          {attachment && (
+            <button type="button" class="button quiet" data-testid="open-search" onClick={choose(() => attachment.openSearch())}>
+              Search the output <kbd class="muted">Ctrl+Shift+F</kbd>
+            </button>
+          )}
+          {attachment && attachment.earlier.state.value !== "none" && (
+            <button type="button" class="button quiet" onClick={choose(() => void attachment.earlier.load())}>Load earlier output</button>
+          )}
+          <button type="button" class="button quiet" data-testid="export" onClick={choose(() => void store.download(session.id))}>Download recording</button>
+          {living && (
+            <button type="button" class="button quiet danger-text" data-testid="close-session" onClick={choose(() => (closing.value = true))}>
+              Close session…
+            </button>
+          )}
         </div>
       </details>
       {closing.value && (

@@ -58,3 +58,20 @@ export function sessionName(session: Pick<Session, "id" | "title">): string {
 export function sessionSubtitle(session: Session, foreground: string | null): string {
   return session.terminal_title || foreground || session.command.join(" ") || "login shell";
 }
+
+/** "14:03:22", with the day when it is not today's. */
+export function clockText(at: number, now: number): string {
+  const time = new Date(at);
+  const clock = time.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  if (time.toDateString() === new Date(now).toDateString()) return clock;
+  return `${time.toLocaleDateString(undefined, { day: "numeric", month: "short" })}, ${clock}`;
+}
+
+/** "420 ms", "3.2 s", "2 min 5 s", "1 h 4 min". */
+export function durationText(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  const seconds = Math.round(ms / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
+}

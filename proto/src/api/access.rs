@@ -93,6 +93,9 @@ pub struct Health {
     pub status: String,
     /// The bridge's version.
     pub version: String,
+    /// What keeps it from being `ok`: `sessiond` (it does not answer), `database` (history is kept in memory only).
+    #[serde(default)]
+    pub failing: Vec<String>,
 }
 
 /// `GET /v1/status` (needs observe): what `baton status` shows of the bridge's view.
@@ -111,6 +114,9 @@ pub struct ServerStatus {
     pub launcher: Option<LauncherStatus>,
     /// How many sessions.
     pub sessions: SessionCounts,
+    /// As [`Health::failing`].
+    #[serde(default)]
+    pub failing: Vec<String>,
 }
 
 /// One process of Baton's.

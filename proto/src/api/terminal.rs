@@ -245,7 +245,8 @@ pub struct WaitRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct WaitUntil {
-    /// A regular expression over the output from `cursor` (or from now).
+    /// A regular expression over the output from `cursor` (or from now) as text: lines as shown, without escape sequences, each
+    /// ended by `\n`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
     /// The program ended.
@@ -257,7 +258,7 @@ pub struct WaitUntil {
     /// With `pattern`: where to begin. Alone: output has reached this place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<Cursor>,
-    /// A mark: `prompt` (the shell waits for a line).
+    /// A mark: `prompt` (also seen without shell integration), `command`, `command_end`, `bell`, `notification`, `title`, `cwd`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
 }
@@ -270,7 +271,7 @@ pub struct WaitAnswer {
     pub matched: String,
     /// Output so far.
     pub cursor: Cursor,
-    /// For `pattern`: what matched.
+    /// For `pattern`: what matched; for `mark`: its text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// For `exit`: how.

@@ -72,13 +72,13 @@ impl Nursery {
             Service::Supervisor => {
                 let (ours, theirs) = fds::seqpacket_pair().context("could not make a channel")?;
                 fds::set_nonblocking(&ours)?;
-                let passed = vec![(theirs, 3), (duplicate(&sockets.supervisor)?, 4)];
+                let passed = vec![(theirs, 3), (duplicate(&sockets.supervisor.listener)?, 4)];
                 self.start("baton-sessiond", &["supervisor"], passed, "sessiond.log", Some(ours))
             }
             Service::Bridge => {
                 let passed = vec![
                     (duplicate(&sockets.tcp)?, 3),
-                    (duplicate(&sockets.bridge)?, 4),
+                    (duplicate(&sockets.bridge.listener)?, 4),
                     (duplicate(&self.life_line.0)?, 5),
                 ];
                 self.start("baton-bridge", &[], passed, "bridge.log", None)

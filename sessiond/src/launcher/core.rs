@@ -156,6 +156,14 @@ struct Restarted<H> {
     running: Option<Running<H>>,
     backoff: Backoff,
     start_at: Option<Instant>,
+    /// Asked to end, so that the next one gets new sockets: when it is killed instead.
+    replace_by: Option<Instant>,
+}
+
+impl<H> Restarted<H> {
+    fn new(running: Option<Running<H>>) -> Self {
+        Self { running, backoff: Backoff::default(), start_at: None, replace_by: None }
+    }
 }
 
 /// Everything that can change the launcher's state.
@@ -177,6 +185,10 @@ pub enum Event<H> {
     ServiceNotForked(Service),
     /// A process ended, with this wait status if anybody knows it.
     Ended(Process, Option<i64>),
+    /// The worker's socket was bound anew: this is its listener now.
+    Rebound(SessionId, H),
+    /// A service is to be replaced by one with new sockets.
+    Replace(Service),
     /// Somebody asked for an orderly end.
     Stop,
     /// A deadline of [`Core::deadline`] may have passed.
@@ -224,10 +236,9 @@ impl<H> Core<H> {
     /// A launcher without sessions that will keep at most so many.
     #[must_use]
     pub fn new(sessions_max: usize) -> Self {
-        let stopped = || Restarted { running: None, backoff: Backoff::default(), start_at: None };
         Self {
             sessions: BTreeMap::new(),
-            services: Service::ALL.into_iter().map(|service| (service, stopped())).collect(),
+            services: Service::ALL.into_iter().map(|service| (service, Restarted::new(None))).collect(),
             stopping: None,
             killed: false,
             sessions_max,
@@ -275,8 +286,9 @@ impl<H> Core<H> {
     pub fn deadline(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(|kept| kept.start_at);
         let services = self.services.values().filter_map(|service| service.start_at);
+        let replaced = self.services.values().filter_map(|service| service.replace_by);
         let stop = self.stopping.filter(|_| !self.killed);
-        sessions.chain(services).chain(stop).min()
+        sessions.chain(services).chain(replaced).chain(stop).min()
     }
 
     /// What changed since the last call.
@@ -299,6 +311,8 @@ impl<H> Core<H> {
             }
             Event::Ended(Process::Worker(session), status) => self.worker_ended(session, status, now, &mut actions),
             Event::Ended(Process::Program(session), status) => self.program_ended(session, status, &mut actions),
+            Event::Rebound(session, listener) => self.rebound(session, listener),
+            Event::Replace(service) => self.replace(service, now, &mut actions),
             Event::Stop => self.stop(now, &mut actions),
             Event::DeadlinePassed => self.deadline_passed(now, &mut actions),
         }
@@ -430,7 +444,7 @@ impl<H> Core<H> {
     fn service_forked(&mut self, service: Service, running: Running<H>, now: Instant, actions: &mut Vec<Action>) {
         let Some(state) = self.services.get_mut(&service) else { return };
         state.running = Some(running);
-        state.start_at = None;
+        (state.start_at, state.replace_by) = (None, None);
         state.backoff.started(now);
         self.changed.insert(Changed::Service(service));
         if service == Service::Supervisor {
@@ -447,11 +461,32 @@ impl<H> Core<H> {
         if self.stopping.is_some() {
             return self.exit_when_stopped(actions);
         }
+        if state.replace_by.take().is_some() {
+            // As it was asked to: no death to count.
+            return actions.push(Action::ForkService(service));
+        }
         let at = state.backoff.died(&Rule::SERVICE, now);
         if at <= now {
             actions.push(Action::ForkService(service));
         } else {
             state.start_at = Some(at);
+        }
+    }
+
+    fn rebound(&mut self, session: SessionId, listener: H) {
+        // Nobody succeeds the worker of a session that is done.
+        if let Some(kept) = self.sessions.get_mut(&session).filter(|kept| !kept.done) {
+            kept.listener = Some(listener);
+            self.changed.insert(Changed::Session(session));
+        }
+    }
+
+    fn replace(&mut self, service: Service, now: Instant, actions: &mut Vec<Action>) {
+        let Some(state) = self.services.get_mut(&service) else { return };
+        // One that does not run is started with whatever sockets there are then.
+        if self.stopping.is_none() && state.running.is_some() && state.replace_by.is_none() {
+            state.replace_by = Some(now + STOP_GRACE);
+            actions.push(Action::Signal(service, Signal::SIGTERM));
         }
     }
 
@@ -461,7 +496,7 @@ impl<H> Core<H> {
         }
         self.stopping = Some(now + STOP_GRACE);
         for (service, state) in &mut self.services {
-            state.start_at = None;
+            (state.start_at, state.replace_by) = (None, None);
             if state.running.is_some() {
                 actions.push(Action::Signal(*service, Signal::SIGTERM));
             }
@@ -479,6 +514,11 @@ impl<H> Core<H> {
         for (service, state) in &mut self.services {
             if state.start_at.take_if(|at| *at <= now).is_some() {
                 actions.push(Action::ForkService(*service));
+            }
+            if let Some(at) = state.replace_by.as_mut().filter(|at| **at <= now) {
+                // Dead, it is replaced; until that is noticed the deadline stays.
+                *at = now + STOP_GRACE;
+                actions.push(Action::Signal(*service, Signal::SIGKILL));
             }
         }
         for (session, kept) in &mut self.sessions {
@@ -503,7 +543,7 @@ impl<H> Core<H> {
 
     /// Puts a service as the dead launcher had it; for the spare's copy.
     pub fn restore_service(&mut self, service: Service, running: Option<Running<H>>) {
-        self.services.insert(service, Restarted { running, backoff: Backoff::default(), start_at: None });
+        self.services.insert(service, Restarted::new(running));
     }
 }
 

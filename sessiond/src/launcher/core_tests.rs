@@ -51,6 +51,8 @@ struct Life {
     /// The launcher reaped the program.
     reaped: bool,
     handles: Vec<Handle>,
+    /// What nobody is to keep.
+    rejected: Vec<Handle>,
 }
 
 /// The machine around the launcher.
@@ -160,7 +162,7 @@ impl World {
                     other => panic!("{other:?} to a worker"),
                 }
             }
-            Action::Signal(service, _) => assert!(self.stopped && self.services.contains_key(&service)),
+            Action::Signal(service, _) => assert!(self.services.contains_key(&service), "nobody is there to signal"),
             Action::Exit => {
                 assert!(self.stopped && self.services.is_empty());
                 self.exited = true;
@@ -173,7 +175,7 @@ impl World {
         self.now += Duration::from_millis(self.random.below(3000) as u64);
         let ids: Vec<SessionId> = self.lives.keys().copied().collect();
         let some = if ids.is_empty() { None } else { Some(ids[self.random.below(ids.len())]) };
-        match (self.random.below(12), some) {
+        match (self.random.below(14), some) {
             (0 | 1, _) => self.spawn(),
             (2..=5, Some(id)) => self.worker_goes_on(id),
             (6 | 7, Some(id)) => self.worker_dies(id),
@@ -183,6 +185,11 @@ impl World {
                 if self.services.remove(&service).is_some() {
                     self.feed(Event::Ended(Process::Service(service), None));
                 }
+            }
+            (11, Some(id)) => self.socket_vanishes(id),
+            (12, _) => {
+                let service = Service::ALL[self.random.below(2)];
+                self.feed(Event::Replace(service));
             }
             // Asked twice, as after a launcher's death between acting and taking.
             (10, Some(id)) => {
@@ -222,6 +229,20 @@ impl World {
         self.feed(Event::FromWorker(id, message(op, id, pid, 0), handles));
     }
 
+    /// Of a worker that has been heard of: the first of its handles is the listener.
+    fn socket_vanishes(&mut self, id: SessionId) {
+        let Some(life) = self.lives.get_mut(&id) else { return };
+        let listener = Handle::default();
+        if life.done {
+            life.rejected.push(listener.clone());
+        } else if let Some(known) = life.handles.first_mut() {
+            *known = listener.clone();
+        } else {
+            return;
+        }
+        self.feed(Event::Rebound(id, listener));
+    }
+
     fn worker_dies(&mut self, id: SessionId) {
         let Some(life) = self.lives.get_mut(&id) else { return };
         if life.worker.take().is_some() {
@@ -250,6 +271,7 @@ impl World {
             assert!(life.worker.is_none() || life.done || life.told_exit == life.reaped, "an exit status was not told");
             let held = life.handles.iter().filter(|handle| Rc::strong_count(handle) > 1).count();
             assert_eq!(held, if life.done { 0 } else { life.handles.len() });
+            assert!(life.rejected.iter().all(|handle| Rc::strong_count(handle) == 1), "kept for nobody");
         }
         assert_eq!(self.core.sessions().len(), self.lives.len());
         assert!(self.asked.iter().all(|id| self.lives.contains_key(id)), "an asker is left without answer");
@@ -302,6 +324,33 @@ fn a_stop_asks_then_kills() {
     // Nobody is started in between.
     let spawn = Event::FromSessiond(message(Op::SpawnWorker, session(1), 0, 0), vec![Handle::default()]);
     assert!(matches!(core.step(spawn, start)[..], [Action::TellSessiond(LaunchMessage { op: Op::WorkerGone, .. })]));
+}
+
+#[test]
+fn a_service_with_old_sockets_is_replaced_at_once_and_by_force_if_it_must_be() {
+    let mut core = Core::<Handle>::new(10);
+    let (service, start) = (Service::Bridge, Instant::now());
+    // Nobody to replace.
+    assert_eq!(core.step(Event::Replace(service), start), []);
+    let forked = |pid| Event::ServiceForked(service, Running { pid, pidfd: Handle::default(), channel: None });
+    core.step(forked(1), start);
+    // More often than deaths are free.
+    for turn in 0..20 {
+        assert_eq!(core.step(Event::Replace(service), start), [Action::Signal(service, Signal::SIGTERM)]);
+        assert_eq!(core.step(Event::Replace(service), start), [], "asked once");
+        if turn == 0 {
+            let killed = core.step(Event::DeadlinePassed, start + STOP_GRACE);
+            assert_eq!(killed, [Action::Signal(service, Signal::SIGKILL)]);
+        }
+        let ended = core.step(Event::Ended(Process::Service(service), None), start);
+        assert_eq!(ended, [Action::ForkService(service)]);
+        core.step(forked(2), start);
+        assert_eq!(core.deadline(), None);
+    }
+    // One that stops for good is not replaced.
+    core.step(Event::Replace(service), start);
+    core.step(Event::Stop, start);
+    assert_eq!(core.step(Event::Ended(Process::Service(service), None), start), [Action::Exit]);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! restarting workers and gives everything to the next launcher. That launcher may be a newer version.
 //!
 //! ```text
-//! launcher                          keeper (<runtime>/keeper.sock, messages kept whole)
+//! launcher                          keeper (<state>/keeper.sock, messages kept whole)
 //!   nonce                      ──►
 //!                              ◄──  nonce, proof
 //!   proof                      ──►
@@ -24,10 +24,11 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use baton_proto::hello::{Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
-use baton_proto::home::{Home, through};
+use baton_proto::home::{Home, state::KEEPER_SOCKET, through};
 use baton_sandbox::fds;
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -38,9 +39,6 @@ use nix::sys::time::TimeVal;
 
 use super::core::Core;
 use super::spare::{self, Note};
-
-/// The keeper's socket below the runtime directory.
-const KEEPER_SOCKET: &str = "keeper.sock";
 
 /// Version of this conversation; a keeper and a launcher of different ones leave each other alone.
 const VERSION: u16 = 1;
@@ -61,12 +59,23 @@ const ATTEMPTS: usize = 5;
 /// A note and the handles beside it.
 type Received = ([u8; spare::BYTES], Vec<OwnedFd>);
 
+/// Where a keeper may listen. The runtime directory may vanish at logout, while the keeper waits; it serves where the
+/// state directory is on a file system without sockets.
+fn places(home: &Home) -> [&Path; 2] {
+    [&home.state, &home.runtime]
+}
+
 /// Listens for the next launcher.
 ///
 /// # Errors
 /// What the kernel said.
 pub fn offer(home: &Home) -> io::Result<UnixListener> {
-    let directory = fds::open_dir(&home.runtime)?;
+    let [first, second] = places(home);
+    offer_in(first).or_else(|_| offer_in(second))
+}
+
+fn offer_in(directory: &Path) -> io::Result<UnixListener> {
+    let directory = fds::open_dir(directory)?;
     let path = through(directory.as_raw_fd(), KEEPER_SOCKET);
     match std::fs::remove_file(&path) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
@@ -82,8 +91,10 @@ pub fn offer(home: &Home) -> io::Result<UnixListener> {
 
 /// The offer's end.
 pub fn withdraw(home: &Home) {
-    // Gone already if the next launcher cleaned up first.
-    let _ = std::fs::remove_file(home.runtime.join(KEEPER_SOCKET));
+    for directory in places(home) {
+        // It is in one of them, and gone already if the next launcher cleaned up first.
+        let _ = std::fs::remove_file(directory.join(KEEPER_SOCKET));
+    }
 }
 
 /// Gives everything to whoever connects and proves to be a launcher of this install.
@@ -144,15 +155,19 @@ pub fn take(home: &Home, key: &InstallKey, core: &mut Core<OwnedFd>) -> io::Resu
 
 /// The keeper, if one listens.
 fn find(home: &Home) -> io::Result<Option<OwnedFd>> {
-    let directory = fds::open_dir(&home.runtime)?;
-    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-    match connect(socket.as_raw_fd(), &UnixAddr::new(&through(directory.as_raw_fd(), KEEPER_SOCKET))?) {
-        Ok(()) => {}
-        Err(Errno::ENOENT | Errno::ECONNREFUSED) => return Ok(None),
-        Err(err) => return Err(err.into()),
+    for directory in places(home) {
+        let directory = fds::open_dir(directory)?;
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+        match connect(socket.as_raw_fd(), &UnixAddr::new(&through(directory.as_raw_fd(), KEEPER_SOCKET))?) {
+            Ok(()) => {
+                be_impatient(&socket)?;
+                return Ok(Some(socket));
+            }
+            Err(Errno::ENOENT | Errno::ECONNREFUSED) => {}
+            Err(err) => return Err(err.into()),
+        }
     }
-    be_impatient(&socket)?;
-    Ok(Some(socket))
+    Ok(None)
 }
 
 /// The conversation up to the empty note.
@@ -235,7 +250,7 @@ mod tests {
     use baton_proto::SessionId;
 
     use super::super::core::Kept;
-    use super::super::setup::private_dir;
+    use super::super::setup::directories;
     use super::*;
 
     fn file() -> OwnedFd {
@@ -262,7 +277,7 @@ mod tests {
     fn one_gives_and_the_other_has_everything() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::below(dir.path());
-        private_dir(&home.runtime).unwrap();
+        directories(&home).unwrap();
         let key = InstallKey::new([4; 32]);
         let mut next = Core::new(100);
         // Nobody listens, then a dead one's socket is left.
@@ -283,7 +298,7 @@ mod tests {
     fn a_wrong_key_on_either_side_gives_and_takes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::below(dir.path());
-        private_dir(&home.runtime).unwrap();
+        directories(&home).unwrap();
         let listener = offer(&home).unwrap();
         let keeper = std::thread::spawn(move || {
             wait_for(&listener);
@@ -299,7 +314,7 @@ mod tests {
     fn a_keeper_that_gave_up_gives_again() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::below(dir.path());
-        private_dir(&home.runtime).unwrap();
+        directories(&home).unwrap();
         let key = InstallKey::new([4; 32]);
         let (listener, given) = (offer(&home).unwrap(), key.clone());
         let keeper = std::thread::spawn(move || {

@@ -3,36 +3,37 @@
 //! It starts sessiond, the bridge and workers, restarts them, owns the listening sockets (so that connects queue while
 //! one restarts) and keeps for each session what a successor of its worker needs. It parses nothing but
 //! [`baton_proto::launch`] and holds no policy. [`self::core`] decides, this module waits and does, `spare` takes
-//! over when the launcher itself dies, `handover` brings what is kept over an orderly stop. `kill -9` of sessiond,
-//! bridge, a worker or the launcher is the normal case here.
+//! over when the launcher itself dies, `handover` brings what is kept over an orderly stop, `mend` makes the runtime
+//! directory anew when it vanishes. `kill -9` of sessiond, bridge, a worker or the launcher is the normal case here.
 //!
 //! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
 
+pub mod announced;
 pub mod backoff;
 pub mod children;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
 mod handover;
+mod mend;
 pub mod setup;
 mod spare;
 mod turn;
 
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 
 use anyhow::Context;
 use baton_proto::hello::InstallKey;
-use baton_proto::home::{Home, runtime};
-use nix::fcntl::Flock;
+use baton_proto::home::Home;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use self::children::Nursery;
 use self::core::Core;
+use self::mend::Sentinel;
 pub use self::setup::LockHeld;
-use self::setup::Sockets;
+use self::setup::{Locks, Sockets};
 
 /// What the command line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,8 +87,9 @@ struct Launcher {
     spare: Option<spare::Spare>,
     /// Where the next launcher asks, while this is a keeper.
     keeper: Option<UnixListener>,
-    /// Held as long as any copy of it is open: by the launcher and its spare.
-    lock: Option<Flock<File>>,
+    /// Held as long as any copy of them is open: by the launcher and its spare.
+    locks: Option<Locks>,
+    sentinel: Sentinel,
 }
 
 /// Runs until somebody asks it to stop.
@@ -98,17 +100,14 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     baton_sandbox::fds::close_inherited(options.ready).context("closing inherited descriptors")?;
     let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
-    let workers = home.runtime.join(runtime::WORKERS_DIR);
-    for dir in [&home.state, &home.runtime, &home.logs_dir(), &home.sessions_dir(), &workers] {
-        setup::private_dir(dir)?;
-    }
-    let lock = setup::lock(&home)?;
+    setup::directories(&home)?;
+    let locks = setup::lock(&home)?;
     let key = setup::install_key(&home)?;
     let sockets = setup::bind(&home, &options.listen)?;
     baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
     let nursery = Nursery::new(&home)?;
     let signals = watch_signals()?;
-    setup::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
+    announced::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
     tracing::info!(listen = %sockets.listen, pid = std::process::id(), "launcher runs");
 
     let mut core = Core::new(nursery.sessions_max());
@@ -118,19 +117,11 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Err(err) => tracing::error!("what was kept of the last launcher's sessions could not be taken over: {err}"),
     }
     let for_sessiond = turn::Outbox::default();
-    let sockets = Some(sockets);
-    let launcher = Launcher {
-        home,
-        sockets,
-        key,
-        nursery,
-        core,
-        signals,
-        for_sessiond,
-        spare: None,
-        keeper: None,
-        lock: Some(lock),
-    };
+    let sentinel = Sentinel::new(&home);
+    let (sockets, locks) = (Some(sockets), Some(locks));
+    let (spare, keeper) = (None, None);
+    let launcher =
+        Launcher { home, sockets, key, nursery, core, signals, for_sessiond, spare, keeper, locks, sentinel };
     launcher.run(ready)
 }
 

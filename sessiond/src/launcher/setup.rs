@@ -1,25 +1,74 @@
-//! What the launcher makes before it starts anybody: the lock, the install key, directories and listening sockets.
+//! What the launcher makes before it starts anybody: locks, the install key, directories and listening sockets.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use baton_proto::SessionId;
 use baton_proto::hello::InstallKey;
-use baton_proto::home::{Home, runtime, through};
+use baton_proto::home::{Home, runtime, state, through};
 use baton_sandbox::fds;
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{FileStat, fstat, lstat};
+
+use super::announced::withdraw;
 
 /// Another launcher runs for the same home.
 #[derive(Debug, thiserror::Error)]
-#[error("a launcher already runs for `{}`", runtime.display())]
+#[error("a launcher already runs for `{}`{}", home.display(), match pid {
+    Some(pid) => format!(": process {pid}"),
+    None => String::new(),
+})]
 pub struct LockHeld {
-    runtime: std::path::PathBuf,
+    home: PathBuf,
+    pid: Option<u32>,
+}
+
+/// A killed launcher's pipes close some time before its locks do: its inotify handle goes in between, for which the kernel waits
+/// until nobody looks at it any more (tens of milliseconds were seen).
+const DYING: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What makes a launcher the only one. Held by the open files, which spare and launcher share: closing one's copy must
+/// not unlock the other's, so these are files and no guards.
+#[derive(Debug)]
+pub struct Locks {
+    /// In the state directory: the one that decides.
+    state: File,
+    /// In the runtime directory: tells of the launcher when the state directory was deleted under it.
+    runtime: File,
+}
+
+/// Which file a name meant once: another file may have the name by now, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId(u64, u64);
+
+impl FileId {
+    /// No file has it.
+    const NONE: Self = Self(0, 0);
+
+    const fn of(stat: &FileStat) -> Self {
+        Self(stat.st_dev, stat.st_ino)
+    }
+
+    /// The file that has this name now.
+    #[must_use]
+    pub fn at(path: &Path) -> Option<Self> {
+        lstat(path).ok().map(|stat| Self::of(&stat))
+    }
+}
+
+/// A listening socket and the file that leads to it.
+#[derive(Debug)]
+pub struct Bound {
+    /// The socket; it lives on without its file, but nobody new finds it.
+    pub listener: OwnedFd,
+    file: FileId,
 }
 
 /// The sockets that outlive sessiond and bridge, so that connects queue while one restarts.
@@ -30,9 +79,28 @@ pub struct Sockets {
     /// Its actual address.
     pub listen: SocketAddr,
     /// `bridge.sock`.
-    pub bridge: OwnedFd,
+    pub bridge: Bound,
     /// `sessiond.sock`.
-    pub supervisor: OwnedFd,
+    pub supervisor: Bound,
+    /// The directory of the workers' sockets, which sessiond holds open.
+    pub workers: FileId,
+}
+
+/// What the launcher bound and locked anew, for its spare.
+#[must_use]
+pub fn places<'a>(sockets: &'a Sockets, locks: &'a Locks) -> [BorrowedFd<'a>; 4] {
+    [sockets.bridge.listener.as_fd(), sockets.supervisor.listener.as_fd(), locks.state.as_fd(), locks.runtime.as_fd()]
+}
+
+/// Takes [`places`] in the spare. What does not fit is left: a launcher that finds a socket's file to be another's binds
+/// it anew.
+pub fn take_places(home: &Home, handles: Vec<OwnedFd>, sockets: &mut Sockets, locks: &mut Locks) {
+    let Ok([bridge, supervisor, state, runtime]) = <[OwnedFd; 4]>::try_from(handles) else { return };
+    let bound = |listener, name| Bound { listener, file: FileId::at(&home.runtime.join(name)).unwrap_or(FileId::NONE) };
+    sockets.bridge = bound(bridge, runtime::BRIDGE_SOCKET);
+    sockets.supervisor = bound(supervisor, runtime::SESSIOND_SOCKET);
+    sockets.workers = workers_dir(home).unwrap_or(FileId::NONE);
+    *locks = Locks { state: state.into(), runtime: runtime.into() };
 }
 
 /// Makes a directory and its parents, for this user only.
@@ -57,20 +125,85 @@ pub fn private_dir(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Takes the lock that makes this launcher the only one of its home. It is held by the open file: the spare inherits
-/// it by fork and so holds it on.
+/// Makes the directories that are missing.
+///
+/// # Errors
+/// As [`private_dir`].
+pub fn directories(home: &Home) -> anyhow::Result<()> {
+    let workers = home.runtime.join(runtime::WORKERS_DIR);
+    for dir in [&home.state, &home.logs_dir(), &home.sessions_dir(), &home.runtime, &workers] {
+        private_dir(dir)?;
+    }
+    Ok(())
+}
+
+/// Takes the locks that make this launcher the only one of its home.
 ///
 /// # Errors
 /// [`LockHeld`], or what the kernel said.
-pub fn lock(home: &Home) -> anyhow::Result<Flock<File>> {
-    let path = home.runtime.join(runtime::LAUNCHER_LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("could not open `{}`", path.display()))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(lock),
-        Err((_, Errno::EWOULDBLOCK)) => Err(LockHeld { runtime: home.runtime.clone() }.into()),
-        Err((_, err)) => Err(err).with_context(|| format!("could not lock `{}`", path.display())),
+pub fn lock(home: &Home) -> anyhow::Result<Locks> {
+    let locks = Locks { state: take(home, &state_lock(home))?, runtime: take(home, &runtime_lock(home))? };
+    // What a killed launcher said of itself: with the lock held it would be believed.
+    withdraw(home);
+    Ok(locks)
+}
+
+impl Locks {
+    /// Takes those again whose file is gone. Returns whether there were any.
+    ///
+    /// # Errors
+    /// As [`lock`].
+    pub fn mend(&mut self, home: &Home) -> anyhow::Result<bool> {
+        let mut mended = false;
+        for (lock, path) in [(&mut self.state, state_lock(home)), (&mut self.runtime, runtime_lock(home))] {
+            let held = fstat(&*lock).map(|stat| FileId::of(&stat)).context("could not look at the lock")?;
+            if FileId::at(&path) != Some(held) {
+                *lock = take(home, &path)?;
+                mended = true;
+            }
+        }
+        Ok(mended)
     }
+}
+
+fn state_lock(home: &Home) -> PathBuf {
+    home.state.join(state::LOCK)
+}
+
+fn runtime_lock(home: &Home) -> PathBuf {
+    home.runtime.join(runtime::LAUNCHER_LOCK)
+}
+
+fn take(home: &Home, path: &Path) -> anyhow::Result<File> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+    let file = file.with_context(|| format!("could not open `{}`", path.display()))?;
+    let patience = Instant::now() + DYING;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                let pid = super::announced::pid(home);
+                if !pid.is_some_and(is_dying) || Instant::now() >= patience {
+                    return Err(LockHeld { home: home.state.clone(), pid }.into());
+                }
+                // There is no event for it: nobody is told when a lock is given up.
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            Err(TryLockError::Error(err)) => {
+                return Err(err).with_context(|| format!("could not lock `{}`", path.display()));
+            }
+        }
+    }
+}
+
+/// Whether the process has ended or is about to: killed, and the kernel still closes what it had open.
+fn is_dying(pid: u32) -> bool {
+    /// `PF_EXITING` of Linux's `include/linux/sched.h`.
+    const EXITING: u32 = 0x4;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // Behind the name, which may hold anything, stand state, four ids, the foreground group and the flags (proc(5)).
+    let Some((_, rest)) = stat.rsplit_once(')') else { return true };
+    rest.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u32>().ok()).is_none_or(|it| it & EXITING != 0)
 }
 
 /// Makes the install key if there is none, and reads it.
@@ -100,10 +233,19 @@ fn make_install_key(home: &Home) -> anyhow::Result<()> {
     }
     let mut key = [0u8; InstallKey::BYTES];
     getrandom::fill(&mut key).context("the kernel gave no random bytes")?;
+    write_install_key(home, &InstallKey::new(key))
+}
+
+/// Writes the key into its file, which must not be there: the one that every living worker has, once its file is gone.
+///
+/// # Errors
+/// What the kernel said.
+pub fn write_install_key(home: &Home, key: &InstallKey) -> anyhow::Result<()> {
+    let path = home.key_file();
     // Whole or not at all: written aside, then linked into place, which fails if somebody else was first.
     let aside = path.with_extension(format!("new.{}", std::process::id()));
     let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&aside).and_then(|mut file| {
-        file.write_all(&key)?;
+        file.write_all(key.bytes())?;
         file.sync_all()?;
         std::fs::hard_link(&aside, &path)
     });
@@ -111,7 +253,7 @@ fn make_install_key(home: &Home) -> anyhow::Result<()> {
     written.and(removed).with_context(|| format!("could not make `{}`", path.display()))
 }
 
-/// Binds the listening sockets. The lock is held, so that a socket file found here is a dead launcher's.
+/// Binds the listening sockets. The locks are held, so that a socket file found here is a dead launcher's.
 ///
 /// # Errors
 /// What the kernel said.
@@ -120,17 +262,29 @@ pub fn bind(home: &Home, listen: &str) -> anyhow::Result<Sockets> {
         format!("could not listen on `{listen}`; if something else uses the port, choose another with BATON_LISTEN")
     })?;
     let address = tcp.local_addr().context("could not learn the address")?;
-    let directory =
-        fds::open_dir(&home.runtime).with_context(|| format!("could not open `{}`", home.runtime.display()))?;
     Ok(Sockets {
         tcp: tcp.into(),
         listen: address,
-        bridge: bind_unix(&directory, runtime::BRIDGE_SOCKET)?,
-        supervisor: bind_unix(&directory, runtime::SESSIOND_SOCKET)?,
+        bridge: bind_unix(&home.runtime, runtime::BRIDGE_SOCKET)?,
+        supervisor: bind_unix(&home.runtime, runtime::SESSIOND_SOCKET)?,
+        workers: workers_dir(home)?,
     })
 }
 
-fn bind_unix(directory: &OwnedFd, name: &str) -> anyhow::Result<OwnedFd> {
+/// Which directory the workers' sockets are in.
+///
+/// # Errors
+/// That there is none.
+pub fn workers_dir(home: &Home) -> anyhow::Result<FileId> {
+    FileId::at(&home.runtime.join(runtime::WORKERS_DIR)).context("the directory of the workers' sockets is gone")
+}
+
+/// Binds a socket of this name in a directory, in place of whatever has the name.
+///
+/// # Errors
+/// What the kernel said.
+pub fn bind_unix(directory: &Path, name: &str) -> anyhow::Result<Bound> {
+    let directory = fds::open_dir(directory).with_context(|| format!("could not open `{}`", directory.display()))?;
     // Through the directory's descriptor: its path may be longer than a socket address holds.
     let path = through(directory.as_raw_fd(), name);
     match std::fs::remove_file(&path) {
@@ -142,33 +296,29 @@ fn bind_unix(directory: &OwnedFd, name: &str) -> anyhow::Result<OwnedFd> {
     // The directory is 0700 already; the mode keeps the socket private if somebody opens the directory up.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("could not make `{name}` private"))?;
-    Ok(listener.into())
+    let file = FileId::at(&path).with_context(|| format!("`{name}` was removed at once"))?;
+    Ok(Bound { listener: listener.into(), file })
 }
 
-/// Tells who runs here: `launcher.json`, replaced as a whole.
-///
-/// # Errors
-/// What the kernel said.
-pub fn announce(home: &Home, listen: SocketAddr) -> io::Result<()> {
-    // A number and a socket address: nothing in them needs escaping.
-    let text = format!("{{\"pid\":{},\"listen\":\"{listen}\"}}\n", std::process::id());
-    let path = home.runtime.join(runtime::LAUNCHER_FILE);
-    let aside = path.with_extension("json.new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
-    file.write_all(text.as_bytes())?;
-    std::fs::rename(&aside, &path)
+impl Bound {
+    /// Whether the socket's file is still where it was.
+    #[must_use]
+    pub fn is_found(&self, directory: &Path, name: &str) -> bool {
+        FileId::at(&directory.join(name)) == Some(self.file)
+    }
 }
 
-/// The announcement's end.
-pub fn withdraw(home: &Home) {
-    // Whoever reads a stale one finds no such process.
-    let _ = std::fs::remove_file(home.runtime.join(runtime::LAUNCHER_FILE));
+/// Where a session's worker listens.
+#[must_use]
+pub fn worker_socket(home: &Home, session: SessionId) -> PathBuf {
+    home.runtime.join(runtime::WORKERS_DIR).join(session.socket_name())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use super::super::announced::announce;
     use super::*;
 
     #[test]
@@ -177,16 +327,32 @@ mod tests {
         let home = Home::below(dir.path());
         private_dir(&home.runtime).unwrap();
         private_dir(&home.state).unwrap();
-        let held = lock(&home).unwrap();
-        assert!(lock(&home).unwrap_err().downcast_ref::<LockHeld>().is_some());
+        let mut held = lock(&home).unwrap();
+        announce(&home, "127.0.0.1:7".parse().unwrap()).unwrap();
+        let refused = |home: &Home| lock(home).unwrap_err();
+        assert!(refused(&home).downcast_ref::<LockHeld>().is_some());
+        assert!(refused(&home).to_string().contains(&format!("process {}", std::process::id())));
+        // Without its runtime directory, and without its state directory, it is still the only one.
+        std::fs::remove_dir_all(&home.runtime).unwrap();
+        private_dir(&home.runtime).unwrap();
+        assert!(refused(&home).downcast_ref::<LockHeld>().is_some());
+        held.mend(&home).unwrap();
+        announce(&home, "127.0.0.1:7".parse().unwrap()).unwrap();
+        std::fs::remove_dir_all(&home.state).unwrap();
+        private_dir(&home.state).unwrap();
+        assert!(refused(&home).to_string().contains(&format!("process {}", std::process::id())));
         drop(held);
         lock(&home).unwrap();
 
         install_key(&home).unwrap();
         let key = std::fs::read(home.key_file()).unwrap();
         assert_eq!(std::fs::metadata(home.key_file()).unwrap().permissions().mode() & 0o777, 0o600);
-        install_key(&home).unwrap();
+        let known = install_key(&home).unwrap();
         assert_eq!(std::fs::read(home.key_file()).unwrap(), key);
+        assert!(write_install_key(&home, &known).is_err(), "there is one");
+        std::fs::remove_file(home.key_file()).unwrap();
+        write_install_key(&home, &known).unwrap();
+        assert_eq!(std::fs::read(home.key_file()).unwrap(), key, "the same one");
         std::fs::write(home.key_file(), b"short").unwrap();
         assert!(install_key(&home).unwrap_err().to_string().contains("5 bytes"));
     }
@@ -196,11 +362,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::below(&dir.path().join("d".repeat(120)));
         private_dir(&home.runtime).unwrap();
-        drop(bind(&home, "127.0.0.1:0").unwrap());
+        private_dir(&home.runtime.join(runtime::WORKERS_DIR)).unwrap();
+        let dead = bind(&home, "127.0.0.1:0").unwrap();
         let sockets = bind(&home, "127.0.0.1:0").unwrap();
         assert_ne!(sockets.listen.port(), 0);
-        announce(&home, sockets.listen).unwrap();
-        let text = std::fs::read_to_string(home.runtime.join(runtime::LAUNCHER_FILE)).unwrap();
-        assert!(text.contains(&sockets.listen.to_string()), "{text}");
+        assert!(sockets.bridge.is_found(&home.runtime, runtime::BRIDGE_SOCKET));
+        assert!(!dead.bridge.is_found(&home.runtime, runtime::BRIDGE_SOCKET), "another file has its name");
+        std::fs::remove_dir_all(&home.runtime).unwrap();
+        assert!(!sockets.bridge.is_found(&home.runtime, runtime::BRIDGE_SOCKET));
     }
 }

@@ -68,20 +68,32 @@ impl Spare {
             Changed::Session(session) => encode_session(session, core.sessions().get(&session)),
             Changed::Service(service) => encode_service(service, core.service(service)),
         };
-        match fds::send(&self.socket, &bytes, &handles) {
+        self.send(&bytes, &handles)
+    }
+
+    /// Tells what was bound and locked anew.
+    ///
+    /// # Errors
+    /// As [`Self::tell`].
+    pub fn tell_places(&self, handles: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send(&Note { what: PLACES, present: true, ..Note::default() }.to_bytes(), handles)
+    }
+
+    fn send(&self, bytes: &[u8; BYTES], handles: &[BorrowedFd<'_>]) -> io::Result<()> {
+        match fds::send(&self.socket, bytes, handles) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
                 // It reads at once whenever it runs at all: a moment is generous.
                 let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
                 poll(&mut fds, 100u8)?;
-                fds::send(&self.socket, &bytes, &handles).map(drop)
+                fds::send(&self.socket, bytes, handles).map(drop)
             }
             other => other.map(drop),
         }
     }
 }
 
-/// The spare's life until the launcher's death: keeps its copy of the state as it is told.
-pub fn wait(socket: &OwnedFd, core: &mut Core<OwnedFd>) {
+/// The spare's life until the launcher's death: keeps its copy of the state as it is `told`.
+pub fn wait(socket: &OwnedFd, mut told: impl FnMut(&[u8; BYTES], Vec<OwnedFd>)) {
     loop {
         let mut fds = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
         // An error here is EINTR, or ENOMEM that will pass.
@@ -89,7 +101,7 @@ pub fn wait(socket: &OwnedFd, core: &mut Core<OwnedFd>) {
         let mut bytes = [0; BYTES];
         match fds::receive(socket, &mut bytes) {
             Ok((0, _)) => return,
-            Ok((count, handles)) if count == BYTES => apply(&bytes, handles, core),
+            Ok((count, handles)) if count == BYTES => told(&bytes, handles),
             // The launcher and its fork speak the same bytes; anything else is memory gone bad, and better not kept.
             Ok(_) => std::process::abort(),
             Err(err) if err.kind() == io::ErrorKind::ConnectionReset => return,
@@ -98,10 +110,16 @@ pub fn wait(socket: &OwnedFd, core: &mut Core<OwnedFd>) {
     }
 }
 
+/// Whether a note is of [`Spare::tell_places`]; others are for [`apply`].
+pub(super) const fn is_places(bytes: &[u8; BYTES]) -> bool {
+    bytes[0] == PLACES
+}
+
 /// Bytes of a note.
 pub(super) const BYTES: usize = 48;
 const SESSION: u8 = 1;
 const SERVICE: u8 = 2;
+const PLACES: u8 = 3;
 
 const REPLAY: u8 = 1;
 const DONE: u8 = 2;

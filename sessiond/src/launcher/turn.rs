@@ -18,7 +18,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use super::children::Born;
 use super::core::{Action, Event, Process, Service};
-use super::{Launcher, handover, setup, spare};
+use super::{Launcher, announced, handover, setup, spare};
 
 /// Messages sessiond may leave unread. One that reads none of thousands hangs: it is killed, and its successor asks anew.
 const OUTBOX_MAX: usize = 8192;
@@ -37,6 +37,7 @@ enum Source {
     Channel(Channel),
     Foreign(u32),
     NextLauncher,
+    RuntimeDir,
 }
 
 /// A channel that messages come from.
@@ -62,6 +63,8 @@ impl Launcher {
         name_process(c"baton-launcher");
         // What a keeper gave was forked by others.
         let mut watch = self.watch_all();
+        // While the keeper kept, the sockets of its workers may have vanished.
+        self.mend(&mut watch);
         self.feed(Event::Begin, &mut watch);
         if let Some(ready) = ready {
             // Whoever asked may be gone by now; that is no reason to stop.
@@ -80,7 +83,8 @@ impl Launcher {
         // Nobody is to connect to sockets that nobody will serve, and the next launcher's announcement is not this
         // one's to remove: both go while the lock is held.
         self.sockets = None;
-        setup::withdraw(&self.home);
+        self.sentinel.rest();
+        announced::withdraw(&self.home);
         if self.core.keeps_programs() {
             self.leave_keeper();
         }
@@ -112,8 +116,8 @@ impl Launcher {
     /// The keeper's life: restarts workers as ever, until the next launcher takes everything or nothing is left.
     fn keep(&mut self) {
         name_process(c"baton-keeper");
-        // The copy of the lock as well: a keeper is in nobody's way.
-        self.lock = None;
+        // The copy of the locks as well: a keeper is in nobody's way.
+        self.locks = None;
         if let Err(err) = process::set_child_subreaper() {
             tracing::error!("could not become the reaper of orphans: {err}");
         }
@@ -138,6 +142,7 @@ impl Launcher {
                 Source::Channel(channel) => self.read(channel, MESSAGES_A_TURN, watch),
                 Source::Foreign(pid) => self.foreign_ended(pid, watch),
                 Source::NextLauncher => self.hand_over(watch),
+                Source::RuntimeDir => self.sentinel.heard(Instant::now()),
             }
             if watch.exit {
                 // What else is ready is the next launcher's to read.
@@ -145,6 +150,9 @@ impl Launcher {
             }
         }
         self.flush_sessiond();
+        if self.sentinel.is_due(Instant::now()) {
+            self.mend(watch);
+        }
         if self.core.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             self.feed(Event::DeadlinePassed, watch);
         }
@@ -171,6 +179,10 @@ impl Launcher {
             sources.push(Source::NextLauncher);
             fds.push(PollFd::new(keeper.as_fd(), PollFlags::POLLIN));
         }
+        if let Some(events) = self.sentinel.events() {
+            sources.push(Source::RuntimeDir);
+            fds.push(PollFd::new(events, PollFlags::POLLIN));
+        }
         let services =
             Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
         let workers =
@@ -187,7 +199,8 @@ impl Launcher {
                 fds.push(PollFd::new(running.pidfd.as_fd(), PollFlags::POLLIN));
             }
         }
-        let timeout = self.core.deadline().map_or(PollTimeout::NONE, |deadline| {
+        let deadline = self.core.deadline().into_iter().chain(self.sentinel.deadline()).min();
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up, or the loop would spin through the deadline's last millisecond.
             let wait = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
             PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)
@@ -203,10 +216,12 @@ impl Launcher {
     }
 
     fn signals(&mut self, watch: &mut Watch) {
-        let mut reap = false;
+        let (mut reap, mut mend) = (false, false);
         while let Ok(Some(signal)) = self.signals.read_signal() {
             match i32::try_from(signal.ssi_signo).ok().and_then(|number| Signal::try_from(number).ok()) {
                 Some(Signal::SIGCHLD) => reap = true,
+                // Somebody found the lock held and the sockets gone.
+                Some(Signal::SIGHUP) => mend = true,
                 Some(Signal::SIGTERM | Signal::SIGINT) => {
                     tracing::info!(from = signal.ssi_pid, "asked to stop");
                     watch.exit |= self.keeper.is_some();
@@ -217,6 +232,9 @@ impl Launcher {
         }
         if reap {
             self.reap(watch);
+        }
+        if mend {
+            self.mend(watch);
         }
     }
 
@@ -313,7 +331,7 @@ impl Launcher {
     }
 
     /// Decides, tells the spare, acts.
-    fn feed(&mut self, event: Event<OwnedFd>, watch: &mut Watch) {
+    pub(super) fn feed(&mut self, event: Event<OwnedFd>, watch: &mut Watch) {
         let actions = self.core.step(event, Instant::now());
         self.tell_spare();
         for action in actions {
@@ -339,7 +357,7 @@ impl Launcher {
                     }
                 }
             }
-            Action::ForkService(service) => match self.start_service(service) {
+            Action::ForkService(service) => match self.start_service(service, watch) {
                 Ok(born) => {
                     if service == Service::Supervisor {
                         self.for_sessiond.0.clear();
@@ -376,7 +394,9 @@ impl Launcher {
         }
     }
 
-    fn start_service(&self, service: Service) -> anyhow::Result<Born> {
+    fn start_service(&mut self, service: Service, watch: &mut Watch) -> anyhow::Result<Born> {
+        // Without its directories it would die at once.
+        self.mend(watch);
         let sockets = self.sockets.as_ref().context("a keeper starts no services")?;
         self.nursery.service(service, sockets)
     }
@@ -435,7 +455,13 @@ impl Launcher {
     /// The spare's life; when it returns, this process is the launcher.
     fn stand_by(&mut self, socket: &OwnedFd, watch: &mut Watch) {
         name_process(c"baton-spare");
-        spare::wait(socket, &mut self.core);
+        let Self { home, core, sockets, locks, .. } = self;
+        spare::wait(socket, |bytes, handles| match (sockets.as_mut(), locks.as_mut()) {
+            (Some(sockets), Some(locks)) if spare::is_places(bytes) => {
+                setup::take_places(home, handles, sockets, locks)
+            }
+            _ => spare::apply(bytes, handles, core),
+        });
         name_process(c"baton-launcher");
         // Signals that reached the spare were not meant for a launcher.
         while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -449,8 +475,11 @@ impl Launcher {
         if let Err(err) = process::set_child_subreaper() {
             tracing::error!("could not become the reaper of orphans: {err}");
         }
+        self.mend(watch);
+        // The dead one may have bound sockets anew and not said so.
+        self.hand_listeners();
         if let Some(sockets) = &self.sockets
-            && let Err(err) = setup::announce(&self.home, sockets.listen)
+            && let Err(err) = announced::announce(&self.home, sockets.listen)
         {
             tracing::error!("could not write `launcher.json`: {err}");
         }

@@ -13,7 +13,7 @@ mod conn_tests;
 pub mod event;
 mod link;
 mod pipe;
-mod registry;
+pub mod registry;
 mod session;
 pub mod step;
 #[cfg(test)]

@@ -110,6 +110,22 @@ impl Registry {
         replace(&dir, SPEC, &bytes, Durable::Yes)
     }
 
+    /// Whether a session's spec is there.
+    #[must_use]
+    pub fn has(&self, session: SessionId) -> bool {
+        self.dir(session).join(SPEC).exists()
+    }
+
+    /// Writes down again what was deleted: the spec of a living session, as the launcher keeps it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn restore(&self, session: SessionId, spec: &[u8]) -> io::Result<()> {
+        let dir = self.dir(session);
+        DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+        replace(&dir, SPEC, spec, Durable::No)
+    }
+
     /// Notes which process the worker is.
     ///
     /// # Errors

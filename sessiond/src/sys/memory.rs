@@ -80,6 +80,18 @@ impl SharedMemory {
     }
 }
 
+/// Memory that was freed goes back to the system. An allocator keeps it otherwise: for a thread that comes again in an hour, say.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        // SAFETY: the call has no preconditions; it takes the allocator's own locks.
+        #[allow(unsafe_code)]
+        unsafe {
+            nix::libc::malloc_trim(0);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

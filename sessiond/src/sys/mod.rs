@@ -4,4 +4,4 @@ pub mod host;
 pub mod log;
 mod memory;
 
-pub use memory::SharedMemory;
+pub use memory::{SharedMemory, give_back};

@@ -26,7 +26,7 @@ impl Worker {
         let attachment = Attachment(self.next_attachment);
         let effects = self.lease.attach(&client, attachment, kind, class, &name, now)?;
         let entry = ClientEntry { client: client.clone(), kind, name, viewport, attached_us: wall_us() };
-        self.attached.insert(attachment, AttachedClient { conn, input_stream, entry });
+        self.attached.insert(attachment, AttachedClient { conn, input_stream, entry, facts: None });
         self.presence_changed = true;
         self.apply(effects, now);
         if let Some(size) = viewport {
@@ -87,6 +87,7 @@ impl Worker {
                     self.deliver_last(Kind::Lease, appended);
                     if changed {
                         self.epoch_changed();
+                        self.use_owners_facts();
                         self.follow_owner(now);
                     }
                 }

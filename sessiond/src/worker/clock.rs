@@ -19,6 +19,12 @@ impl Clock {
         Self { last_wall_us, last_record: now() }
     }
 
+    /// Wall time of the newest record, in microseconds since 1970; 0 if there was none.
+    #[must_use]
+    pub const fn last_wall_us(&self) -> u64 {
+        self.last_wall_us
+    }
+
     /// Wall time of a record made now in microseconds since 1970, and microseconds since the record before.
     pub fn stamp(&mut self) -> (u64, u32) {
         let now = now();

@@ -13,14 +13,17 @@ use baton_proto::ErrorCode;
 use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind, read_body, write_message};
 use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
 use baton_proto::lease::Monotonic;
-use baton_proto::v1::Failed;
+use baton_proto::v1::{Failed, SCREEN_HEADER_BYTES, ScreenHeader};
 
 use super::journal::{Journal, Place, ReadError};
+use super::screen::Drawing;
 
 /// Bytes of messages that may wait for one connection; a peer that lets more pile up is cut off.
 const OUT_BYTES_MAX: usize = 8 << 20;
 /// Bytes of journal read at once for one that lags.
 const CATCH_UP_BYTES: usize = 256 << 10;
+/// Bytes of a screen in one frame: as many as of the journal, so that each gets its share of the socket.
+const PART_BYTES: usize = 256 << 10;
 /// Bytes read from a socket in one turn, so that one peer cannot keep the worker from the rest.
 const TURN_BYTES: usize = 256 << 10;
 
@@ -39,6 +42,30 @@ pub struct Subscription {
     without_output: bool,
 }
 
+/// A screen on its way, a part at a time.
+#[derive(Debug)]
+struct Answer {
+    id: u64,
+    drawing: Drawing,
+    at: usize,
+}
+
+impl Answer {
+    /// The next part as a frame, and whether it is the last.
+    fn next_part(&mut self) -> (Vec<u8>, bool) {
+        let end = self.drawing.bytes.len().min(self.at + PART_BYTES);
+        let last = end == self.drawing.bytes.len();
+        let bytes = &self.drawing.bytes[self.at..end];
+        let mut part = Vec::with_capacity(HEADER_BYTES + SCREEN_HEADER_BYTES + bytes.len());
+        let len = u32::try_from(SCREEN_HEADER_BYTES + bytes.len()).unwrap_or(u32::MAX);
+        part.extend_from_slice(&Header::message(Kind::Screen, self.id, len).to_bytes());
+        part.extend_from_slice(&ScreenHeader { last, ..self.drawing.header }.to_bytes());
+        part.extend_from_slice(bytes);
+        self.at = end;
+        (part, last)
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub struct Conn {
@@ -50,6 +77,9 @@ pub struct Conn {
     out_at: usize,
     fenced: VecDeque<(Place, Vec<u8>)>,
     subscription: Option<Subscription>,
+    screens: VecDeque<Answer>,
+    /// Records were sent last: a part of a screen is next.
+    screen_next: bool,
     /// Closed as soon as `out` is written.
     closing: bool,
     dead: bool,
@@ -80,6 +110,8 @@ impl Conn {
             out_at: 0,
             fenced: VecDeque::new(),
             subscription: None,
+            screens: VecDeque::new(),
+            screen_next: true,
             closing: false,
             dead: false,
         })
@@ -123,6 +155,26 @@ impl Conn {
         self.out_at < self.out.len()
             || self.subscription.is_some_and(|subscription| subscription.place < end)
             || !self.fenced.is_empty()
+            || !self.screens.is_empty()
+    }
+
+    /// Whether it is sent output.
+    #[must_use]
+    pub fn wants_output(&self) -> bool {
+        self.subscription.is_some_and(|subscription| !subscription.without_output)
+    }
+
+    /// Sends a screen as fast as the socket takes it. Its bytes do not count as messages that pile up.
+    pub fn answer_screen(&mut self, id: u64, drawing: Drawing) {
+        if !self.closing && !self.dead {
+            self.screens.push_back(Answer { id, drawing, at: 0 });
+        }
+    }
+
+    /// Bytes of screens still to be sent.
+    #[must_use]
+    pub fn screen_bytes(&self) -> usize {
+        self.screens.iter().map(|answer| answer.drawing.bytes.len() - answer.at).sum()
     }
 
     /// Whether it is sent records.
@@ -343,7 +395,21 @@ impl Conn {
                 }
                 continue;
             }
-            let Some(subscription) = self.subscription.filter(|it| it.place < journal.end()) else { return };
+            let behind = self.subscription.filter(|it| it.place < journal.end());
+            if (self.screen_next || behind.is_none())
+                && let Some(answer) = self.screens.front_mut()
+            {
+                let (part, last) = answer.next_part();
+                if last {
+                    self.screens.pop_front();
+                }
+                self.out = part;
+                self.out_at = 0;
+                self.screen_next = false;
+                continue;
+            }
+            self.screen_next = true;
+            let Some(subscription) = behind else { return };
             let fence = self.fenced.front().map(|(fence, _)| *fence);
             if !self.catch_up(subscription, fence, journal, scratch) {
                 return;

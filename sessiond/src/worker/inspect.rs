@@ -1,14 +1,14 @@
 //! How things are, asked now: read from the kernel, remembered nowhere.
 
 use baton_proto::lease::Monotonic;
-use baton_proto::v1::{Inspection, ScreenState};
+use baton_proto::v1::Inspection;
 
 use super::clock::wall_us;
 use super::pty::Terminal as _;
 use super::{Worker, processes};
 
 impl Worker {
-    pub(super) fn inspect(&self, now: Monotonic) -> Inspection {
+    pub(super) fn inspect(&mut self, now: Monotonic) -> Inspection {
         let foreground = self.terminal.as_ref().and_then(|terminal| terminal.foreground());
         let (echo, canonical) = self.terminal.as_ref().map_or((false, false), |terminal| terminal.echo_and_canonical());
         let program_pid = self.program.as_ref().map_or(0, |program| program.pid);
@@ -21,7 +21,7 @@ impl Worker {
             clients: self.clients().clients,
             head: self.journal.head(),
             oldest: self.journal.oldest(),
-            oldest_screen: self.journal.oldest(),
+            oldest_screen: self.screens.oldest(&self.journal),
             journal_bytes: self.journal.bytes(),
             size: self.journal.state().size,
             policy: self.policy,
@@ -32,7 +32,7 @@ impl Worker {
             at_prompt: program_pid != 0
                 && self.typing.queued_bytes() == 0
                 && processes::waits_for_line(program_pid, foreground, canonical),
-            screen: ScreenState::default(),
+            screen: self.screens.state().clone(),
             input_queued: self.typing.queued_bytes() as u64,
             last_activity_us: wall_us().saturating_sub(idle_us),
             exit: self.exit.clone(),

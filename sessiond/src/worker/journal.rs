@@ -15,7 +15,8 @@ use baton_proto::frame::{DATA_BYTES_MAX, Frame, HEADER_BYTES, Header, Kind};
 use baton_proto::v1::{CarriedState, ExitRecord, GapRecord, InputRecord, LeaseRecord, ResizeRecord};
 
 use super::clock::Clock;
-use super::segment::{self, HEAD_BYTES, Head, INDEX_BYTES, SEGMENT_BYTES};
+use super::screen::keyframes;
+use super::segment::{self, Entry, HEAD_BYTES, Head, INDEX_BYTES, SEGMENT_BYTES};
 
 /// Fewest segments a journal keeps: one is written while another is read.
 const SEGMENTS_MIN: usize = 2;
@@ -23,11 +24,19 @@ const SEGMENTS_MIN: usize = 2;
 /// A place between two records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    number: u32,
-    at: u32,
+    /// Number of the segment.
+    pub number: u32,
+    /// Bytes before it in the segment's file.
+    pub at: u32,
 }
 
 impl Place {
+    /// The first record of a segment.
+    #[must_use]
+    pub const fn first_of(number: u32) -> Self {
+        Self { number, at: HEAD_BYTES }
+    }
+
     /// So many bytes back in the same segment.
     #[must_use]
     pub fn back(self, bytes: usize) -> Self {
@@ -67,7 +76,7 @@ pub enum ReadError {
 struct Segment {
     head: Head,
     /// Known once scanned: place after the last record, and the index.
-    scanned: Option<(u32, Vec<(u64, u32)>)>,
+    scanned: Option<(u32, Vec<Entry>)>,
     /// Open while it is written or was read lately.
     file: Option<File>,
 }
@@ -87,6 +96,8 @@ pub struct Journal {
     /// What the next segment's head carries.
     state: CarriedState,
     exit: Option<ExitRecord>,
+    /// As [`segment::Scan::marked`], of the newest segment when it was recovered.
+    marked: u64,
     /// Memory for one record; reused.
     scratch: Vec<u8>,
 }
@@ -114,6 +125,7 @@ impl Journal {
             lost: 0,
             state,
             exit: None,
+            marked: 0,
             scratch: Vec::new(),
         }
     }
@@ -140,6 +152,7 @@ impl Journal {
                     journal.clock = Clock::after(scan.last_wall_us);
                     journal.state = scan.state;
                     journal.exit = scan.exit;
+                    journal.marked = scan.marked;
                     newest = Some(Segment { head, scanned: Some((scan.end, scan.index)), file: Some(file) });
                 }
                 Ok(head) => segments.push_front(Segment { head, scanned: None, file: None }),
@@ -191,6 +204,12 @@ impl Journal {
     #[must_use]
     pub const fn exit(&self) -> Option<&ExitRecord> {
         self.exit.as_ref()
+    }
+
+    /// Up to which offset a predecessor's marks are in the newest segment; 0 if none is there.
+    #[must_use]
+    pub const fn marked(&self) -> u64 {
+        self.marked
     }
 
     /// The place the next record goes to.
@@ -340,8 +359,8 @@ impl Journal {
         };
         file.write_all_at(record, u64::from(begin.at))?;
         *end += len;
-        if index.last().is_none_or(|(_, at)| begin.at - at >= INDEX_BYTES) {
-            index.push((at, begin.at));
+        if index.last().is_none_or(|entry| begin.at - entry.at >= INDEX_BYTES) {
+            index.push(Entry { offset: at, at: begin.at, wall_us: self.clock.last_wall_us() });
         }
         Ok(Appended { begin, end: Place { at: *end, ..begin } })
     }
@@ -356,13 +375,14 @@ impl Journal {
             // Overwritten in place: unlinking under flood cost a tenth of the throughput when it was measured.
             if let Some(retired) = self.segments.front() {
                 fs::rename(segment::path(&self.dir, retired.head.number), segment::path(&self.dir, number))?;
+                keyframes::forget(&self.dir, retired.head.number);
                 self.segments.pop_front();
             }
         }
         let file = segment::open(&self.dir, number, true)?;
-        let head = Head { number, base, state: self.state.clone() };
         let (wall_us, _) = self.clock.stamp();
-        segment::write_head(&file, self.instance, &head, wall_us)?;
+        let head = Head { number, base, wall_us, state: self.state.clone() };
+        segment::write_head(&file, self.instance, &head)?;
         if let Some(previous) = self.segments.back_mut() {
             previous.file = None;
         }
@@ -382,9 +402,44 @@ impl Journal {
         self.bytes_max = bytes_max;
         while self.segments.len() > self.segments_max() {
             let Some(oldest) = self.segments.pop_front() else { break };
+            keyframes::forget(&self.dir, oldest.head.number);
             fs::remove_file(segment::path(&self.dir, oldest.head.number))?;
         }
         Ok(())
+    }
+
+    /// Number of the oldest segment kept.
+    #[must_use]
+    pub fn first_number(&self) -> u32 {
+        self.segments.front().map_or(0, |segment| segment.head.number)
+    }
+
+    /// The offset before which all output stands that had come by `wall_us`, and when the record there came: the newest time
+    /// known if none has come since, the oldest offset kept if the time is before it. At most one segment is read for it.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn locate(&mut self, wall_us: u64) -> Result<(u64, u64), ReadError> {
+        let at = self.segments.partition_point(|segment| segment.head.wall_us <= wall_us).saturating_sub(1);
+        self.ensure_scanned(at)?;
+        let Some(Segment { head, scanned: Some((_, index)), .. }) = self.segments.get(at) else {
+            return Ok((self.head, self.clock.last_wall_us()));
+        };
+        let entry = index.partition_point(|entry| entry.wall_us <= wall_us).saturating_sub(1);
+        let mut place = Place { number: head.number, at: index.get(entry).map_or(HEAD_BYTES, |entry| entry.at) };
+        let mut buffer = Vec::new();
+        while let Some(next) = self.read(place, 256 << 10, &mut buffer)? {
+            let mut rest = buffer.as_slice();
+            while let Ok(Some(frame)) = Frame::parse(rest) {
+                let output = matches!(frame.header.known_kind(), Some(Kind::Output | Kind::Stderr));
+                if output && frame.header.wall_us > wall_us {
+                    return Ok((frame.header.at, frame.header.wall_us));
+                }
+                rest = &rest[frame.total_bytes()..];
+            }
+            place = next;
+        }
+        Ok((self.head, self.clock.last_wall_us()))
     }
 
     /// The place of the first record that reaches beyond `offset`; the end if none does yet, the oldest if that is later.
@@ -401,8 +456,8 @@ impl Journal {
         let number = segment.head.number;
         let mut place = match &segment.scanned {
             Some((_, index)) => {
-                let entry = index.partition_point(|(from, _)| *from <= offset).saturating_sub(1);
-                Place { number, at: index.get(entry).map_or(HEAD_BYTES, |(_, at)| *at) }
+                let entry = index.partition_point(|entry| entry.offset <= offset).saturating_sub(1);
+                Place { number, at: index.get(entry).map_or(HEAD_BYTES, |entry| entry.at) }
             }
             None => Place { number, at: HEAD_BYTES },
         };

@@ -22,6 +22,7 @@ pub mod journal;
 mod journal_tests;
 mod processes;
 mod pty;
+mod screen;
 mod segment;
 mod serve;
 mod size;
@@ -53,6 +54,7 @@ use conn::{Conn, Identity};
 use ending::Life;
 use journal::{Appended, Journal};
 use pty::{Pty, Terminal as _};
+use screen::Screens;
 use typing::Typing;
 use window::Window;
 
@@ -93,6 +95,8 @@ struct AttachedClient {
     conn: u64,
     input_stream: u64,
     entry: ClientEntry,
+    /// What it told of its terminal.
+    facts: Option<baton_screen::Facts>,
 }
 
 /// The whole state of a worker.
@@ -105,6 +109,7 @@ struct Worker {
     listener: UnixListener,
     window: Window,
     journal: Journal,
+    screens: Screens,
     /// `None` once the program has ended.
     terminal: Option<Pty>,
     /// Nobody has the terminal open: not polled before then, because a hung-up terminal is always ready.
@@ -147,6 +152,7 @@ enum Source {
     Terminal,
     Program,
     Children,
+    Screen,
     Conn(u64),
 }
 
@@ -169,6 +175,8 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
 impl Worker {
     /// Waits for something to happen and deals with it.
     fn turn(&mut self, now: Monotonic) -> anyhow::Result<()> {
+        // After the subscribers were sent what came: whatever the screen costs, it costs them nothing.
+        self.screens.publish(&self.journal);
         let ready = self.wait(now).context("poll failed")?;
         let now = clock::now();
         // Connections first: a keystroke never waits behind a flood.
@@ -186,6 +194,7 @@ impl Worker {
                 Source::Listener => self.accept(now),
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
+                Source::Screen => self.screen_reports(now),
                 Source::Terminal => {
                     if flags.contains(PollFlags::POLLOUT) {
                         self.type_queued(now);
@@ -206,9 +215,10 @@ impl Worker {
     }
 
     fn wait(&self, now: Monotonic) -> io::Result<Vec<(Source, PollFlags)>> {
-        let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(self.conns.len() + 5);
+        let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(self.conns.len() + 6);
         sources.push((Source::Listener, self.listener.as_fd(), PollFlags::POLLIN));
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
+        sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
         if let Some(keeper) = &self.keeper {
             sources.push((Source::Keeper, keeper.as_fd(), PollFlags::POLLIN));
         }
@@ -432,6 +442,7 @@ impl Worker {
             return false;
         }
         self.last_activity = now;
+        self.screens.stir();
         let record = self.window.record();
         let appended = self.journal.append_record(Kind::Output, record);
         note(&mut self.journal_failing, &appended);
@@ -463,17 +474,31 @@ impl Worker {
                 tracing::warn!("the launcher is gone");
                 self.keeper = None;
             }
-            Ok((n, _)) => {
-                if let Some(LaunchMessage { op: Op::ProgramExited, arg, .. }) = LaunchMessage::from_bytes(&bytes[..n]) {
+            Ok((n, fds)) => match LaunchMessage::from_bytes(&bytes[..n]) {
+                Some(LaunchMessage { op: Op::ProgramExited, arg, .. }) => {
                     self.program_reaped(i32::try_from(arg).unwrap_or(0), now);
                 }
-            }
+                Some(LaunchMessage { op: Op::Listen, .. }) => self.listen_on(fds, now),
+                _ => {}
+            },
             Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(err) => {
                 tracing::warn!(error = %err, "the launcher's channel failed");
                 self.keeper = None;
             }
         }
+    }
+
+    /// The socket's file was gone: from now on clients come through another one.
+    fn listen_on(&mut self, fds: Vec<OwnedFd>, now: Monotonic) {
+        let Some(listener) = fds.into_iter().next().map(UnixListener::from) else { return };
+        if let Err(err) = listener.set_nonblocking(true) {
+            tracing::error!(error = %err, "a new socket can't be used");
+            return;
+        }
+        // Who waits at the old one found it while it could be found.
+        self.accept(now);
+        self.listener = listener;
     }
 
     fn tell_launcher(&mut self, op: Op, pid: u32, fds: &[BorrowedFd<'_>]) {

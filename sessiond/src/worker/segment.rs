@@ -24,7 +24,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use baton_proto::frame::{Frame, Kind, read_body};
-use baton_proto::v1::{CarriedState, Dimensions, ExitRecord, GapRecord, InputRecord, LeaseRecord, ResizeRecord};
+use baton_proto::v1::{
+    CarriedState, Dimensions, ExitRecord, GapRecord, InputRecord, LeaseRecord, MarkKind, MarkRecord, ResizeRecord,
+};
 use baton_proto::{InstanceId, codec};
 
 /// Bytes of a segment, head block included.
@@ -41,6 +43,8 @@ pub struct Head {
     pub number: u32,
     /// Output offset at its beginning.
     pub base: u64,
+    /// When it was made, in microseconds since 1970.
+    pub wall_us: u64,
     /// The past.
     pub state: CarriedState,
 }
@@ -74,7 +78,7 @@ fn invalid(why: &str) -> io::Error {
 ///
 /// # Errors
 /// What the file system says.
-pub fn write_head(file: &File, instance: InstanceId, head: &Head, wall_us: u64) -> io::Result<()> {
+pub fn write_head(file: &File, instance: InstanceId, head: &Head) -> io::Result<()> {
     let mut block = vec![0; STATE_AT];
     codec::encode(Kind::Lease, &head.state, &mut block).map_err(|err| invalid(&err.to_string()))?;
     let state_len = block.len() - STATE_AT;
@@ -85,7 +89,7 @@ pub fn write_head(file: &File, instance: InstanceId, head: &Head, wall_us: u64) 
     block[24..28].copy_from_slice(&head.number.to_le_bytes());
     block[28..32].copy_from_slice(&u32::try_from(state_len).map_err(|_| invalid("state too large"))?.to_le_bytes());
     block[32..40].copy_from_slice(&head.base.to_le_bytes());
-    block[40..48].copy_from_slice(&wall_us.to_le_bytes());
+    block[40..48].copy_from_slice(&head.wall_us.to_le_bytes());
     let crc = checksum(&block, state_len);
     block[48..52].copy_from_slice(&crc.to_le_bytes());
     file.write_all_at(&block, 0)
@@ -117,9 +121,9 @@ pub fn read_head(file: &File, instance: InstanceId, number: u32) -> io::Result<H
         return Err(invalid("the head of a segment is damaged"));
     }
     let state = codec::decode(Kind::Lease, &block[STATE_AT..STATE_AT + state_len]);
-    let mut base = [0; 8];
-    base.copy_from_slice(&block[32..40]);
-    Ok(Head { number, base: u64::from_le_bytes(base), state: state.map_err(|err| invalid(&err.to_string()))? })
+    let word64 = |at: usize| block[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let state = state.map_err(|err| invalid(&err.to_string()))?;
+    Ok(Head { number, base: word64(32), wall_us: word64(40), state })
 }
 
 /// What a scan of a segment's records found.
@@ -131,12 +135,25 @@ pub struct Scan {
     pub head: u64,
     /// The state there.
     pub state: CarriedState,
-    /// Places of records at least [`INDEX_BYTES`] of output or file apart: output offset, place.
-    pub index: Vec<(u64, u32)>,
+    /// Records at least [`INDEX_BYTES`] of file apart.
+    pub index: Vec<Entry>,
     /// How the program ended, if it has.
     pub exit: Option<ExitRecord>,
     /// Wall time of the last record, 0 if there is none.
     pub last_wall_us: u64,
+    /// The highest offset of a mark that the screen made, 0 if there is none.
+    pub marked: u64,
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// Output bytes before it.
+    pub offset: u64,
+    /// Bytes of file before it.
+    pub at: u32,
+    /// When it was made, in microseconds since 1970.
+    pub wall_us: u64,
 }
 
 /// Bytes of file between two entries of a segment's index.
@@ -165,6 +182,7 @@ pub fn scan(file: &File, tag: u64, head: &Head) -> io::Result<Scan> {
         index: Vec::new(),
         exit: None,
         last_wall_us: 0,
+        marked: 0,
     };
     while let Some(rest) = bytes[..len].get(scan.end as usize..) {
         let Ok(Some(frame)) = Frame::parse(rest) else { break };
@@ -174,8 +192,8 @@ pub fn scan(file: &File, tag: u64, head: &Head) -> io::Result<Scan> {
         if !header.is_intact(frame.payload) {
             break;
         }
-        if scan.index.last().is_none_or(|(_, at)| scan.end - at >= INDEX_BYTES) {
-            scan.index.push((header.at, scan.end));
+        if scan.index.last().is_none_or(|entry| scan.end - entry.at >= INDEX_BYTES) {
+            scan.index.push(Entry { offset: header.at, at: scan.end, wall_us: header.wall_us });
         }
         scan.head = header.at;
         scan.last_wall_us = header.wall_us;
@@ -192,6 +210,13 @@ pub fn scan(file: &File, tag: u64, head: &Head) -> io::Result<Scan> {
             Kind::InputMark => {
                 if let Ok(input) = read_body::<InputRecord>(kind, frame.payload) {
                     scan.state.set_typed(&input.client, input.stream, input.seq);
+                }
+            }
+            Kind::Mark => {
+                if let Ok(mark) = read_body::<MarkRecord>(kind, frame.payload)
+                    && mark.kind != MarkKind::InputUncertain
+                {
+                    scan.marked = scan.marked.max(mark.offset);
                 }
             }
             Kind::Exit => scan.exit = read_body(kind, frame.payload).ok(),

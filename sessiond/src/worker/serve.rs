@@ -24,7 +24,11 @@ pub(super) struct No(Failed);
 
 impl No {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self(Failed { code, message: message.into(), owner: None, oldest: None })
+        Self::with_oldest(code, message, None)
+    }
+
+    pub(super) fn with_oldest(code: ErrorCode, message: impl Into<String>, oldest: Option<u64>) -> Self {
+        Self(Failed { code, message: message.into(), owner: None, oldest })
     }
 }
 
@@ -109,7 +113,7 @@ impl Worker {
         }
     }
 
-    fn fail(&mut self, conn: u64, id: u64, no: No) {
+    pub(super) fn fail(&mut self, conn: u64, id: u64, no: No) {
         let end = self.journal.end();
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.send_fenced(end, Kind::Failed, id, &no.0);
@@ -195,6 +199,9 @@ impl Worker {
                 }
                 Ok(Answer::Given)
             }
+            Kind::Snapshot => self.snapshot(conn, id, &read(kind, payload)?),
+            Kind::Locate => self.locate(conn, id, read(kind, payload)?),
+            Kind::Facts => self.facts(conn, &read(kind, payload)?),
             Kind::Configure => self.configure(&read(kind, payload)?, now),
             _ => {
                 Err(No::new(ErrorCode::Invalid, format!("a frame of kind {} is no request to a worker", kind.number())))
@@ -262,6 +269,9 @@ impl Worker {
             conn.send(Kind::Subscribed, id, &Subscribed { start, lost });
             conn.send(Kind::Clients, 0, &clients);
             conn.subscribe(place, subscribe.without_output);
+            if !subscribe.without_output {
+                conn.send(Kind::ScreenState, 0, self.screens.state());
+            }
         }
         Ok(Answer::Given)
     }

@@ -46,6 +46,7 @@ impl Worker {
             return;
         }
         self.last_activity = now;
+        self.screens.stir();
         let appended = self.journal.append_resize(ResizeRecord { cols: size.cols, rows: size.rows });
         self.deliver_last(Kind::Resize, appended);
     }

@@ -33,6 +33,7 @@ use super::ending::Life;
 use super::journal::Journal;
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
+use super::screen::Screens;
 use super::typing::Typing;
 use super::window::{InFlight, WINDOW_BYTES, Window};
 use super::{Mode, Program, Worker};
@@ -52,6 +53,7 @@ struct Parts {
     children: SignalFd,
     lock: Flock<fs::File>,
     journal: Journal,
+    dir: PathBuf,
 }
 
 /// Makes a worker.
@@ -92,7 +94,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         Mode::TakeOver | Mode::Replay => Journal::recover(&dir, spec.instance, spec.journal_bytes, state),
     };
     let journal = journal.context("opening the journal")?;
-    let parts = Parts { spec, identity, keeper, children, lock, journal };
+    let parts = Parts { spec, identity, keeper, children, lock, journal, dir };
     let worker = match mode {
         Mode::Fresh => fresh(parts, &home),
         Mode::TakeOver => take_over(parts, &home),
@@ -142,12 +144,18 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
     Ok((Window::create(memory.as_fd())?, memory))
 }
 
-fn worker(parts: Parts, listener: UnixListener, window: Window) -> Worker {
-    let Parts { spec, identity, keeper, children, lock, journal } = parts;
+fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Result<Worker> {
+    let Parts { spec, identity, keeper, children, lock, journal, dir } = parts;
     let now = clock::now();
+    let marked = window.marked_until().max(journal.marked());
+    let mut screens = Screens::new(&dir, spec.instance, window.answered_until(), marked)?;
+    if journal.head() > 0 {
+        // What the program has switched on is to be known before it says more.
+        screens.stir();
+    }
     let ttl = Duration::from_millis(spec.lease_ttl_ms);
     let lease = LeaseMachine::recovered(ttl, &journal.state().lease, now);
-    Worker {
+    Ok(Worker {
         policy: spec.policy,
         idle_timeout: (spec.idle_timeout_s > 0).then(|| Duration::from_secs(spec.idle_timeout_s)),
         record_input: spec.record_input,
@@ -158,6 +166,7 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> Worker {
         window,
         exit: journal.exit().cloned(),
         journal,
+        screens,
         terminal: None,
         hung_up_until: None,
         journal_failing: false,
@@ -180,14 +189,14 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> Worker {
         alone_since: now,
         scratch: Vec::new(),
         _lock: lock,
-    }
+    })
 }
 
 fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let (pty, slave) = Pty::open(parts.spec.size).context("opening a terminal (is `kernel.pty.max` reached?)")?;
     let (window, memory) = new_window()?;
     let listener = bind(&parts.spec, home)?;
-    let mut worker = worker(parts, listener, window);
+    let mut worker = worker(parts, listener, window)?;
     let listener = worker.listener.try_clone()?;
     worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
     drop((listener, memory));
@@ -243,7 +252,7 @@ fn take_over(mut parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let master = fds::inherited(FD_MASTER).context("no terminal at descriptor 7")?;
     let rescued = rescue(&mut parts.journal, base, &bytes);
     window.flushed(parts.journal.head());
-    let mut worker = worker(parts, listener, window);
+    let mut worker = worker(parts, listener, window)?;
     worker.settle_in_flight(in_flight);
     tracing::warn!(session = %worker.spec.session, rescued, "took over from a dead worker");
     if worker.exit.is_some() {
@@ -280,7 +289,7 @@ fn replay(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let (mut window, _) = new_window()?;
     window.input_settled();
     let listener = bind(&parts.spec, home)?;
-    let mut worker = worker(parts, listener, window);
+    let mut worker = worker(parts, listener, window)?;
     worker.settle_in_flight(InFlight::Nothing);
     worker.tell_launcher(Op::Done, 0, &[]);
     Ok(worker)

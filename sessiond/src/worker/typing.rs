@@ -23,6 +23,9 @@ const TURN_BYTES: usize = 64 << 10;
 /// Refusals remembered, so that nothing behind a refused frame is typed before it.
 const HOLES_MAX: usize = 256;
 
+/// Bytes of answers to queries that wait for a program which does not read; more answers are dropped.
+const REPLY_BYTES_MAX: usize = 4096;
+
 const PASTE_BEGIN: &[u8] = b"\x1b[200~";
 const PASTE_END: &[u8] = b"\x1b[201~";
 
@@ -30,6 +33,15 @@ const PASTE_END: &[u8] = b"\x1b[201~";
 #[derive(Debug)]
 struct Pending {
     intent: InputIntent,
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+/// An answer to a query, typed by nobody.
+#[derive(Debug)]
+struct Reply {
+    /// The query's place in the output. Those of answers that were dropped behind this one are counted in.
+    offset: u64,
     bytes: Vec<u8>,
     done: usize,
 }
@@ -81,6 +93,10 @@ pub struct Typing {
     bytes: usize,
     holes: VecDeque<Hole>,
     paste: PasteTracker,
+    /// Typed between frames, before those that wait: the program waits for them.
+    replies: VecDeque<Reply>,
+    /// Told already that answers are dropped.
+    replies_dropped: bool,
 }
 
 impl Typing {
@@ -93,7 +109,27 @@ impl Typing {
     /// Whether `poll` is to wait for room in the terminal.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        !self.queue.is_empty()
+        !self.queue.is_empty() || !self.replies.is_empty()
+    }
+
+    /// Takes an answer to a query up to `offset`; false when it is dropped.
+    fn push_reply(&mut self, offset: u64, bytes: Vec<u8>) -> bool {
+        let waiting: usize = self.replies.iter().map(|reply| reply.bytes.len() - reply.done).sum();
+        match self.replies.back_mut() {
+            Some(last) if waiting + bytes.len() > REPLY_BYTES_MAX => {
+                last.offset = offset;
+                false
+            }
+            _ => {
+                self.replies.push_back(Reply { offset, bytes, done: 0 });
+                true
+            }
+        }
+    }
+
+    /// Whether an answer may be typed now: not within somebody's frame.
+    fn reply_is_next(&self) -> bool {
+        !self.replies.is_empty() && self.queue.front().is_none_or(|pending| pending.done == 0)
     }
 
     fn highest_queued(&self, client: &ClientId, stream: u64) -> Option<u64> {
@@ -172,10 +208,58 @@ impl Worker {
         self.type_queued(now);
     }
 
+    /// An answer to the query that ends at `offset`. It belongs to no client: no epoch, no mark, no acknowledgement.
+    pub(super) fn reply(&mut self, offset: u64, bytes: Vec<u8>) {
+        if self.terminal.is_none() || !self.is_running() {
+            return;
+        }
+        if self.typing.push_reply(offset, bytes) {
+            self.typing.replies_dropped = false;
+        } else if !std::mem::replace(&mut self.typing.replies_dropped, true) {
+            tracing::warn!("the program asks the terminal and does not read the answers: they are dropped");
+        }
+    }
+
+    /// Types an answer; false when the terminal takes no more.
+    fn type_reply(&mut self) -> bool {
+        let (Some(terminal), Some(reply)) = (self.terminal.as_ref(), self.typing.replies.front_mut()) else {
+            return false;
+        };
+        let before = self.window.answered_until();
+        // First, so that a successor never gives it again; a kill right here leaves one query without an answer.
+        self.window.set_answered(reply.offset.max(before));
+        match terminal.write(&reply.bytes[reply.done..]) {
+            Ok(Some(n)) => {
+                reply.done += n;
+                if reply.done >= reply.bytes.len() {
+                    self.typing.replies.pop_front();
+                }
+                n > 0
+            }
+            Ok(None) => {
+                if reply.done == 0 {
+                    self.window.set_answered(before);
+                }
+                false
+            }
+            Err(err) => {
+                tracing::debug!(error = %err, "the terminal takes no answer");
+                self.typing.replies.clear();
+                false
+            }
+        }
+    }
+
     /// Writes what the kernel takes.
     pub(super) fn type_queued(&mut self, now: Monotonic) {
         let mut budget = TURN_BYTES;
         while budget > 0 {
+            if self.typing.reply_is_next() {
+                if !self.type_reply() {
+                    return;
+                }
+                continue;
+            }
             let Some(terminal) = self.terminal.as_ref() else { return };
             let Some(pending) = self.typing.queue.front_mut() else { return };
             if pending.done == 0 {
@@ -337,6 +421,18 @@ mod tests {
             paste.feed(&PASTE_END[3..]);
             assert!(!paste.is_open());
         }
+    }
+
+    #[test]
+    fn answers_that_are_not_read_are_bounded_and_none_is_given_later() {
+        let mut typing = Typing::default();
+        assert!(typing.push_reply(10, vec![b'x'; REPLY_BYTES_MAX]), "one that fits is taken");
+        assert!(!typing.push_reply(20, vec![b'y'; 1]));
+        assert!(!typing.push_reply(30, vec![b'y'; 1]));
+        assert_eq!(typing.replies.len(), 1);
+        assert_eq!(typing.replies[0].offset, 30, "a successor takes those that were dropped for answered");
+        typing.replies.clear();
+        assert!(typing.push_reply(40, vec![b'z'; 100]));
     }
 
     #[test]

@@ -37,6 +37,8 @@ const W_MAGIC: usize = 0;
 const W_STATE: usize = 1;
 const W_BASE: usize = 2;
 const W_LEN: usize = 3;
+const W_ANSWERED: usize = 4;
+const W_MARKED: usize = 5;
 const W_INPUT_STATE: usize = 8;
 const W_INPUT_SEQ: usize = 9;
 const W_INPUT_STREAM: usize = 10;
@@ -97,7 +99,7 @@ impl Window {
     pub fn create(fd: BorrowedFd<'_>) -> std::io::Result<Self> {
         let mut memory = SharedMemory::map(fd, WINDOW_BYTES, WORDS)?;
         memory.bytes(DATA_AT).fill(FILL);
-        for word in [W_STATE, W_BASE, W_LEN, W_INPUT_STATE] {
+        for word in [W_STATE, W_BASE, W_LEN, W_ANSWERED, W_MARKED, W_INPUT_STATE] {
             memory.store(word, 0);
         }
         memory.store(W_MAGIC, MAGIC);
@@ -170,6 +172,28 @@ impl Window {
         self.memory.bytes(DATA_AT)[..dirty].fill(FILL);
         self.len = 0;
         self.dirty = 0;
+    }
+
+    /// Queries up to this output offset are answered: whoever comes after answers only those behind it.
+    #[must_use]
+    pub fn answered_until(&self) -> u64 {
+        self.memory.load(W_ANSWERED)
+    }
+
+    /// Sets [`Self::answered_until`].
+    pub fn set_answered(&mut self, offset: u64) {
+        self.memory.store(W_ANSWERED, offset);
+    }
+
+    /// Marks up to this output offset are journalled.
+    #[must_use]
+    pub fn marked_until(&self) -> u64 {
+        self.memory.load(W_MARKED)
+    }
+
+    /// A mark of this offset is journalled, or never will be.
+    pub fn marked(&mut self, offset: u64) {
+        self.memory.store(W_MARKED, offset.max(self.marked_until()));
     }
 
     /// A write is about to be made.

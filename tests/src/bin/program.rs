@@ -3,6 +3,8 @@
 //! | words | what it does |
 //! | --- | --- |
 //! | `lines RATE FILE` | writes `line 1`, `line 2`, … at RATE a second until FILE exists, then `end N`; exit code 7 |
+//! | `paint BYTES` | writes about so many bytes of numbers, each in its place of 80 by 23 cells and its colour |
+//! | `paint MIB_S FILE` | the same at so many MiB a second, until FILE exists |
 //! | `flood BYTES` | writes so many bytes as fast as the terminal takes them, as numbered lines |
 //! | `throttled MIB_S SECONDS` | writes numbered lines at about so many MiB a second for so long, then `wrote N bytes` |
 #![forbid(unsafe_code)]
@@ -18,6 +20,18 @@ fn main() {
     let mut out = std::io::stdout().lock();
     match words[..] {
         ["lines", rate, file] => lines(&mut out, rate.parse().expect("a rate"), Path::new(file)),
+        ["paint", bytes] => {
+            let bytes: u64 = bytes.parse().expect("bytes");
+            paint(&mut out, |written| written < bytes);
+        }
+        ["paint", rate, file] => {
+            let (rate, file, begun) = (rate.parse::<u64>().expect("MiB/s"), Path::new(file), Instant::now());
+            paint(&mut out, |written| {
+                let due = Duration::from_micros(written * 1_000_000 / (rate * 1024 * 1024));
+                std::thread::sleep(due.saturating_sub(begun.elapsed()));
+                !file.exists()
+            });
+        }
         ["flood", bytes] => flood(&mut out, bytes.parse().expect("bytes")),
         ["throttled", rate, seconds] => {
             throttled(&mut out, rate.parse().expect("MiB/s"), Duration::from_secs(seconds.parse().expect("seconds")));
@@ -61,6 +75,24 @@ fn flood(out: &mut impl Write, bytes: u64) {
         }
     }
     out.write_all(&chunk).expect("a terminal");
+    out.flush().expect("a terminal");
+}
+
+fn paint(out: &mut impl Write, mut goes_on: impl FnMut(u64) -> bool) {
+    let (mut number, mut written) = (0u64, 0);
+    let mut chunk = Vec::with_capacity(64 * 1024);
+    while goes_on(written) {
+        chunk.clear();
+        while chunk.len() < 60 * 1024 {
+            number += 1;
+            // Seven places a row, visited in an order that takes all of them.
+            let place = number * 37 % 161;
+            let (row, col) = (1 + place / 7, 1 + place % 7 * 11);
+            chunk.extend_from_slice(format!("\x1b[{row};{col}H\x1b[3{}m{number:010}", number % 8).as_bytes());
+        }
+        written += chunk.len() as u64;
+        out.write_all(&chunk).expect("a terminal");
+    }
     out.flush().expect("a terminal");
 }
 

@@ -5,7 +5,7 @@ use super::manifest::cargo_dependencies;
 use super::tree::Tree;
 
 /// What each crate may use of ours. The bridge never links sessiond: they share bytes, not code.
-const MAY_USE: [(&str, &[&str]); 8] = [
+const MAY_USE: [(&str, &[&str]); 9] = [
     ("proto", &[]),
     ("sandbox", &["baton-proto"]),
     ("screen", &["baton-proto"]),
@@ -13,6 +13,7 @@ const MAY_USE: [(&str, &[&str]); 8] = [
     ("bridge", &["baton-proto", "baton-sandbox"]),
     ("clients/cli", &["baton-proto"]),
     ("tests", &["baton-proto", "baton-screen"]),
+    ("benches", &[]),
     ("xtask", &[]),
 ];
 

@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use baton_proto::ErrorCode;
 use baton_proto::frame::Kind;
-use baton_proto::v1::{Attach, Attachment, Detach, Dimensions, Inspect};
+use baton_proto::v1::{Attach, Attachment, Detach, Dimensions, Inspect, SnapshotRequest};
 use tokio::sync::oneshot;
 
 use super::super::presence::{Identity, Presence};
+use super::super::screens::{Drawing, Drawn};
 use super::super::session::{Command, RestAttachment, Watching, until_us};
 use super::{AttachReply, Hub, MODES_MAX_AGE, Pending};
 use crate::problem::{Failure, Outcome};
@@ -28,6 +29,7 @@ impl Hub {
             Command::Rest { identity, join, reply } => self.rest(identity, join, reply),
             Command::Detach { attachment, release, reply } => self.detach(attachment, release, reply),
             Command::Call { message, reply } => self.send(message, Pending::Call(reply)),
+            Command::Draw { request, reply } => self.draw(&request, reply),
             Command::Heard { attachment } => self.heard(attachment),
             Command::Forget => {}
             Command::Watch { reply } => {
@@ -48,6 +50,7 @@ impl Hub {
                 Pending::Call(reply) => drop(reply.send(Err(failure))),
                 Pending::Attach { reply, .. } => reply.refuse(failure),
                 Pending::Detach(reply) => drop(reply.send(Err(failure))),
+                Pending::Screen(drawing) => drawing.refuse(failure),
                 Pending::Own => {}
             }
             return;
@@ -59,6 +62,15 @@ impl Hub {
         match message(kind, 0, body) {
             Ok(bytes) => self.send(bytes, Pending::Own),
             Err(err) => tracing::error!("a message of our own does not fit: {err}"),
+        }
+    }
+
+    pub(super) fn draw(&mut self, request: &SnapshotRequest, reply: oneshot::Sender<Outcome<Drawn>>) {
+        let Some(link) = self.link.as_ref() else { return };
+        let drawing = Drawing::new(link.feed.instance, reply);
+        match message(Kind::Snapshot, 0, request) {
+            Ok(bytes) => self.send(bytes, Pending::Screen(drawing)),
+            Err(err) => drawing.refuse(Failure::invalid(err.to_string())),
         }
     }
 
@@ -158,6 +170,7 @@ pub(super) fn refuse(command: Command, failure: Failure) {
         Command::Attach { reply, .. } => drop(reply.send(Err(failure))),
         Command::Rest { reply, .. } => drop(reply.send(Err(failure))),
         Command::Call { reply, .. } => drop(reply.send(Err(failure))),
+        Command::Draw { reply, .. } => drop(reply.send(Err(failure))),
         Command::Watch { reply } => drop(reply.send(Err(failure))),
         Command::Detach { reply: Some(reply), .. } => drop(reply.send(Ok(()))),
         Command::Detach { .. } | Command::Heard { .. } | Command::Forget => {}

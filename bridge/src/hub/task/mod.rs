@@ -21,7 +21,9 @@ use asked::refuse;
 use said::lease_until;
 
 use super::feed::{Ended, Feed};
+use super::marks::{Round, Rounds};
 use super::presence::Presence;
+use super::screens::Drawing;
 use super::session::{Attaching, Command, HubContext, Live, RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
 use crate::upstream::conn::{Conn, RawFrame, message};
@@ -48,6 +50,7 @@ enum Pending {
     /// Asked by the hub itself.
     Own,
     Detach(oneshot::Sender<Outcome<()>>),
+    Screen(Drawing),
 }
 
 enum AttachReply {
@@ -70,6 +73,7 @@ impl AttachReply {
 struct Link {
     conn: Conn,
     feed: Arc<Feed>,
+    rounds: Rounds,
     next_id: u64,
     pending: HashMap<u64, Pending>,
     attachments: HashMap<Attachment, Arc<Presence>>,
@@ -265,6 +269,7 @@ impl Hub {
         self.link = Some(Link {
             conn,
             feed,
+            rounds: Rounds::default(),
             next_id: 3,
             pending: HashMap::new(),
             attachments: HashMap::new(),
@@ -292,12 +297,16 @@ impl Hub {
                 Pending::Call(reply) => drop(reply.send(Err(failure()))),
                 Pending::Attach { reply, .. } => reply.refuse(failure()),
                 Pending::Detach(reply) => drop(reply.send(Ok(()))),
+                Pending::Screen(drawing) => drawing.refuse(failure()),
                 Pending::Own => {}
             }
         }
         link.feed.end(Ended::WorkerAway);
         if let Some(session) = self.session.upgrade() {
-            session.live_mut().carrier = None;
+            let mut live = session.live_mut();
+            live.carrier = None;
+            // Marks made from here on are not heard.
+            live.round = Round::Unknown;
         }
         self.retry_at = Instant::now();
     }

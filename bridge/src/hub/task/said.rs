@@ -9,11 +9,14 @@ use baton_proto::frame::Kind;
 use baton_proto::ids::{ClientId, Cursor};
 use baton_proto::v1::{
     Attached, Attachment, Clients, ControlDenied, ControlRequested, Dimensions, ExitRecord, Failed, GapRecord,
-    InputAck, InputRefused, InputUncertain, Inspection, LeaseRecord, Replaced, ResizeRecord,
+    InputAck, InputRefused, InputUncertain, Inspection, LeaseRecord, MarkRecord, Replaced, ResizeRecord, ScreenHeader,
+    ScreenState,
 };
 
-use super::super::feed::Chunk;
+use super::super::chunk::Chunk;
+use super::super::feed::Subject;
 use super::super::presence::Presence;
+use super::super::screens::Drawing;
 use super::super::session::{Attaching, RestAttachment, until_us};
 use super::{AttachReply, CLIENTS_INTERVAL, Hub, Pending, note_inspection};
 use crate::problem::Failure;
@@ -43,8 +46,13 @@ impl Hub {
             Kind::Resize => self.resized(frame.body(kind).map_err(body)?),
             Kind::Lease => self.leased(frame.body(kind).map_err(body)?),
             Kind::Exit => self.exited(frame.body(kind).map_err(body)?),
-            // Records that nobody is told of yet. Their `at` is an offset, and must not be taken for an answer's id.
-            Kind::InputMark | Kind::Mark => {}
+            Kind::Mark => {
+                let wall_us = frame.header.wall_us;
+                self.marked(frame.body(kind).map_err(body)?, wall_us);
+            }
+            // A record that nobody is told of. Its `at` is an offset, and must not be taken for an answer's id.
+            Kind::InputMark => {}
+            Kind::ScreenState => self.screen_changed(frame.body(kind).map_err(body)?),
             Kind::Gap => self.gap(frame.header.at, frame.body(kind).map_err(body)?),
             Kind::Clients => self.clients(frame.body(kind).map_err(body)?),
             Kind::InputAck => {
@@ -120,9 +128,11 @@ impl Hub {
     pub(super) fn resized(&mut self, size: ResizeRecord) {
         let Some(link) = self.link.as_mut() else { return };
         let cursor = Cursor { instance: link.feed.instance, offset: link.feed.head() };
-        link.feed.control(show::text(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor }), None, false);
+        let text = show::text(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor });
+        let dimensions = Dimensions { cols: size.cols, rows: size.rows };
+        link.feed.control(text, Subject::Size(dimensions));
         let Some(session) = self.session.upgrade() else { return };
-        session.live_mut().size = Some(Dimensions { cols: size.cols, rows: size.rows });
+        session.live_mut().size = Some(dimensions);
         self.context.events.session(session.id, "resize", serde_json::json!({ "cols": size.cols, "rows": size.rows }));
     }
 
@@ -142,7 +152,7 @@ impl Hub {
             live.lease.replace(record.clone())
         };
         let frame = show::lease_frame(&record, until);
-        link.feed.control(show::text(&frame), Some(record.epoch), false);
+        link.feed.control(show::text(&frame), Subject::Lease(record.epoch));
         self.context.events.lease(session.id, &record, until);
         // A REST attachment lasts as long as the lease it was made for.
         if let Some(LeaseRecord { epoch, owner: Some(former), .. }) = before
@@ -157,7 +167,7 @@ impl Hub {
     pub(super) fn exited(&mut self, exit: ExitRecord) {
         let Some(link) = self.link.as_mut() else { return };
         let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
-        link.feed.control(show::text(&frame), None, true);
+        link.feed.control(show::text(&frame), Subject::End);
         let Some(session) = self.session.upgrade() else { return };
         let (oldest, last_activity_us) = {
             let mut live = session.live_mut();
@@ -165,6 +175,33 @@ impl Hub {
             (live.oldest, live.last_activity_us)
         };
         self.context.events.exit(session.id, &exit, link.feed.head(), oldest, last_activity_us);
+    }
+
+    pub(super) fn marked(&mut self, record: MarkRecord, wall_us: u64) {
+        let Some(link) = self.link.as_mut() else { return };
+        let told = link.rounds.take(&record, wall_us, link.feed.instance);
+        link.feed.mark(record, wall_us);
+        let Some(session) = self.session.upgrade() else { return };
+        session.live_mut().round = link.rounds.round;
+        if let Some(mark) = told
+            && link.rounds.may_tell(Instant::now())
+        {
+            self.context.events.mark(session.id, &mark);
+        }
+    }
+
+    pub(super) fn screen_changed(&mut self, state: ScreenState) {
+        let Some(session) = self.session.upgrade() else { return };
+        let Some(link) = self.link.as_ref() else { return };
+        let (frame, before) = {
+            let mut live = session.live_mut();
+            let frame = show::mode_frame(&state);
+            (frame, show::mode_frame(&std::mem::replace(&mut live.screen, state)))
+        };
+        let text = show::text(&frame);
+        if text != show::text(&before) {
+            link.feed.control(text, Subject::Other);
+        }
     }
 
     pub(super) fn clients(&mut self, clients: Clients) {
@@ -196,6 +233,7 @@ impl Hub {
         let Some(link) = self.link.as_mut() else { return Ok(()) };
         let Some(pending) = link.pending.remove(&frame.header.at) else { return Ok(()) };
         match pending {
+            Pending::Screen(drawing) => self.drawn(&frame, drawing)?,
             Pending::Call(reply) => drop(reply.send(Ok(frame))),
             Pending::Detach(reply) => drop(reply.send(Ok(()))),
             Pending::Own => {
@@ -217,6 +255,24 @@ impl Hub {
                 }
                 _ => return Err("it gave an answer to something else".to_owned()),
             },
+        }
+        Ok(())
+    }
+
+    fn drawn(&mut self, frame: &RawFrame, drawing: Drawing) -> Result<(), String> {
+        let Some(link) = self.link.as_mut() else { return Ok(()) };
+        match frame.header.known_kind() {
+            Some(Kind::Screen) => {
+                let (header, bytes) = ScreenHeader::split(frame.payload()).ok_or("a part of a screen is too short")?;
+                if let Some(drawing) = drawing.part(header, bytes) {
+                    link.pending.insert(frame.header.at, Pending::Screen(drawing));
+                }
+            }
+            Some(Kind::Failed) => {
+                let failed: Failed = frame.body(Kind::Failed).map_err(|err| err.to_string())?;
+                drawing.refuse(Failure::of(failed, Some(link.feed.instance)));
+            }
+            _ => return Err("it gave an answer to something else".to_owned()),
         }
         Ok(())
     }

@@ -82,7 +82,11 @@ impl Hub {
             return;
         }
         // Whoever stopped waiting for an answer does not keep the worker.
-        link.pending.retain(|_, pending| !matches!(pending, Pending::Call(reply) if reply.is_closed()));
+        link.pending.retain(|_, pending| match pending {
+            Pending::Call(reply) => !reply.is_closed(),
+            Pending::Screen(drawing) => drawing.is_wanted(),
+            _ => true,
+        });
         if link.attachments.is_empty() && link.pending.is_empty() && link.feed.subscribers() == 0 {
             self.link = None;
         } else {

@@ -1,5 +1,5 @@
-//! What comes from the terminal, told apart: keys a person pressed, and what the terminal says of its own accord
-//! (answers to queries, focus and mouse reports). Only the former may take control.
+//! What comes from the terminal, told apart: keys a person pressed, what the terminal reports of its own accord (focus and
+//! mouse), and what it answers. Only keys may take control, and answers are nobody's: the worker answers programs.
 //!
 //! Terminals speak in escape sequences that a read may cut anywhere, so this is a state machine over bytes. It keeps
 //! every byte: what it holds back comes out complete, or by [`Keys::flush`] when nothing follows (the Escape key).
@@ -12,8 +12,10 @@ const HELD_BYTES_MAX: usize = 256;
 pub enum Segment {
     /// A person typed or pasted this.
     Keys(Vec<u8>),
-    /// The terminal said this.
+    /// The terminal reports what a person did with mouse or focus, or that a key was let go.
     Report(Vec<u8>),
+    /// The terminal answers a query.
+    Answer(Vec<u8>),
     /// The detach key.
     Detach,
 }
@@ -209,7 +211,7 @@ impl Keys {
             State::Text => match byte {
                 0x07 => {
                     self.held.push(byte);
-                    self.end(Kind::Report);
+                    self.end(Kind::Answer);
                 }
                 0x1b => {
                     self.held.push(byte);
@@ -220,7 +222,7 @@ impl Keys {
             State::TextEscape => {
                 if byte == b'\\' {
                     self.held.push(byte);
-                    self.end(Kind::Report);
+                    self.end(Kind::Answer);
                 } else {
                     self.held.pop();
                     self.end(Kind::Keys);
@@ -277,7 +279,7 @@ impl Keys {
         } else if self.held == b"\x1b[M" {
             self.state = State::Mouse(3);
         } else {
-            let kind = if is_report(&self.held) { Kind::Report } else { Kind::Keys };
+            let kind = kind_of(&self.held);
             self.end(kind);
         }
     }
@@ -293,6 +295,7 @@ impl Keys {
         match kind {
             Kind::Keys => self.push_keys(&rest),
             Kind::Report => self.out.push(Segment::Report(rest)),
+            Kind::Answer => self.out.push(Segment::Answer(rest)),
         }
     }
 
@@ -300,7 +303,7 @@ impl Keys {
     fn out_grown(&mut self) {
         let rest = self.held.split_off(self.passed);
         if !rest.is_empty() {
-            self.out.push(Segment::Report(rest));
+            self.out.push(Segment::Answer(rest));
         }
         self.held.truncate(2);
         self.passed = self.held.len();
@@ -318,26 +321,35 @@ impl Keys {
 enum Kind {
     Keys,
     Report,
+    Answer,
 }
 
-/// Whether a whole `CSI` sequence is something a terminal says by itself.
-fn is_report(sequence: &[u8]) -> bool {
-    let Some((&last, params)) = sequence.get(2..).and_then(|rest| rest.split_last()) else { return false };
+/// What a whole `CSI` sequence is.
+fn kind_of(sequence: &[u8]) -> Kind {
+    let Some((&last, params)) = sequence.get(2..).and_then(|rest| rest.split_last()) else { return Kind::Keys };
     let private = params.first().is_some_and(|byte| matches!(byte, b'?' | b'>' | b'=' | b'<'));
     match last {
-        // Device attributes, cursor position (with parameters; without it is a key), status, window, modes, parameters.
-        b'c' | b'n' | b't' | b'y' | b'x' => true,
-        b'R' => !params.is_empty(),
+        // Device attributes, status, window, modes, parameters.
+        b'c' | b'n' | b't' | b'y' | b'x' => Kind::Answer,
+        // Cursor position; without parameters it is a key, and `1;modifiers` is F3.
+        b'R' if params.is_empty() || is_f3(params) => Kind::Keys,
+        b'R' => Kind::Answer,
         // Focus gained and lost.
-        b'I' | b'O' => params.is_empty(),
+        b'I' | b'O' if params.is_empty() => Kind::Report,
         // Mouse.
-        b'M' | b'm' => true,
-        // Keyboard protocol flags; the release of a key whose press was elsewhere.
-        b'u' => private || is_release(params),
-        b'~' | b'A'..=b'H' | b'P' | b'Q' => is_release(params),
-        b'S' => private,
-        _ => false,
+        b'M' | b'm' => Kind::Report,
+        // Keyboard protocol flags, graphics limits.
+        b'u' | b'S' if private => Kind::Answer,
+        // The release of a key whose press may have been elsewhere.
+        b'u' | b'~' | b'A'..=b'H' | b'P' | b'Q' if is_release(params) => Kind::Report,
+        _ => Kind::Keys,
     }
+}
+
+/// `1;modifiers`, from shift alone to all four: as a cursor position it would be the first row's beginning.
+fn is_f3(params: &[u8]) -> bool {
+    let modifiers = params.strip_prefix(b"1;").and_then(|rest| std::str::from_utf8(rest).ok()?.parse::<u8>().ok());
+    modifiers.is_some_and(|modifiers| (2..=16).contains(&modifiers))
 }
 
 /// `…;modifiers:3`: the key was let go.
@@ -410,6 +422,7 @@ mod tests {
             b"\x1b]",
             b"\x1b[",
             b"\x1b[R",
+            b"\x1b[1;5R",
         ] {
             check(key, &[typed(key)]);
         }
@@ -417,30 +430,28 @@ mod tests {
 
     #[test]
     fn what_the_terminal_says_is_no_key() {
-        for report in [
+        for answer in [
             &b"\x1b[?64;1;2c"[..],
             b"\x1b[>0;276;0c",
             b"\x1b[24;80R",
+            b"\x1b[1;80R",
             b"\x1b[0n",
             b"\x1b[?997;1n",
             b"\x1b[8;24;80t",
             b"\x1b[?2026;2$y",
-            b"\x1b[I",
-            b"\x1b[O",
-            b"\x1b[M !!",
-            b"\x1b[<0;10;10M",
-            b"\x1b[<0;10;10m",
             b"\x1b[?1u",
-            b"\x1b[97;1:3u",
             b"\x1b]11;rgb:0000/0000/0000\x1b\\",
             b"\x1b]11;rgb:0000/0000/0000\x07",
             b"\x1bP1$r0m\x1b\\",
             b"\x1bP>|xterm(388)\x1b\\",
             b"\x1b_Gi=1;OK\x1b\\",
         ] {
+            check(answer, &[Segment::Answer(answer.to_vec())]);
+        }
+        for report in [&b"\x1b[I"[..], b"\x1b[O", b"\x1b[M !!", b"\x1b[<0;10;10M", b"\x1b[<0;10;10m", b"\x1b[97;1:3u"] {
             check(report, &[told(report)]);
         }
-        check(b"a\x1b[?1cb", &[typed(b"a"), told(b"\x1b[?1c"), typed(b"b")]);
+        check(b"a\x1b[Ib", &[typed(b"a"), told(b"\x1b[I"), typed(b"b")]);
     }
 
     #[test]
@@ -484,9 +495,9 @@ mod tests {
         let mut told = 0;
         for segment in keys.feed(&[b"\x1b]52;c;", &vec![b'A'; 100_000][..], b"\x07x"].concat()) {
             match segment {
-                Segment::Report(bytes) => told += bytes.len(),
+                Segment::Answer(bytes) => told += bytes.len(),
                 Segment::Keys(bytes) => assert_eq!(bytes, b"x"),
-                Segment::Detach => panic!("no detach key was pressed"),
+                Segment::Report(_) | Segment::Detach => panic!("neither was in it"),
             }
         }
         assert_eq!(told, 100_008);

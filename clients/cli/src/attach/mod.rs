@@ -4,18 +4,21 @@
 //! | --- | --- |
 //! | [`live`] | the loop: terminal, stream, signals and time come together, one owner of all state |
 //! | [`control`] | who has control, as this client sees it |
-//! | [`keys`] | what comes from the terminal: keys or reports |
+//! | [`facts`] | what this terminal is like |
+//! | [`keys`] | what comes from the terminal: keys, reports, answers |
 //! | [`window`] | what was typed and not yet acknowledged |
-//! | [`screen`] | a glance at the output: modes, boundaries, queries |
+//! | [`screen`], [`queries`] | a glance at the output: modes, boundaries; what asks the terminal for an answer |
 //! | [`notice`] | remarks of Baton's own that leave the program's screen alone |
 //! | [`stream`] | one WebSocket |
 //! | [`terminal`] | threads that read and write the terminal |
 //! | [`raw_mode`], [`reset`] | the way into raw mode and the way back, whatever happens |
 
 mod control;
+mod facts;
 mod keys;
 mod live;
 mod notice;
+mod queries;
 mod raw_mode;
 mod reset;
 pub mod screen;

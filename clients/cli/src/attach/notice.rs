@@ -181,7 +181,7 @@ mod tests {
     async fn a_full_screen_program_is_left_alone() {
         let now = Instant::now();
         let mut screen = Screen::new();
-        screen.feed(b"\x1b[?1049h", false, &mut Vec::new());
+        screen.feed(b"\x1b[?1049h", &mut Vec::new());
         let mut notice = Notice::default();
         notice.keep("[gone]", now);
         assert_eq!(tick(&mut notice, &screen, now), "\x1b[22;2t\x1b]2;[gone]\x07");
@@ -196,7 +196,7 @@ mod tests {
     async fn nothing_is_put_into_a_sequence() {
         let now = Instant::now();
         let mut screen = Screen::new();
-        screen.feed(b"\x1b[3", false, &mut Vec::new());
+        screen.feed(b"\x1b[3", &mut Vec::new());
         let mut notice = Notice::default();
         notice.say("[x]", now);
         assert_eq!(tick(&mut notice, &screen, now), "");

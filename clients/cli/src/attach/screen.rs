@@ -1,8 +1,11 @@
 //! A glance at the output as it passes: just enough to know what state the terminal is left in, where a remark may be
 //! put, and which sequences ask the terminal for an answer.
 
-/// Longest sequence looked at. A longer one (a picture, a clipboard) is passed on as it comes.
-const HELD_BYTES_MAX: usize = 256;
+use super::queries::{is_control_query, is_text_query};
+
+/// Longest sequence looked at. A longer one (a picture, a clipboard) is passed on as it comes; should it ask something, the
+/// answer is dropped.
+const HELD_BYTES_MAX: usize = 4 << 10;
 
 /// What became of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +99,13 @@ impl Screen {
         self.line_start
     }
 
-    /// Looks at `bytes` and appends them to `out`; without the queries when `swallow`. Then an unfinished sequence is
-    /// kept for the next call, because it may turn out to be one.
-    pub fn feed(&mut self, bytes: &[u8], swallow: bool, out: &mut Vec<u8>) {
+    /// Looks at `bytes` and appends them to `out`, without the queries: the worker answers those, whoever is attached. An
+    /// unfinished sequence is kept for the next call, because it may turn out to be one.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut plain = 0;
         for (at, &byte) in bytes.iter().enumerate() {
             if matches!(self.state, State::Ground | State::Character(_)) && byte != 0x1b {
-                if swallow && byte == ENQUIRY {
+                if byte == ENQUIRY {
                     out.extend_from_slice(&bytes[plain..at]);
                     plain = at + 1;
                 }
@@ -112,13 +115,10 @@ impl Screen {
             if self.held.is_empty() {
                 out.extend_from_slice(&bytes[plain..at]);
             }
-            self.sequence(byte, swallow, out);
+            self.sequence(byte, out);
             plain = at + 1;
         }
         out.extend_from_slice(&bytes[plain..]);
-        if !swallow {
-            self.pass_on(out);
-        }
     }
 
     fn plain(&mut self, byte: u8) {
@@ -132,7 +132,7 @@ impl Screen {
         };
     }
 
-    fn sequence(&mut self, byte: u8, swallow: bool, out: &mut Vec<u8>) {
+    fn sequence(&mut self, byte: u8, out: &mut Vec<u8>) {
         // A new escape ends whatever went before, and CAN and SUB cancel it.
         if byte == 0x1b && self.state != State::Text {
             self.end(false, out);
@@ -151,22 +151,22 @@ impl Screen {
                     self.modes = Modes::default();
                     self.line_start = true;
                 }
-                self.end(swallow && byte == b'Z', out);
+                self.end(byte == b'Z', out);
             }
             (State::Intermediate, 0x20..=0x2f) => {}
             (State::Intermediate, _) => self.end(false, out),
             (State::Control, 0x40..=0x7e) => {
                 let query = !self.cut && self.control();
-                self.end(swallow && query, out);
+                self.end(query, out);
             }
             (State::Text, 0x07) => {
                 let query = !self.cut && is_text_query(&self.held);
-                self.end(swallow && query, out);
+                self.end(query, out);
             }
             (State::Text, 0x1b) => self.state = State::TextEscape,
             (State::TextEscape, b'\\') => {
                 let query = !self.cut && is_text_query(&self.held);
-                self.end(swallow && query, out);
+                self.end(query, out);
             }
             (State::TextEscape, _) => {
                 // No ST: the escape ended the text and begins something of its own.
@@ -177,7 +177,7 @@ impl Screen {
                 self.held.push(0x1b);
                 self.passed = usize::from(escape_passed);
                 self.state = State::Escape;
-                self.sequence(byte, swallow, out);
+                self.sequence(byte, out);
                 return;
             }
             _ => {}
@@ -245,17 +245,7 @@ impl Screen {
             (b'>', b"", b'm') if first == 4 => self.modes.other_keys = numbers.get(1).is_some_and(|&level| level > 0),
             _ => {}
         }
-        match (prefix, intermediate, last) {
-            // Device attributes of three kinds, and the status and cursor reports.
-            (0 | b'>' | b'=', b"", b'c') | (0 | b'?', b"", b'n') => true,
-            // Keyboard flags; terminal name and version; mode and parameter requests; graphics limits.
-            (b'?', b"", b'u' | b'S') | (b'>', b"", b'q') | (0, b"", b'x') | (0 | b'?', b"$", b'p') => true,
-            // Window reports, but not title stack or resizing.
-            (0, b"", b't') => matches!(first, 11 | 13 | 14 | 15 | 16 | 18 | 19 | 20 | 21),
-            // A checksum of the screen.
-            (0, b"*", b'y') => true,
-            _ => false,
-        }
+        is_control_query(prefix, first, intermediate, last)
     }
 
     fn private_modes(&mut self, numbers: &[u16], on: bool) {
@@ -276,43 +266,31 @@ impl Screen {
 /// ENQ: a terminal may be set up to answer it.
 const ENQUIRY: u8 = 0x05;
 
-/// Whether a whole text sequence asks the terminal for an answer: `OSC 10;?`, `OSC 52;c;?`, `DCS $ q`, `DCS + q`.
-fn is_text_query(sequence: &[u8]) -> bool {
-    let body = &sequence[2..];
-    let body = body.strip_suffix(b"\x1b\\").or_else(|| body.strip_suffix(b"\x07")).unwrap_or(body);
-    match sequence[1] {
-        b']' => body.split(|byte| *byte == b';').skip(1).any(|field| field == b"?"),
-        b'P' => body.starts_with(b"$q") || body.starts_with(b"+q"),
-        // A kitty graphics query.
-        b'_' => body.starts_with(b"G") && body.windows(3).any(|part| part == b"a=q"),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn run(input: &[u8], swallow: bool, cut: usize) -> (Screen, Vec<u8>) {
+    fn run(input: &[u8], cut: usize) -> (Screen, Vec<u8>) {
         let mut screen = Screen::new();
         let mut out = Vec::new();
         let (before, after) = input.split_at(cut);
-        screen.feed(before, swallow, &mut out);
-        screen.feed(after, swallow, &mut out);
+        screen.feed(before, &mut out);
+        screen.feed(after, &mut out);
         (screen, out)
     }
 
     #[test]
-    fn everything_passes_unchanged_when_nothing_is_swallowed() {
-        let input = b"a\x1b[?1049hb\x1b[6n\x1b]0;title\x07\x1b(B\xe2\x82\xac\x1bP$qm\x1b\\\x05x\x1b";
+    fn everything_but_queries_passes_unchanged() {
+        let input =
+            b"a\x1b[?1049hb\x1b[6m\x1b]0;title\x07\x1b(B\xe2\x82\xac\x1bP0;1|17/ab\x1b\\\x1b]10;#fff\x07x\x1b\x1b[A";
         for cut in 0..=input.len() {
-            assert_eq!(run(input, false, cut).1, input, "cut at {cut}");
+            assert_eq!(run(input, cut).1, input, "cut at {cut}");
         }
     }
 
     #[test]
     fn queries_are_swallowed_wherever_a_read_ends() {
-        let queries: [&[u8]; 14] = [
+        let queries: [&[u8]; 21] = [
             b"\x1b[6n",
             b"\x1b[c",
             b"\x1b[>c",
@@ -327,15 +305,34 @@ mod tests {
             b"\x1bZ",
             b"\x05",
             b"\x1b[>0q",
+            b"\x1b[?4m",
+            b"\x1b[\"v",
+            b"\x1b[0#|",
+            b"\x1b[1;2*y",
+            b"\x1b[1$w",
+            b"\x1b[&u",
+            b"\x1b[?1;1S",
         ];
         for query in queries {
             let input = [b"left", query, b"\x1b[1mright"].concat();
             for cut in 0..=input.len() {
-                assert_eq!(run(&input, true, cut).1, b"left\x1b[1mright", "{query:?} cut at {cut}");
+                assert_eq!(run(&input, cut).1, b"left\x1b[1mright", "{query:?} cut at {cut}");
             }
         }
-        for kept in [&b"\x1b[22;0t"[..], b"\x1b]0;what?\x07", b"\x1b[1;5r", b"\x1b[2 q", b"\x1b[>1u", b"\x1b[4:3m"] {
-            assert_eq!(run(kept, true, 1).1, kept);
+        for kept in [
+            &b"\x1b[22;0t"[..],
+            b"\x1b[8;24;80t",
+            b"\x1b[u",
+            b"\x1b[3S",
+            b"\x1b[>4;2m",
+            b"\x1b[1$r",
+            b"\x1b]0;what?\x07",
+            b"\x1b[1;5r",
+            b"\x1b[2 q",
+            b"\x1b[>1u",
+            b"\x1b[4:3m",
+        ] {
+            assert_eq!(run(kept, 1).1, kept);
         }
     }
 
@@ -350,7 +347,7 @@ mod tests {
             (b"\x1b]0;[?1049h\x07", false),
         ] {
             for cut in 0..=input.len() {
-                assert_eq!(run(input, false, cut).0.modes().alternate, expected, "{input:?} cut at {cut}");
+                assert_eq!(run(input, cut).0.modes().alternate, expected, "{input:?} cut at {cut}");
             }
         }
     }
@@ -360,7 +357,7 @@ mod tests {
         let region = |input: &[u8]| {
             let mut screen = Screen::new();
             screen.set_rows(24);
-            screen.feed(input, false, &mut Vec::new());
+            screen.feed(input, &mut Vec::new());
             screen.modes().region
         };
         assert!(region(b"\x1b[1;23r") && region(b"\x1b[2;24r") && region(b"\x1b[?6h"));
@@ -370,10 +367,10 @@ mod tests {
 
     #[test]
     fn keyboard_levels_are_counted_per_screen() {
-        let (screen, _) = run(b"\x1b[>1u\x1b[?1049h\x1b[>1u\x1b[>3u\x1b[<u", false, 3);
+        let (screen, _) = run(b"\x1b[>1u\x1b[?1049h\x1b[>1u\x1b[>3u\x1b[<u", 3);
         assert_eq!(screen.modes().keyboard, [1, 1]);
         assert!(screen.modes().extended_keys());
-        assert!(!run(b"\x1b[>4;2m\x1b[>4m", false, 4).0.modes().extended_keys());
+        assert!(!run(b"\x1b[>4;2m\x1b[>4m", 4).0.modes().extended_keys());
     }
 
     #[test]
@@ -385,10 +382,10 @@ mod tests {
             (b"\x1b[3", false),
             (b"\x1b]0;t", false),
         ] {
-            assert_eq!(run(input, false, 0).0.is_ground(), ground, "{input:?}");
+            assert_eq!(run(input, 0).0.is_ground(), ground, "{input:?}");
         }
-        assert!(run(b"exit\r\n", false, 0).0.is_line_start());
-        assert!(!run(b"\r\n$ ", false, 0).0.is_line_start());
+        assert!(run(b"exit\r\n", 0).0.is_line_start());
+        assert!(!run(b"\r\n$ ", 0).0.is_line_start());
     }
 
     #[test]
@@ -397,7 +394,7 @@ mod tests {
         let mut screen = Screen::new();
         let mut out = Vec::new();
         for piece in input.chunks(777) {
-            screen.feed(piece, true, &mut out);
+            screen.feed(piece, &mut out);
             assert!(screen.held.len() <= HELD_BYTES_MAX + 1);
         }
         assert_eq!(out, input);

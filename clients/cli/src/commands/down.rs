@@ -1,20 +1,23 @@
 //! `baton down`: an orderly stop of Baton's processes. Shells live on unless `--sessions` closes them first.
 
 use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use baton_proto::api::CloseRequest;
-use baton_proto::home::{Home, runtime};
+use baton_proto::home::{Home, runtime, state, through};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{Api, terminal};
 use crate::args::DownArgs;
 use crate::context::Context;
+use crate::launcher::{self, is_running, reach};
 use crate::out;
 use crate::report::{Exit, Report};
-use crate::start::{is_running, launcher_file};
 
 /// The launcher gives its children 5 s before it kills them; this is that and some more.
 const STOP_TIME: Duration = Duration::from_secs(15);
@@ -28,22 +31,28 @@ const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// Stops Baton.
 pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
     let home = &context.home;
-    if !running(home)? {
-        if args.sessions && count_workers(home) > 0 {
+    if !is_running(home)? {
+        let living = count_workers(home);
+        if args.sessions && living != Living::None {
             // Somebody has to ask the workers to close.
             Api::open(context).await?;
         } else {
-            out::line(&format!("Baton is not running.{}", live_on(count_workers(home))))?;
+            out::line(&format!("Baton is not running.{}", live_on(living)))?;
             return Ok(0);
         }
     }
     let closed = if args.sessions { close_sessions(&Api::open(context).await?).await? } else { 0 };
+    // So that whoever lives on can be counted, and found by the next `up`. It stops without that too.
+    let _ = reach(home).await;
     let left = count_living(context).await;
-    let pid = launcher(home).await?;
+    let Some(pid) = launcher::pid(home).await? else {
+        out::line(&format!("Baton is stopped.{}", live_on(left)))?;
+        return Ok(0);
+    };
     kill(pid, Signal::SIGTERM)
         .map_err(|errno| Report::failed(format!("the launcher (pid {pid}) cannot be stopped")).why(errno))?;
     let deadline = Instant::now() + STOP_TIME;
-    while running(home)? {
+    while is_running(home)? {
         if Instant::now() > deadline {
             return Err(Report::failed(format!("the launcher (pid {pid}) does not end"))
                 .hint(format!("its log is `{}`", home.logs_dir().join("launcher.log").display())));
@@ -55,15 +64,23 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
     Ok(0)
 }
 
-fn running(home: &Home) -> Result<bool, Report> {
-    is_running(home).map_err(|err| Report::failed("whether Baton runs cannot be found out").why(err))
+/// What goes on without Baton.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Living {
+    /// Nothing.
+    None,
+    /// So many sessions.
+    Sessions(usize),
+    /// Sessions that only their keeper knows.
+    Some,
 }
 
-fn live_on(sessions: usize) -> String {
-    match sessions {
-        0 => String::new(),
-        1 => " 1 session lives on; `baton up` finds it again.".to_owned(),
-        many => format!(" {many} sessions live on; `baton up` finds them again."),
+fn live_on(living: Living) -> String {
+    match living {
+        Living::None | Living::Sessions(0) => String::new(),
+        Living::Sessions(1) => " 1 session lives on; `baton up` finds it again.".to_owned(),
+        Living::Sessions(many) => format!(" {many} sessions live on; `baton up` finds them again."),
+        Living::Some => " Sessions live on; `baton up` finds them again.".to_owned(),
     }
 }
 
@@ -72,25 +89,38 @@ const fn plural(sessions: usize) -> &'static str {
 }
 
 /// How many sessions go on. The bridge knows; if it does not answer, their sockets tell.
-async fn count_living(context: &Context) -> usize {
+async fn count_living(context: &Context) -> Living {
     let asked = async { Api::of_running(context)?.sessions().await };
     match timeout(ANSWER_TIME, asked).await {
-        Ok(Ok(sessions)) => sessions.iter().filter(|one| one.status.is_living()).count(),
+        Ok(Ok(sessions)) => Living::Sessions(sessions.iter().filter(|one| one.status.is_living()).count()),
         _ => count_workers(&context.home),
     }
 }
 
 /// Workers whose socket answers. One of an ended session answers for some seconds more.
-fn count_workers(home: &Home) -> usize {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::net::UnixStream;
+fn count_workers(home: &Home) -> Living {
     let directory = home.runtime.join(runtime::WORKERS_DIR);
-    let Ok(handle) = fs::File::open(&directory) else { return 0 };
-    let Ok(entries) = fs::read_dir(&directory) else { return 0 };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| UnixStream::connect(baton_proto::home::through(handle.as_raw_fd(), name)).is_ok())
-        .count()
+    let names = fs::read_dir(&directory).into_iter().flatten();
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    match names.filter(|name| dial(&directory, name).is_ok()).count() {
+        0 if has_keeper(home) => Living::Some,
+        0 => Living::None,
+        many => Living::Sessions(many),
+    }
+}
+
+/// Whether a stopped launcher left a keeper. It keeps message boundaries: a stream is refused by the kernel for its type,
+/// which tells that somebody listens and does not disturb him.
+fn has_keeper(home: &Home) -> bool {
+    [&home.state, &home.runtime].into_iter().any(|directory| {
+        dial(directory, state::KEEPER_SOCKET)
+            .is_err_and(|err| err.raw_os_error() == Some(nix::errno::Errno::EPROTOTYPE as i32))
+    })
+}
+
+fn dial(directory: &Path, name: &str) -> io::Result<UnixStream> {
+    let directory = fs::File::open(directory)?;
+    UnixStream::connect(through(directory.as_raw_fd(), name))
 }
 
 async fn close_sessions(api: &Api) -> Result<usize, Report> {
@@ -117,26 +147,4 @@ async fn close_sessions(api: &Api) -> Result<usize, Report> {
         Err(Report::failed("some sessions do not end").hint("`baton ls` shows them; Baton is left running"))
     })?;
     Ok(sessions.len())
-}
-
-/// The launcher's pid, once it is certain that this is our launcher: the lock is held and the process runs our program.
-async fn launcher(home: &Home) -> Result<Pid, Report> {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    loop {
-        if let Some(file) = launcher_file(home) {
-            let program = fs::read_link(format!("/proc/{}/exe", file.pid)).unwrap_or_default();
-            let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            // The kernel adds " (deleted)" to a program that an upgrade replaced.
-            if name.split(' ').next() == Some("baton-sessiond") && running(home)? {
-                return Ok(Pid::from_raw(file.pid));
-            }
-        }
-        // It locks before it writes its file.
-        if Instant::now() > deadline {
-            return Err(Report::failed("the launcher cannot be found, though its lock is held")
-                .why(format!("`{}` names no running launcher", home.runtime.join(runtime::LAUNCHER_FILE).display()))
-                .hint("find it with `pgrep -f 'baton-sessiond launcher'`"));
-        }
-        sleep(Duration::from_millis(20)).await;
-    }
 }

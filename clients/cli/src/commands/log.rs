@@ -1,21 +1,22 @@
-//! `baton log`: what a session wrote, byte for byte.
+//! `baton log`: what a session wrote, byte for byte, or the lines of it in which something is found.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use baton_proto::api::{ClientFrame, ServerFrame, Session, SnapshotChoice};
+use baton_proto::api::{ClientFrame, ServerFrame, Session, SnapshotChoice, WaitAnswer, WaitRequest, WaitUntil};
 use baton_proto::v1::ClientKind;
 use baton_proto::{ClientId, Cursor};
 use serde::Serialize;
 use tokio::time::{interval, sleep};
 use uuid::Uuid;
 
-use crate::api::Api;
+use crate::api::{Api, terminal};
 use crate::args::LogArgs;
 use crate::attach::screen::Screen;
 use crate::attach::stream::{Broken, Incoming, Stream};
+use crate::commands::search::{Pattern, Printer};
 use crate::context::Context;
 use crate::names::{self, label};
 use crate::out;
@@ -29,6 +30,15 @@ const ACK_BYTES: u64 = 64 << 10;
 
 /// How often a broken connection is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// Hits asked for at once.
+const GREP_PAGE: usize = 500;
+
+/// Seconds of one wait for more output.
+const FOLLOW_S: f64 = 600.0;
+
+/// How long output is let come before it is searched.
+const BURST: Duration = Duration::from_millis(100);
 
 /// Signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -57,7 +67,7 @@ impl Sink {
             None => out::bytes(bytes),
             Some(screen) => {
                 let mut kept = Vec::with_capacity(bytes.len());
-                screen.feed(bytes, true, &mut kept);
+                screen.feed(bytes, &mut kept);
                 out::bytes(&kept)
             }
         }
@@ -68,9 +78,16 @@ impl Sink {
 pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
     let api = Api::open(context).await?;
     let session = names::session_or_latest(&api, args.name.as_deref()).await?;
-    let mut sink = Sink { json: args.json, screen: (!args.json && io::stdout().is_terminal()).then(Screen::new) };
-    let from = args.since.unwrap_or(session.oldest_cursor);
-    let mut cursor = from;
+    let since = match args.since {
+        Some(since) => Some(since.cursor(&api, session.id).await.map_err(|report| trimmed(report, &session))?),
+        None => None,
+    };
+    if let Some(pattern) = &args.grep {
+        return grep(&api, &session, pattern, since, args).await;
+    }
+    let glance = !args.json && !args.raw && io::stdout().is_terminal();
+    let mut sink = Sink { json: args.json, screen: glance.then(Screen::new) };
+    let mut cursor = since.unwrap_or(session.oldest_cursor);
     while cursor.instance != session.cursor.instance || cursor.offset < session.cursor.offset {
         let (bytes, next) =
             api.output(session.id, cursor, PAGE_BYTES).await.map_err(|report| trimmed(report, &session))?;
@@ -87,6 +104,55 @@ pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
         out::bytes(&crate::attach::reset_bytes(screen))?;
     }
     Ok(0)
+}
+
+/// Prints the lines in which something is found. A line counts once it has ended; the last one when nothing follows.
+async fn grep(
+    api: &Api,
+    session: &Session,
+    pattern: &str,
+    since: Option<Cursor>,
+    args: &LogArgs,
+) -> Result<u8, Report> {
+    let pattern = Pattern { text: pattern.to_owned(), regex: true, ignore_case: false, context: 0 };
+    let mut printer = Printer::new(false);
+    let mut found = false;
+    let mut cursor = since;
+    loop {
+        let detail = api.session(session.id).await?;
+        let living = detail.session.status.is_living();
+        let page = pattern.page(api, session.id, cursor, GREP_PAGE).await.map_err(|report| trimmed(report, session))?;
+        let more = page.answer.next_cursor;
+        let wait = args.follow && living && more.is_none();
+        for hit in &page.answer.items {
+            // What has not ended may still become another line.
+            if wait && page.resume.is_some_and(|resume| hit.cursor.offset > resume.offset) {
+                continue;
+            }
+            found = true;
+            if args.json { out::json_line(hit)? } else { printer.print(hit)? }
+        }
+        cursor = more.or(page.resume).or(cursor);
+        if more.is_some() {
+            continue;
+        }
+        if !wait {
+            return Ok(u8::from(!found));
+        }
+        until_more(api, session, detail.session.cursor).await?;
+    }
+}
+
+/// Waits until there is output behind this place, or the program ends.
+async fn until_more(api: &Api, session: &Session, head: Cursor) -> Result<(), Report> {
+    let behind = Cursor { offset: head.offset + 1, ..head };
+    let until = WaitUntil { pattern: None, exit: Some(true), idle_ms: None, cursor: Some(behind), mark: None };
+    let body = WaitRequest { until, timeout_s: Some(FOLLOW_S) };
+    let limit = Duration::from_secs_f64(FOLLOW_S) + Duration::from_secs(30);
+    let _: WaitAnswer = api.ask("the session cannot be followed", &terminal(session.id, "wait"), &body, limit).await?;
+    // Output comes in bursts: one search for each is enough.
+    sleep(BURST).await;
+    Ok(())
 }
 
 fn trimmed(report: Report, session: &Session) -> Report {

@@ -3,13 +3,17 @@
 pub mod completions;
 mod down;
 mod exec;
+mod export;
 mod input;
 mod lease;
 mod log;
 mod ls;
 mod new;
 mod open;
+mod search;
 mod session;
+pub mod shell_integration;
+mod snapshot;
 mod status;
 mod token;
 mod up;
@@ -42,8 +46,12 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Exec(args) => exec::run(context, &args).await,
         Command::Wait(args) => wait::run(context, &args).await,
         Command::Log(args) => log::run(context, &args).await,
+        Command::Snapshot(args) => snapshot::run(context, &args).await,
+        Command::Search(args) => search::run(context, &args).await,
+        Command::Export(args) => export::run(context, &args).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Completions { shell } => completions::run(shell),
+        Command::ShellIntegration { shell } => shell_integration::run(shell),
         Command::Launch(args) => crate::start::become_launcher(&args),
     }
 }

@@ -49,9 +49,11 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         Some(path) => path
             .canonicalize()
             .map_err(|err| Report::usage(format!("`{}` is no directory to start in", path.display())).why(err))?,
-        None => {
-            std::env::current_dir().map_err(|err| Report::failed("the current directory cannot be found").why(err))?
-        }
+        None => std::env::current_dir().map_err(|err| {
+            Report::failed("the current directory cannot be found: it may have been deleted")
+                .why(err)
+                .hint("start the session elsewhere with --cwd DIR")
+        })?,
     };
     let cwd =
         cwd.into_os_string().into_string().map_err(|cwd| Report::usage(format!("`{}` is not UTF-8", cwd.display())))?;

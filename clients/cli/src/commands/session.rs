@@ -1,20 +1,28 @@
 //! `baton close` and `baton rename`
 
+use baton_proto::ErrorCode;
 use baton_proto::api::{CloseRequest, SessionPatch};
 
 use crate::api::{Api, terminal};
 use crate::args::{CloseArgs, RenameArgs};
 use crate::context::Context;
 use crate::names;
+use crate::out;
 use crate::report::Report;
 
 /// Ends a session.
 pub async fn close(context: &Context, args: &CloseArgs) -> Result<u8, Report> {
     let api = Api::open(context).await?;
     let session = names::session(&api, &args.name).await?;
+    let name = names::label(&session);
     let body = CloseRequest { reason: args.reason.clone() };
-    api.post_unit(&format!("`{}` cannot be closed", names::label(&session)), &terminal(session.id, "close"), &body)
-        .await?;
+    match api.post_unit(&format!("`{name}` cannot be closed"), &terminal(session.id, "close"), &body).await {
+        // What was wanted is so already.
+        Err(report) if report.code() == Some(ErrorCode::SessionEnded) => {
+            out::remark(&format!("`{name}` has ended already."));
+        }
+        result => result?,
+    }
     Ok(0)
 }
 

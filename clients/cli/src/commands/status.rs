@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::api::Api;
 use crate::context::Context;
+use crate::launcher::{is_running, launcher_file, reach};
 use crate::report::{Exit, Report};
-use crate::start::{is_running, launcher_file};
 use crate::{out, time};
 
 /// How long the bridge may take to answer before it counts as absent.
@@ -30,17 +30,18 @@ struct Status {
     sessiond: Option<ProcessStatus>,
     launcher: Option<LauncherStatus>,
     sessions: Option<SessionCounts>,
+    /// What does not work although Baton runs: `sessiond`, `database`.
+    failing: Vec<String>,
 }
 
 /// Shows Baton's processes; starts nothing.
 pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
-    let running = is_running(&context.home)
-        .map_err(|err| Report::new(Exit::Denied, "whether Baton runs cannot be found out").why(err))?;
+    let running = is_running(&context.home)?;
     let (server, trouble) = if running { ask(context).await } else { (None, None) };
     let status = assemble(&context.home, running, server);
     if json {
         out::json(&status)?;
-        return Ok(0);
+        return trouble.map_or(Ok(0), Err);
     }
     if !running {
         out::line("Baton is not running.")?;
@@ -56,6 +57,9 @@ pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
 }
 
 async fn ask(context: &Context) -> (Option<ServerStatus>, Option<Report>) {
+    if let Err(report) = reach(&context.home).await {
+        return (None, Some(report));
+    }
     let asked = async { Api::of_running(context)?.status().await };
     match timeout(ANSWER_TIME, asked).await {
         Ok(Ok(status)) => (Some(status), None),
@@ -86,6 +90,7 @@ fn assemble(home: &Home, running: bool, server: Option<ServerStatus>) -> Status 
         sessiond: None,
         launcher: launcher.and_then(|launcher| u32::try_from(launcher.pid).ok()).map(|pid| LauncherStatus { pid }),
         sessions: None,
+        failing: Vec::new(),
     };
     if let Some(server) = server {
         status.url = Some(server.url);
@@ -94,6 +99,7 @@ fn assemble(home: &Home, running: bool, server: Option<ServerStatus>) -> Status 
         status.sessiond = server.sessiond;
         status.launcher = server.launcher.or(status.launcher);
         status.sessions = Some(server.sessions);
+        status.failing = server.failing;
     }
     status.versions.insert("cli".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     status
@@ -119,6 +125,9 @@ fn describe(status: &Status) -> String {
             "  sessions  {} running, {} parked, {} lost",
             sessions.running, sessions.parked, sessions.lost
         ));
+    }
+    if status.failing.iter().any(|what| what == "database") {
+        lines.push("  database  fails: history is kept in memory only; `logs/bridge.log` says why".to_owned());
     }
     lines.push(format!("  socket    {}", status.socket));
     lines.push(format!("  token     {}", status.token_file));

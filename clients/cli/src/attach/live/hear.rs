@@ -12,6 +12,9 @@ use super::link::{Link, LinkEvent};
 use super::{ANSWER, BACKOFF, HEARTBEAT, Live};
 use crate::report::{Report, clean_line};
 
+/// Cancels an escape sequence.
+const CAN: u8 = 0x18;
+
 impl Live {
     pub(super) async fn on_link(&mut self, event: LinkEvent, output: &mut Output) -> Option<Left> {
         let now = Instant::now();
@@ -116,10 +119,8 @@ impl Live {
                 }
                 self.listed |= listed;
             }
-            ServerFrame::Resize { .. }
-            | ServerFrame::Pong { .. }
-            | ServerFrame::Snapshot { .. }
-            | ServerFrame::Data { .. } => {}
+            ServerFrame::Resize { rows, .. } => self.screen.set_rows(rows),
+            ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
         }
         None
     }
@@ -194,7 +195,7 @@ impl Live {
         }
     }
 
-    /// One dim line before the session's own output.
+    /// One dim line before the session's own output, or a remark on its screen.
     fn greet(&mut self, cols: u16, rows: u16, mode: ResumeMode, modes: Modes, output: &mut Output) {
         if !self.on_terminal {
             return;
@@ -209,7 +210,12 @@ impl Live {
         if !follows && (cols > self.size.cols || rows > self.size.rows) {
             lines.push(format!("[it is {cols}×{rows}, larger than this terminal]"));
         }
-        output.push(lines.iter().flat_map(|line| format!("\x1b[2m{line}\x1b[0m\r\n").into_bytes()).collect());
+        if mode == ResumeMode::Exact {
+            output.push(lines.iter().flat_map(|line| format!("\x1b[2m{line}\x1b[0m\r\n").into_bytes()).collect());
+        } else {
+            // A screen comes, and leaves no room for lines of ours.
+            self.notice.say(&lines.join(" "), Instant::now());
+        }
         // Its screen was drawn piece by piece at sizes that may not be this one. All of it at this size needs no second drawing:
         // a program that is just starting must not see the size change under it.
         let full_screen = !modes.canonical && !modes.at_prompt;
@@ -227,53 +233,43 @@ impl Live {
         }
         let begun = self.offset;
         self.offset = self.offset.max(after);
-        // What is old ends within this piece: the rest is new, and its queries may be answered.
-        let old = match self.replay_until {
-            Some(until) => usize::try_from(until.saturating_sub(begin)).unwrap_or(usize::MAX).min(bytes.len()),
-            None => 0,
-        };
-        self.write_replayed(&bytes[known.min(old)..old], output);
-        self.write(&bytes[known.max(old)..], output);
+        self.unshown &= known == bytes.len();
+        self.write(&bytes[known..], output);
         if self.offset > begun {
             self.unacknowledged.push_back((output.queued(), self.offset));
         }
     }
 
+    /// A screen takes the place of whatever is shown, wherever in its bytes that ended.
     fn on_snapshot(&mut self, bytes: &Bytes, at: u64, output: &mut Output) {
         let mut out = Vec::new();
         self.notice.remove(&mut out);
+        // Ends a sequence or a character that was half written.
+        out.push(CAN);
         out.extend_from_slice(&reset::bytes(self.screen.modes()));
         self.screen.restart();
-        if self.offset == 0 {
+        if std::mem::take(&mut self.unshown) {
             // What the user's terminal shows goes up into its history.
             out.extend_from_slice(format!("\x1b[{};1H", self.size.rows).as_bytes());
             out.extend(std::iter::repeat_n(b'\n', usize::from(self.size.rows)));
         }
         out.extend_from_slice(b"\x1b[H\x1b[2J");
         output.push(out);
-        self.write_replayed(bytes, output);
+        self.write(bytes, output);
         self.offset = at;
         self.partial = false;
+        self.begins_within = false;
         self.unacknowledged.push_back((output.queued(), at));
     }
 
-    /// Output on its way to the terminal. Only the owner's terminal answers queries, and only new ones.
+    /// Output on its way to the terminal, without what asks for an answer.
     fn write(&mut self, bytes: &[u8], output: &mut Output) {
-        let swallow = !self.control.is_ours();
-        self.write_filtered(bytes, swallow, output);
-    }
-
-    fn write_replayed(&mut self, bytes: &[u8], output: &mut Output) {
-        self.write_filtered(bytes, true, output);
-    }
-
-    fn write_filtered(&mut self, bytes: &[u8], swallow: bool, output: &mut Output) {
         if bytes.is_empty() {
             return;
         }
         let mut out = Vec::with_capacity(bytes.len() + 16);
         self.notice.before_output(Instant::now(), &mut out);
-        self.screen.feed(bytes, swallow, &mut out);
+        self.screen.feed(bytes, &mut out);
         output.push(out);
     }
 

@@ -23,6 +23,7 @@ use link::Link;
 use signals::{Signals, Told};
 
 use super::control::Control;
+use super::facts;
 use super::keys::{DetachKey, Keys};
 use super::notice::Notice;
 use super::raw_mode::RawMode;
@@ -84,8 +85,17 @@ pub async fn run(api: &Api, session: Session, mode: Mode, detach: DetachKey) -> 
     let mut output = Output::start().map_err(cannot)?;
     let raw = RawMode::enter().map_err(cannot)?;
     let mut input = Input::start().map_err(cannot)?;
-    let mut live = Live::new(api, session, mode, detach);
-    let left = live.until_left(&mut input, &mut output, &mut signals, &raw).await;
+    let mut keys = Keys::new(detach);
+    let (term, typed) = if io::stdout().is_terminal() {
+        facts::ask(&mut keys, &mut input, &mut output).await
+    } else {
+        (TermFacts::default(), Vec::new())
+    };
+    let mut live = Live::new(api, session, mode, keys, term);
+    let left = match live.on_segments(typed).or_else(|| live.hold_keys()) {
+        Some(left) => left,
+        None => live.until_left(&mut input, &mut output, &mut signals, &raw).await,
+    };
     // From here on what is typed belongs to the user's own shell.
     drop(input);
     live.leave(&left, &mut output, &mut signals, &raw).await;
@@ -104,6 +114,8 @@ struct Live {
     name: String,
     mode: Mode,
     client: ClientId,
+    /// What this terminal is like.
+    term: TermFacts,
     /// Numbers input within this attach.
     input_stream: u64,
     link: Link,
@@ -120,8 +132,10 @@ struct Live {
     /// The life of the program that is shown, and the bytes of it that were taken.
     instance: Option<InstanceId>,
     offset: u64,
-    /// Output up to here is old: answers to its queries are nobody's.
+    /// Output up to here is old.
     replay_until: Option<u64>,
+    /// Nothing of the session was shown yet.
+    unshown: bool,
     /// The screen may not be right before the program draws it anew.
     partial: bool,
     /// The first output may begin in the middle of anything.
@@ -152,7 +166,7 @@ struct Live {
 }
 
 impl Live {
-    fn new(api: &Api, session: Session, mode: Mode, detach: DetachKey) -> Self {
+    fn new(api: &Api, session: Session, mode: Mode, keys: Keys, term: TermFacts) -> Self {
         let now = Instant::now();
         // 53 bits: any language can hold the number.
         let input_stream = u64::try_from(Uuid::new_v4().as_u128() & ((1 << 53) - 1)).unwrap_or(1).max(1);
@@ -162,6 +176,7 @@ impl Live {
             session,
             mode,
             client: ClientId::from(Uuid::new_v4()),
+            term,
             input_stream,
             link: Link::Waiting(now),
             backoff: BACKOFF.0,
@@ -173,6 +188,7 @@ impl Live {
             instance: None,
             offset: 0,
             replay_until: None,
+            unshown: true,
             partial: false,
             begins_within: false,
             redraw: None,
@@ -183,7 +199,7 @@ impl Live {
             window: Window::default(),
             full_until: None,
             remarked: None,
-            keys: Keys::new(detach),
+            keys,
             key_due: None,
             size: size().unwrap_or(SIZE),
             on_terminal: io::stdout().is_terminal(),
@@ -256,9 +272,8 @@ impl Live {
             cols: Some(self.size.cols),
             rows: Some(self.size.rows),
             input_stream: Some(self.input_stream),
-            term: Some(TermFacts::default()),
-            // The first time a screen will do; afterwards every byte counts, because the screen is here already.
-            snapshot: if self.instance.is_none() { SnapshotChoice::Auto } else { SnapshotChoice::Never },
+            term: Some(self.term.clone()),
+            snapshot: SnapshotChoice::Auto,
         };
         let (api, id, client) = (self.api.clone(), self.session.id, self.client.clone());
         self.link = Link::Opening(Box::pin(async move {

@@ -109,6 +109,8 @@ impl Live {
                         self.window.push(&bytes);
                     }
                 }
+                // Every query is kept from this terminal: what it answers now, it was asked before, by somebody else.
+                Segment::Answer(_) => {}
             }
         }
         None

@@ -1,4 +1,4 @@
-//! `exec`: types one line at the shell's prompt and cuts its output out of the stream.
+//! A command whose beginning and end the typed line itself marks, for any shell.
 //!
 //! The line prints an invisible mark (an operating system command that no terminal knows) before and after the command,
 //! the second with the exit code. What the shell echoes of the line holds the marks' *spelling*, never the marks, so
@@ -10,30 +10,14 @@
 //!
 //! A leading blank keeps it out of the history of shells that are asked to.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use baton_proto::ErrorCode;
-use baton_proto::api::{ExecAnswer, ExecRequest};
-use baton_proto::ids::Epoch;
-use baton_proto::v1::Inspection;
+use baton_proto::api::ExecAnswer;
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::hub::session::{RestAttachment, Session};
-use crate::problem::{Failure, Outcome};
-use crate::routes::input::type_bytes;
-use crate::tail::{Heard, Tail, timeout};
-
-/// How long a fresh shell may take to show its prompt.
-const PROMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the prompt is looked for.
-const PROMPT_INTERVAL: Duration = Duration::from_millis(40);
-/// Output is quiet for so long before the prompt is looked for instead of the second mark.
-const QUIET: Duration = Duration::from_millis(500);
-/// Longest command, in bytes: with its quotes it must fit into the 4095 bytes a terminal's line may have.
-const COMMAND_BYTES_MAX: usize = 3500;
-/// Bytes of output that are answered, the newest.
-const OUTPUT_BYTES_MAX: usize = 1 << 20;
+use super::{OUTPUT_BYTES_MAX, QUIET, Run};
+use crate::problem::Outcome;
+use crate::tail::{Heard, Tail};
 
 /// Which quoting a shell speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,68 +146,34 @@ fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     rest.windows(needle.len()).position(|window| window == needle).map(|place| from + place)
 }
 
-/// Runs a command in the session's shell.
-///
-/// # Errors
-/// `busy` when the shell does not wait for a line; `invalid`; what typing may fail with.
-pub async fn run(
-    app: &App,
-    session: &Session,
-    attached: &RestAttachment,
-    epoch: Epoch,
-    request: &ExecRequest,
-) -> Outcome<ExecAnswer> {
-    let command = request.command.trim_end_matches(['\r', '\n']);
-    if command.trim().is_empty() || command.len() > COMMAND_BYTES_MAX {
-        return Err(Failure::invalid("`command` is one line of 1 to 3500 bytes"));
-    }
-    if command.chars().any(|char| char.is_control() && char != '\t') {
-        let detail = "`command` is one line without control characters: join lines with `;`, or type them with `input`";
-        return Err(Failure::invalid(detail));
-    }
-    let deadline = Instant::now() + timeout(request.timeout_s)?;
-    let inspection = at_prompt(session, attached).await?;
-    let shell = Shell::of(inspection.foreground.as_ref().map_or("", |(_, command)| command.as_str()));
+/// Runs the command. `foreground`: the command line of the shell.
+pub(super) async fn run(run: &Run<'_>, foreground: &str) -> Outcome<ExecAnswer> {
     // A tab would ask for completion.
-    let command = command.replace('\t', " ");
+    let command = run.command.replace('\t', " ");
     // Long enough that output cannot hold it by chance, short enough that the typed line stays readable.
     let nonce = Uuid::new_v4().simple().to_string()[..12].to_owned();
-    let mut tail = Tail::from_now(session).await?;
+    let mut tail = Tail::from_now(run.session).await?;
     let mut marks = Marks::new(&nonce, tail.offset());
-    // Ctrl-U first: behind something half-typed the line would be a different one, and its marks would never come. It rings
-    // the bell on an empty line, so that there is a space for it to take.
-    type_bytes(session, attached, epoch, format!(" \x15{}\r", shell.line(&command, &nonce)).as_bytes()).await?;
-    let found = follow(app, session, attached, &mut tail, &mut marks, deadline).await?;
+    run.type_line(&Shell::of(foreground).line(&command, &nonce)).await?;
+    let found = follow(run, &mut tail, &mut marks).await?;
     let (output, truncated) = marks.output();
     let ended = found.is_some();
     let found = found.unwrap_or(Found { exit_code: None, start: marks.begun_at, end: tail.offset() });
     Ok(ExecAnswer {
         exit_code: found.exit_code,
         output,
-        cursor_start: session.cursor(found.start),
-        cursor_end: session.cursor(found.end),
+        cursor_start: run.session.cursor(found.start),
+        cursor_end: run.session.cursor(found.end),
         truncated,
         timed_out: !ended,
     })
 }
 
 /// Waits for the second mark. `None`: the time is over.
-async fn follow(
-    app: &App,
-    session: &Session,
-    attached: &RestAttachment,
-    tail: &mut Tail<'_>,
-    marks: &mut Marks,
-    deadline: Instant,
-) -> Outcome<Option<Found>> {
-    let alive = app.context.lease_ttl / 3;
+async fn follow(run: &Run<'_>, tail: &mut Tail<'_>, marks: &mut Marks) -> Outcome<Option<Found>> {
     loop {
-        // Whoever waits here is alive, and keeps its lease.
-        if attached.presence.heard() {
-            session.heard(attached.attachment).await;
-        }
-        let pause = Instant::now() + QUIET.min(alive.max(Duration::from_millis(50)));
-        match tail.next(pause.min(deadline)).await? {
+        match tail.next(run.pause(QUIET).await).await? {
+            Heard::Mark(_) => {}
             Heard::Output(at, bytes) => {
                 if let Some(found) = marks.feed(at, &bytes) {
                     return Ok(Some(found));
@@ -234,39 +184,15 @@ async fn follow(
                 // `exit 3`: the command ended the shell itself.
                 return Ok(Some(Found { exit_code: code, start: marks.begun_at, end: tail.offset() }));
             }
-            Heard::Time if Instant::now() >= deadline => return Ok(None),
+            Heard::Time if Instant::now() >= run.deadline => return Ok(None),
             Heard::Time => {
                 // Back at the prompt without the second mark: interrupted, or a syntax error that ended the line. The
                 // exit code is not known and not guessed.
-                if marks.begun && session.inspect().await?.at_prompt && session.live().head == tail.offset() {
+                if marks.begun && run.session.inspect().await?.at_prompt && run.session.live().head == tail.offset() {
                     return Ok(Some(Found { exit_code: None, start: marks.begun_at, end: tail.offset() }));
                 }
             }
         }
-    }
-}
-
-async fn at_prompt(session: &Session, attached: &RestAttachment) -> Outcome<Inspection> {
-    let deadline = Instant::now() + PROMPT_TIMEOUT;
-    loop {
-        let inspection = session.inspect().await?;
-        let owner = inspection.lease.owner.as_ref();
-        if owner.is_none_or(|owner| owner.client != attached.presence.identity.client) {
-            return Err(Failure::new(ErrorCode::NotOwner, "this client does not have control: `claim` it first"));
-        }
-        if inspection.at_prompt && inspection.input_queued == 0 {
-            return Ok(inspection);
-        }
-        if Instant::now() >= deadline {
-            let detail = match &inspection.foreground {
-                Some((_, command)) => {
-                    format!("`{command}` runs in the foreground, or a line is half typed; wait for the prompt")
-                }
-                None => "the shell does not wait for a line".to_owned(),
-            };
-            return Err(Failure::new(ErrorCode::Busy, detail));
-        }
-        tokio::time::sleep(PROMPT_INTERVAL).await;
     }
 }
 

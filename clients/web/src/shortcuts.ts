@@ -1,0 +1,15 @@
+/** Keys that are the page's own wherever the focus is; everything else is the terminal's. */
+
+import { store } from "./state";
+
+/** Ctrl or Cmd with Shift, so that no program in the terminal misses them. */
+export function followShortcut(event: KeyboardEvent): void {
+  const attachment = store.attachment.peek();
+  if (!attachment || !event.shiftKey || event.altKey || event.ctrlKey === event.metaKey) return;
+  if (document.querySelector("dialog[open]")) return;
+  if (event.code === "KeyF") attachment.openSearch();
+  else if (event.code === "KeyH") attachment.toggleHistory();
+  else return;
+  event.preventDefault();
+  event.stopPropagation();
+}

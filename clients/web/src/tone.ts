@@ -1,0 +1,2 @@
+/** How much a notice matters. */
+export type Tone = "info" | "warn" | "error";
