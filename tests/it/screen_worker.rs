@@ -102,7 +102,13 @@ async fn drawn(
 }
 
 async fn head(peer: &mut Peer) -> (ScreenHeader, Vec<u8>) {
-    drawn(peer, ScreenAt::Head, ScreenFormat::Ansi, 0).await.unwrap()
+    loop {
+        // All its places may be taken by who asked before; they are given back one by one.
+        match drawn(peer, ScreenAt::Head, ScreenFormat::Ansi, 0).await {
+            Err(failed) if failed.code == ErrorCode::Busy => {}
+            answer => return answer.unwrap(),
+        }
+    }
 }
 
 /// A screen of a worker is what the bytes before it show.

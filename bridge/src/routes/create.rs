@@ -194,20 +194,18 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     };
     // Before the session is there, so that whoever hears of it first finds its name.
     app.catalog.set_row(row.clone());
-    let entry = match app.sessiond.spawn(&spec).await {
-        Ok(entry) => entry,
-        Err(failure) => {
-            // It may have been started all the same when only the answer was lost: then the row is of use.
-            if failure.code != ErrorCode::SessiondDown {
-                app.catalog.remove(id);
-            } else {
-                drop(app.store.save_session(row).await);
-            }
-            return Err(failure);
+    if let Err(failure) = app.sessiond.spawn(&spec).await {
+        // It may have been started all the same when only the answer was lost: then the row is of use.
+        if failure.code != ErrorCode::SessiondDown {
+            app.catalog.remove(id);
+        } else {
+            drop(app.store.save_session(row).await);
         }
-    };
+        return Err(failure);
+    }
     drop(app.store.save_session(row).await);
-    app.catalog.update(entry);
+    // The catalog has it from the connection to sessiond, in the order in which sessiond spoke. Put there again from here, a session
+    // that has ended meanwhile would run for ever.
     app.catalog.get(id).ok_or_else(Failure::no_session)
 }
 
