@@ -273,7 +273,8 @@ impl Live {
             rows: Some(self.size.rows),
             input_stream: Some(self.input_stream),
             term: Some(self.term.clone()),
-            snapshot: SnapshotChoice::Auto,
+            // The terminal shows whatever was there before: a session's first bytes mean what they say only on a clear screen.
+            snapshot: if self.instance.is_none() { SnapshotChoice::Always } else { SnapshotChoice::Auto },
         };
         let (api, id, client) = (self.api.clone(), self.session.id, self.client.clone());
         self.link = Link::Opening(Box::pin(async move {
