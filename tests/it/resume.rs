@@ -355,7 +355,15 @@ fn who_stops_reading_gets_the_screen_and_what_happened_in_order() {
             });
             let mut told: Vec<_> = told.collect();
             told.dedup();
-            assert_eq!(told, sizes, "every size, in order");
+            assert_eq!(told.last(), sizes.last(), "the newest size at the end");
+            // In binary the size of a screen is named before it; it is an older one where the size changed at the screen's own place.
+            let mut first = Vec::new();
+            for size in told {
+                if !first.contains(&size) {
+                    first.push(size);
+                }
+            }
+            assert_eq!(first, sizes, "every size, in order");
             assert_up_to_date(baton, session, (80, 24), &client).await;
         }
     });
