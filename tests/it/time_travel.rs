@@ -168,7 +168,11 @@ fn who_has_control_types_nothing_into_the_present_and_keeps_its_size() {
         until_past(&page, "now", |past| past.contains("ready-2")).await;
         page.type_text(&ESCAPE.to_string()).await;
         until_looking(&page, "live").await;
-        // The terminal has the keyboard again.
+        // The terminal has the keyboard again, once the page is drawn anew.
+        let typing = "return document.activeElement.classList.contains('xterm-helper-textarea')";
+        while page.run(typing).await.unwrap() != true {
+            tokio::time::sleep(baton_tests::process::LOOK_EVERY).await;
+        }
         page.type_text("echo back-$((2+2))\n").await;
         let rows = page.until_rows("what was typed", |rows| rows.iter().any(|row| row == "back-4")).await;
         assert!(!rows.iter().any(|row| row.contains("lost-keys")), "{rows:#?}");
