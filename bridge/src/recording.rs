@@ -113,6 +113,7 @@ impl Recorder {
         let begin = drawn.as_ref().map_or(from, |drawn| drawn.offset);
         let size = drawn.as_ref().map_or(inspection.size, |drawn| drawn.size);
         let mut source = Source::new(begin);
+        let whole = is_whole(&session, range.follow);
         let first = source.next(&session).await?;
         let first_us = match &first {
             Next::Records(records) => first_wall_us(records, begin),
@@ -133,7 +134,7 @@ impl Recorder {
             scribe.cast.output(begin_us, &drawn.payload());
         }
         let mut recorder = Self { session, _place: place, source, scribe, follow: range.follow };
-        recorder.write(first).await?;
+        recorder.write(first, whole).await?;
         Ok(recorder)
     }
 
@@ -144,8 +145,9 @@ impl Recorder {
                 if recorder.scribe.over {
                     return Ok(None);
                 }
+                let whole = is_whole(&recorder.session, recorder.follow);
                 let written = match recorder.source.next(&recorder.session).await {
-                    Ok(next) => recorder.write(next).await,
+                    Ok(next) => recorder.write(next, whole).await,
                     Err(failure) => Err(failure),
                 };
                 if let Err(failure) = written {
@@ -159,7 +161,8 @@ impl Recorder {
         })
     }
 
-    async fn write(&mut self, next: Next) -> Outcome<()> {
+    /// Writes what comes next; `whole` is what [`is_whole`] said before it was read.
+    async fn write(&mut self, next: Next, whole: bool) -> Outcome<()> {
         match next {
             Next::Records(records) => {
                 // The place of the scribe while it is away on another thread is never looked at.
@@ -184,8 +187,7 @@ impl Recorder {
                 }
             }
             Next::Nothing => {
-                let exit = self.session.has_ended() || self.session.live().exit.is_some();
-                if !self.follow || exit {
+                if whole {
                     self.scribe.finish();
                 } else {
                     self.wait().await;
@@ -312,6 +314,14 @@ impl Scribe {
         self.cast.finish_output(self.wall_us);
         self.over = true;
     }
+}
+
+/// Whether a journal that now has nothing more will never have more of what is asked for.
+///
+/// To be looked at before the journal is read: a program that ends in between has written its last words behind what was
+/// read.
+fn is_whole(session: &Session, follow: bool) -> bool {
+    !follow || session.has_ended() || session.live().exit.is_some()
 }
 
 /// What a marker says of a mark, if it is worth one.

@@ -183,6 +183,20 @@ fn sizes_typed_bytes_and_the_end_are_events_and_a_live_session_can_be_followed()
 }
 
 #[test]
+fn what_was_typed_before_the_first_output_is_recorded_too() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let mut request = session::shell_script("exec cat");
+        request.record_input = Some(true);
+        let id = baton.create(&request).await;
+        let mut client = baton.attach(id, Attach::named("hand")).await;
+        client.claim(false).await.unwrap();
+        client.type_text("early\r").await;
+        client.until_output("early").await;
+        assert_eq!(record(baton, id, "").await.all("i"), ["early\r"]);
+    });
+}
+
+#[test]
 fn a_worker_that_is_killed_interrupts_neither_a_recording_nor_a_search() {
     scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
         let script = "for n in $(seq 1 60); do echo line-$n; sleep 0.05; done; exit 4";

@@ -40,9 +40,21 @@ impl Actor {
 
     async fn open(&self, after: Option<&StreamClient>) -> StreamClient {
         let mut attach = Attach::named(&format!("client {}", self.me)).client(&self.id());
-        attach.protocol = self.protocol;
         attach.resume = after.map(StreamClient::cursor);
-        let client = StreamClient::open(&self.api, self.session, attach).await.expect("a stream");
+        self.knock(attach).await
+    }
+
+    /// Opens a stream. Two hundred who share a busy processor with the bridge may say their hello too late to be let in, as
+    /// everybody's page may; they knock again, as the page does.
+    async fn knock(&self, attach: Attach) -> StreamClient {
+        let attach = Attach { protocol: self.protocol, ..attach };
+        let client = loop {
+            match StreamClient::open(&self.api, self.session, attach.clone()).await {
+                Ok(client) => break client,
+                Err(err) if err.to_string().contains(ErrorCode::HelloRequired.as_str()) => {}
+                Err(err) => panic!("no stream: {err:#}"),
+            }
+        };
         self.told(client.ready.epoch, client.ready.owner.clone());
         client
     }
@@ -146,9 +158,7 @@ impl Actor {
                     // Without a word, as a laptop that is closed.
                     let resume = Attach { resume: Some(client.cursor()), ..Attach::named("back") };
                     client.drop_socket();
-                    let attach = Attach { protocol: self.protocol, ..resume.client(&self.id()) };
-                    client = StreamClient::open(&self.api, self.session, attach).await.expect("a stream");
-                    self.told(client.ready.epoch, client.ready.owner.clone());
+                    client = self.knock(resume.client(&self.id())).await;
                     last = client.epoch;
                     "reconnect"
                 }

@@ -14,7 +14,7 @@ use baton_proto::v1::{
 use nix::sys::signal::Signal;
 
 use super::Worker;
-use super::journal::ReadError;
+use super::journal::{Place, ReadError};
 use super::pty::Terminal as _;
 use super::size::check_size;
 
@@ -225,7 +225,12 @@ impl Worker {
             return Err(no);
         }
         let wanted = range.max_bytes.min(RANGE_BYTES_MAX) as usize;
-        let place = self.journal.place_of(range.from)?;
+        let mut place = self.journal.place_of(range.from)?;
+        let first = Place::first_of(self.journal.first_number());
+        if range.from == oldest && place.bytes_since(first) <= wanted / 2 {
+            // What stands before the very first output (its size, what was typed ahead) belongs to nobody else's answer.
+            place = first;
+        }
         let mut records = std::mem::take(&mut self.scratch);
         let read = self.journal.read(place, wanted, &mut records);
         let outcome = read.map(|next| {
