@@ -1,5 +1,6 @@
 //! From nothing to a full screen, after many lines of output: time until the last line is shown, and bytes until silence.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -40,7 +41,9 @@ fn after(baton: &Baton, lines: u32, table: &mut Table) -> Result<()> {
     let peers: Vec<(Peer, tempfile::TempDir)> = Peer::installed()
         .into_iter()
         .map(|peer| {
-            let dir = tempfile::Builder::new().prefix("bp-").tempdir()?;
+            // screen takes no directory that others can look into.
+            let dir =
+                tempfile::Builder::new().prefix("bp-").permissions(std::fs::Permissions::from_mode(0o700)).tempdir()?;
             peer.start(dir.path(), &script)?;
             Ok((peer, dir))
         })

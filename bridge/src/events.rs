@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use baton_proto::api::{Event, Mark, Scope};
-use baton_proto::ids::SessionId;
+use baton_proto::ids::{Cursor, SessionId};
 use baton_proto::v1::{ClientEntry, ExitRecord, LeaseRecord};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -24,6 +24,17 @@ const CLIENTS_NAMED_MAX: usize = 32;
 struct Recent {
     next_seq: u64,
     events: VecDeque<Arc<Event>>,
+}
+
+/// Which marks of a session were told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Those up to this place.
+    Until(Cursor),
+    /// None.
+    Nothing,
+    /// The log does not reach back far enough to say.
+    Unknown,
 }
 
 /// The log.
@@ -93,6 +104,17 @@ impl EventLog {
     /// A program, or its shell, marked a place of the output.
     pub fn mark(&self, id: SessionId, mark: &Mark) {
         self.session(id, "mark", serde_json::to_value(mark).unwrap_or_default());
+    }
+
+    /// Which marks were told of a session that was made then.
+    pub async fn told_marks(&self, id: SessionId, created_us: u64) -> Told {
+        match self.store.newest_mark(id).await {
+            Ok((Some(mark), _)) => {
+                serde_json::from_value(mark).map_or(Told::Unknown, |mark: Mark| Told::Until(mark.cursor))
+            }
+            Ok((None, oldest_us)) if oldest_us <= created_us => Told::Nothing,
+            Ok((None, _)) | Err(_) => Told::Unknown,
+        }
     }
 
     /// Who is attached changed.

@@ -1,5 +1,7 @@
 //! What handlers take from a request: axum's extractors with failures of ours, so that every refusal is a problem.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
@@ -8,7 +10,7 @@ use axum::http::request::Parts;
 use baton_proto::ErrorCode;
 use serde::de::DeserializeOwned;
 
-use crate::problem::Failure;
+use crate::problem::{Failure, Outcome};
 
 /// How long a body may take: whoever sends it a byte a minute holds a connection and gets nothing for it.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,5 +86,36 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Filter<T> {
         Query::<T>::from_request_parts(parts, state).await.map(|Query(query)| Self(query)).map_err(
             |rejection: QueryRejection| Failure::invalid(format!("the query does not fit: {}", rejection.body_text())),
         )
+    }
+}
+
+/// A number of a query within its bounds. What lies outside of them is refused, not moved to the next one that would do: the
+/// caller would take the answer for what it asked.
+///
+/// # Errors
+/// `invalid`, which names the parameter and its bounds.
+pub fn bounded<N: PartialOrd + Display>(name: &str, given: Option<N>, bounds: RangeInclusive<N>) -> Outcome<Option<N>> {
+    match given {
+        Some(number) if !bounds.contains(&number) => {
+            let (least, most) = bounds.into_inner();
+            Err(Failure::invalid(format!("`{name}` is from {least} to {most}, not {number}")))
+        }
+        given => Ok(given),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_outside_of_its_bounds_is_refused() {
+        assert_eq!(bounded("limit", None, 1..=10).unwrap(), None);
+        assert_eq!(bounded("limit", Some(10), 1..=10).unwrap(), Some(10));
+        for bad in [0, 11] {
+            let failure = bounded("limit", Some(bad), 1..=10).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::Invalid);
+            assert_eq!(failure.detail, format!("`limit` is from 1 to 10, not {bad}"));
+        }
     }
 }

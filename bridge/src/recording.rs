@@ -236,6 +236,7 @@ impl Scribe {
             return;
         }
         if at > self.until {
+            self.gap(self.until);
             return self.finish();
         }
         self.wall_us = self.wall_us.max(wall_us);

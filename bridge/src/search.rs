@@ -165,12 +165,6 @@ pub async fn run(session: &Session, query: Query) -> Outcome<Found> {
                 read = source::read(session, at).await;
                 continue;
             }
-            Err(failure) if failure.code == ErrorCode::Internal => {
-                at = source::behind_damage(session, at).await.ok_or(failure)?;
-                searcher.skip_to(at);
-                read = source::read(session, at).await;
-                continue;
-            }
             Err(failure) => return Err(failure),
         };
         let next = range.next;
@@ -178,6 +172,7 @@ pub async fn run(session: &Session, query: Query) -> Outcome<Found> {
         at = next;
         let searching = tokio::task::spawn_blocking(move || {
             searcher.feed(&records, CPU_MAX);
+            searcher.reach(next);
             searcher
         });
         let (searched, following) =
@@ -191,9 +186,9 @@ pub async fn run(session: &Session, query: Query) -> Outcome<Found> {
             None => break (searcher, true),
         }
     };
-    let resume = searcher.resume();
+    let (resume, lost) = (searcher.resume(), searcher.lost());
     let (items, next_cursor) = if whole { searcher.finish() } else { searcher.stop() };
-    Ok(Found { answer: SearchAnswer { items, next_cursor }, resume })
+    Ok(Found { answer: SearchAnswer { items, next_cursor, lost }, resume })
 }
 
 fn trimmed(session: &Session, oldest: u64, detail: &str) -> Failure {

@@ -14,6 +14,7 @@
 //!
 //! Each line says from where a fresh [`Stripper`] would make the same lines after it, so that a search can go on there.
 
+pub mod hostile;
 mod line;
 mod sequence;
 #[cfg(test)]
@@ -188,12 +189,18 @@ impl Stripper {
         let looked_at = &bytes[..bytes.len().min(RUN_BYTES_MAX)];
         let (text, rest) = bytes.split_at(plain_len(looked_at));
         if text.is_empty() {
-            let colour = colour_len(bytes);
-            self.at += colour.max(1) as u64;
-            if colour == 0 {
-                self.control(bytes[0], sink);
+            if let Some((csi, action, len)) = Csi::whole(bytes) {
+                self.sequence_at = self.at;
+                self.at += len as u64;
+                // Most change only how text looks.
+                if action != b'm' {
+                    self.perform(action, csi, sink);
+                }
+                return len;
             }
-            return colour.max(1);
+            self.at += 1;
+            self.control(bytes[0], sink);
+            return 1;
         }
         // Most lines of a log are whole in one piece: nothing of them is copied.
         if self.line.is_empty()
@@ -335,6 +342,7 @@ impl Stripper {
 /// How many bytes from the first on are neither below 0x20 nor 0x7f.
 fn plain_len(bytes: &[u8]) -> usize {
     const LANES: usize = 32;
+    const ONES: u64 = u64::MAX / 0xff;
     let is_control = |byte: &u8| *byte < 0x20 || *byte == 0x7f;
     let mut plain = 0;
     // Without a way out in its middle, the inner loop becomes vector instructions.
@@ -344,17 +352,22 @@ fn plain_len(bytes: &[u8]) -> usize {
         }
         plain += LANES;
     }
-    plain + bytes[plain..].iter().position(is_control).unwrap_or(bytes.len() - plain)
-}
-
-/// Bytes of the sequence that these begin with if it is whole and only changes how text looks, as most are; else 0.
-fn colour_len(bytes: &[u8]) -> usize {
-    const LOOKED_AT: usize = 64;
-    if !bytes.starts_with(b"\x1b[") {
-        return 0;
+    let mut rest = &bytes[plain..];
+    // Eight at a time: a byte that a subtraction borrows for has its top bit set, and the lowest of them is never one that
+    // a lower one borrowed from.
+    while let Some((eight, behind)) = rest.split_first_chunk::<8>() {
+        let eight = u64::from_le_bytes(*eight);
+        let below = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let rubbed = eight ^ (ONES * 0x7f);
+        let delete = rubbed.wrapping_sub(ONES) & !rubbed;
+        let found = (below | delete) & (ONES * 0x80);
+        if found != 0 {
+            return plain + found.trailing_zeros() as usize / 8;
+        }
+        plain += 8;
+        rest = behind;
     }
-    let parameters = bytes[2..].iter().take(LOOKED_AT).take_while(|byte| matches!(byte, 0x20..=0x3f)).count();
-    if bytes.get(2 + parameters) == Some(&b'm') { parameters + 3 } else { 0 }
+    plain + rest.iter().position(is_control).unwrap_or(rest.len())
 }
 
 /// The bytes as text, if they are UTF-8 without controls.

@@ -46,6 +46,7 @@ fn what_clients_send() {
         json!({"type": "input", "data_b64": "bHMK", "epoch": 3}),
         json!({"type": "resize", "cols": 80, "rows": 24}),
         json!({"type": "viewport", "cols": 80, "rows": 24}),
+        json!({"type": "facts", "term": {"fg": "#fff", "bg": "#000", "kitty": 1, "da1": "?62c", "cell_px": [8, 16]}}),
         json!({"type": "ack", "cursor": CURSOR}),
         json!({"type": "claim", "force": true}),
         json!({"type": "release"}),

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
 #![allow(clippy::print_stdout, reason = "figures belong into the test's output")]
 
+mod attach_size;
 mod browser;
 mod cli;
+mod damaged;
+mod exec;
 mod handoff;
 mod hostile;
 mod input;

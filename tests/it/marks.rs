@@ -1,8 +1,11 @@
 //! What a program tells beside its output: modes, marks of a shell with integration, bells and titles.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use baton_proto::api::{CreateTerminal, Event, ExecAnswer, Mark, Page, ServerFrame, SessionDetail, WaitAnswer};
+use baton_proto::api::{
+    ClientFrame, CreateTerminal, Event, ExecAnswer, Mark, Page, ServerFrame, SessionDetail, TermFacts, WaitAnswer,
+};
 use baton_proto::ids::SessionId;
 use baton_tests::{Attach, Baton, Incoming, Setup, StreamClient, scenario, session};
 use serde_json::json;
@@ -156,9 +159,10 @@ fn exec_uses_the_marks_of_a_shell_that_makes_them() {
         let said = exec(baton, session, &owner, "echo )").await;
         assert!(said.output.contains("syntax error") && said.exit_code == Some(2), "{said:?}");
         // Within a shell that makes none the line marks itself.
+        let from = baton.session(session).await.session.cursor;
         let body = json!({"client_id": owner.id, "text": "exec env -i PS1='% ' /bin/bash --norc --noprofile -i\r"});
         baton.api().post_done(&format!("/v1/terminal/sessions/{session}/input"), &body).await;
-        assert_eq!(wait(baton, session, json!({"pattern": "^% $"})).await.matched, "pattern");
+        assert_eq!(wait(baton, session, json!({"pattern": "^% $", "cursor": from})).await.matched, "pattern");
         let said = exec(baton, session, &owner, "echo three; false").await;
         assert_eq!((said.exit_code, said.output.as_str()), (Some(1), "three\r\n"));
     });
@@ -174,5 +178,115 @@ fn a_pattern_is_looked_for_in_what_is_shown() {
         let from = format!("{instance}:0");
         let said = wait(baton, session, json!({"pattern": "^tests: passed in \\d s$", "cursor": from})).await;
         assert_eq!((said.matched.as_str(), said.text.as_deref()), ("pattern", Some("tests: passed in 3 s")));
+    });
+}
+
+/// Each mark that was told, and how often.
+fn counted(marks: &[Mark]) -> BTreeMap<(u64, String, Option<String>), usize> {
+    let mut counted = BTreeMap::new();
+    for mark in marks {
+        *counted.entry((mark.cursor.offset, mark.kind.clone(), mark.text.clone())).or_default() += 1;
+    }
+    counted
+}
+
+#[test]
+fn marks_that_nobody_heard_are_told_later_and_each_once() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let gate = baton.scratch().join("gate");
+        let round = |word: &str| {
+            format!(
+                "printf '\\033]133;A\\033\\\\$ \\033]133;C;cmdline_url={word}%%20line\\033\\\\out\\r\\n\\033]133;D;3\\033\\\\'"
+            )
+        };
+        let script = format!(
+            "{}; until [ -e {} ]; do sleep 0.02; done; {}; printf '\\033]133;A\\033\\\\$ '; exec sleep 1000",
+            round("heard"),
+            gate.display(),
+            round("missed")
+        );
+        let session = baton.script(&script).await;
+        let told = async |wanted: usize| loop {
+            let told = marks(baton, session).await;
+            if told.len() >= wanted {
+                break told;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        // Some of these were made before the bridge had a connection.
+        let before = told(3).await;
+        assert_eq!(
+            before.iter().map(|mark| mark.kind.as_str()).collect::<Vec<_>>(),
+            ["prompt", "command", "command_end"]
+        );
+        // While there is no bridge, more are made.
+        let (launcher, bridge) = (baton.launcher().await, baton.bridge().await);
+        let directory = baton.home.state.join("sessions").join(session.to_string());
+        let journalled = |word: &[u8]| {
+            let instances = std::fs::read_dir(&directory)
+                .unwrap()
+                .filter_map(|entry| std::fs::read_dir(entry.unwrap().path()).ok());
+            let mut files = instances.flatten().filter_map(|entry| std::fs::read(entry.unwrap().path()).ok());
+            files.any(|bytes| bytes.windows(word.len()).any(|window| window == word))
+        };
+        // What was told is in the database before the bridge dies.
+        assert_eq!(counted(&marks(baton, session).await).len(), 3);
+        launcher.signal(nix::sys::signal::Signal::SIGSTOP);
+        bridge.kill().await;
+        std::fs::write(&gate, "").unwrap();
+        while !journalled(b"missed line") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        launcher.signal(nix::sys::signal::Signal::SIGCONT);
+        let after = told(7).await;
+        let kinds: Vec<_> = after.iter().map(|mark| mark.kind.as_str()).collect();
+        let round = ["prompt", "command", "command_end"];
+        assert_eq!(kinds, [&round[..], &round[..], &["prompt"]].concat());
+        assert_eq!(after[4].text.as_deref(), Some("missed line"));
+        assert_eq!(after[5].exit_code, Some(3));
+        assert!(after[5].duration_ms.is_some(), "its beginning is known");
+        // Another bridge tells none of them again, nor does one that gets another connection.
+        baton.kill_bridge().await;
+        baton.session(session).await;
+        let again = marks(baton, session).await;
+        assert_eq!(counted(&again), counted(&after));
+        assert!(counted(&again).values().all(|times| *times == 1));
+    });
+}
+
+#[test]
+fn a_new_bridge_knows_where_the_shell_is() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let session = marking_shell(baton).await;
+        let client = owner(baton, session).await;
+        assert_eq!(exec(baton, session, &client, "echo one").await.output, "one\r\n");
+        baton.kill_bridge().await;
+        // The lease is the worker's, and is still this client's.
+        assert_eq!(exec(baton, session, &client, "echo two").await.output, "two\r\n");
+        // No line was ever wrapped: the first prompt was heard, and that before the kill.
+        let output = String::from_utf8_lossy(&baton.output(session).await).into_owned();
+        assert!(output.contains("echo two") && !output.contains("7717"), "{output:?}");
+    });
+}
+
+#[test]
+fn a_terminal_that_changes_is_told_of_and_answered_for() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        // 25 bytes: `OSC 11 ; rgb:1111/2222/3333 ST`.
+        let ask = "head -c 1 >/dev/null; printf '\\033]11;?\\033\\\\'; head -c 25 | tr -d '\\033'; printf '<end>'";
+        let session = baton.script(&format!("stty raw -echo; printf ready; {ask}; {ask}; sleep 1000")).await;
+        let mut owner = owner(baton, session).await;
+        let mut observer = baton.attach(session, Attach::named("observer")).await;
+        owner.until_output("ready").await;
+        let facts =
+            |bg: &str| ClientFrame::Facts { term: TermFacts { bg: Some(bg.to_owned()), ..TermFacts::default() } };
+        owner.send(facts("#102030")).await;
+        owner.type_text("1").await;
+        owner.until_output("]11;rgb:1010/2020/3030\\<end>").await;
+        // Another colour scheme; what somebody has who only watches does not matter.
+        owner.send(facts("#fefefe")).await;
+        observer.send(facts("#000000")).await;
+        owner.type_text("2").await;
+        owner.until_output("]11;rgb:fefe/fefe/fefe\\<end>").await;
     });
 }

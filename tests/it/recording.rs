@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{ClientFrame, SessionDetail};
+use baton_proto::api::{ClientFrame, SessionDetail, SessionStatus};
 use baton_proto::frame::{Frame, HEADER_BYTES};
 use baton_proto::ids::SessionId;
 use baton_tests::{Answer, Attach, Baton, Setup, binaries, scenario, session};
@@ -268,5 +268,65 @@ fn what_was_trimmed_or_damaged_is_told_and_the_rest_is_played() {
         assert!(damaged.output().ends_with(&output[output.len() - 100_000..]), "what lies behind is there");
         let found: Value = baton.api().get(&format!("/v1/terminal/sessions/{id}/search?q=....&limit=1000")).await;
         assert_eq!(found["items"].as_array().unwrap().len(), 1000, "searching passes over it too");
+    });
+}
+
+#[test]
+fn a_time_is_one_of_the_sessions_life() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let id = baton.script("printf one; sleep 0.3; printf two").await;
+        let ended = |detail: &SessionDetail| detail.session.status == SessionStatus::Exited;
+        let detail: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{id}"), ended).await;
+        let session = detail.session;
+        let path = |rest: &str| format!("/v1/terminal/sessions/{id}/{rest}");
+        let screen = async |query: String| {
+            let answer =
+                baton.api().call::<()>(Method::GET, &path(&format!("snapshot?format=text&{query}")), None).await;
+            assert_eq!(answer.status, 200, "{query}: {answer}");
+            String::from_utf8(answer.body.to_vec()).unwrap().trim().to_owned()
+        };
+        // Its life: empty, one, both; after its end the last screen.
+        assert_eq!(screen(format!("at={}", session.created_at)).await, "");
+        assert_eq!(screen(format!("at={}", session.last_activity_at)).await, "onetwo");
+        let token: Value = baton.api().post("/v1/auth/tokens", &json!({"name": "now", "role": "viewer"})).await;
+        let now = token["created_at"].as_str().unwrap();
+        assert_eq!(screen(format!("at={now}")).await, "onetwo");
+        let refused = async |rest: String, code| baton.api().refused(Method::GET, &path(&rest), &(), code).await;
+        for (route, name) in [("snapshot", "at"), ("recording.cast", "from"), ("recording.cast", "to")] {
+            let before = refused(format!("{route}?{name}=2020-01-01T00:00:00Z"), ErrorCode::Invalid).await.detail;
+            assert!(before.contains(name) && before.contains(&session.created_at), "{before}");
+            let after = refused(format!("{route}?{name}=2120-01-01T00:00:00Z"), ErrorCode::Invalid).await.detail;
+            assert!(after.contains("future"), "{after}");
+        }
+        // Cursors beyond the output.
+        let beyond = format!("{}:{}", session.instance, session.cursor.offset + 1);
+        for query in
+            ["snapshot?cursor=", "search?q=x&cursor=", "output?cursor=", "recording.cast?from=", "recording.cast?to="]
+        {
+            refused(format!("{query}{beyond}"), ErrorCode::Invalid).await;
+        }
+        record(baton, id, &format!("from={}", session.created_at)).await;
+    });
+}
+
+#[test]
+fn a_time_of_which_nothing_is_kept_is_told_where_to_begin() {
+    let setup = Setup::plain().env("BATON_SESSION__JOURNAL_BYTES", "8388608");
+    scenario(Duration::from_secs(180), setup, async |baton: &Baton| {
+        let program = binaries::path("baton-test-program");
+        let id = baton.script(&format!("sleep 0.3; {} flood 12000000; exec sleep 600", program.display())).await;
+        let all = 12_000_000_u64.div_ceil(64) * 65;
+        let path_of = format!("/v1/sessions/{id}");
+        let detail: SessionDetail =
+            baton.api().get_until(&path_of, |detail: &SessionDetail| detail.session.cursor.offset >= all).await;
+        assert!(detail.session.oldest_cursor.offset > 0);
+        for query in ["snapshot?at=", "recording.cast?from="] {
+            let path = format!("/v1/terminal/sessions/{id}/{query}{}", detail.session.created_at);
+            let problem = baton.api().refused(Method::GET, &path, &(), ErrorCode::CursorTrimmed).await;
+            assert_eq!(problem.oldest_cursor.as_deref(), Some(detail.session.oldest_cursor.to_string().as_str()));
+            assert!(problem.detail.contains("no longer kept"), "{}", problem.detail);
+        }
+        let path = format!("/v1/terminal/sessions/{id}/snapshot?at={}", detail.session.last_activity_at);
+        assert_eq!(baton.api().call::<()>(Method::GET, &path, None).await.status, 200);
     });
 }

@@ -59,7 +59,9 @@ fn exec_runs_a_line_in_this_shell_and_says_what_it_did() {
         assert_eq!(exec("echo again").await.output.trim_end(), "again");
         for bad in [
             json!({"client_id": client}),
-            json!({"client_id": client, "command": "a\nb"}),
+            json!({"client_id": client, "command": "a\u{1b}b"}),
+            json!({"client_id": client, "command": "a\rb"}),
+            json!({"client_id": client, "command": "x".repeat(3501)}),
             json!({"client_id": client, "command": "x", "timeout_s": -1}),
         ] {
             api.refused(Method::POST, &path, &bad, ErrorCode::Invalid).await;
@@ -249,5 +251,90 @@ fn a_session_shows_what_runs_in_it() {
         // The terminal route tells the same of the same.
         let same: SessionDetail = baton.api().get(&format!("/v1/terminal/sessions/{session}")).await;
         assert_eq!((same.session.id, same.session.pid), (detail.session.id, detail.session.pid));
+    });
+}
+
+#[test]
+fn what_a_query_asks_for_is_granted_or_refused() {
+    scenario(Duration::from_secs(40), Setup::plain(), async |baton: &Baton| {
+        let session = baton.shell().await;
+        let api = baton.api();
+        let detail = async |path: &str| api.refused(Method::GET, path, &(), ErrorCode::Invalid).await.detail;
+        let terminal = |rest: &str| format!("/v1/terminal/sessions/{session}/{rest}");
+        // Numbers outside of their bounds.
+        for (path, name, bounds) in [
+            ("/v1/sessions?limit=".to_owned(), "limit", (1, 1000)),
+            (format!("/v1/sessions/{session}/events?limit="), "limit", (1, 1000)),
+            ("/v1/auth/tokens?limit=".to_owned(), "limit", (1, 1000)),
+            (terminal("output?limit="), "limit", (1, 1_048_576)),
+            (terminal("search?q=x&limit="), "limit", (1, 1000)),
+            (terminal("search?q=x&context="), "context", (0, 50)),
+        ] {
+            let (least, most): (i64, i64) = bounds;
+            for bad in [least - 1, most + 1, 999_999_999] {
+                let said = detail(&format!("{path}{bad}")).await;
+                let told = said.contains(name) && (said.contains(&most.to_string()) || bad < 0);
+                assert!(told, "{path}{bad}: {said}");
+            }
+            for good in [least, most] {
+                let answer = api.call::<()>(Method::GET, &format!("{path}{good}"), None).await;
+                assert_eq!(answer.status, 200, "{path}{good}: {answer}");
+            }
+        }
+        // Parameters that there are not, on routes with others and without any; a stream's too.
+        for path in [
+            "/v1/sessions?limits=3".to_owned(),
+            format!("/v1/sessions/{session}/events?limits=3"),
+            format!("/v1/sessions/{session}?limits=3"),
+            terminal("snapshot?format=text&limits=3"),
+            terminal("output?limits=3"),
+            terminal("search?q=x&limits=3"),
+            terminal("recording.cast?limits=3"),
+            format!("/v1/terminal/streams/{session}?limits=3"),
+            "/v1/health?limits=3".to_owned(),
+            "/v1/auth/me?limits".to_owned(),
+        ] {
+            let said = detail(&path).await;
+            assert!(said.starts_with("`limits` is no parameter of this route"), "{path}: {said}");
+        }
+        let said = detail("/v1/sessions?Limit=3").await;
+        assert!(said.contains("`kind`, `status`, `workspace_id`, `label`, `cursor`, `limit`"), "{said}");
+        // Fields that there are not.
+        let client = claimed(&api, session).await;
+        for (method, path, body) in [
+            (Method::POST, terminal("claim"), json!({"client_id": client, "forced": true})),
+            (Method::POST, terminal("input"), json!({"client_id": client, "text": "x", "enter": true})),
+            (Method::POST, terminal("wait"), json!({"until": {"exit": true, "pattern_": "x"}})),
+            (Method::POST, terminal("close"), json!({"why": "x"})),
+            (Method::PATCH, format!("/v1/sessions/{session}"), json!({"titel": "x"})),
+            (
+                Method::PATCH,
+                format!("/v1/sessions/{session}"),
+                json!({"size": {"policy": "holder", "cols": 80, "rows": 24, "max": 3}}),
+            ),
+            (Method::POST, "/v1/terminal/sessions".to_owned(), json!({"colums": 80})),
+            (Method::POST, "/v1/auth/tokens".to_owned(), json!({"name": "x", "role": "viewer", "scope": []})),
+            (Method::POST, "/v1/auth/links".to_owned(), json!({"kind": "login", "ttl": 3})),
+        ] {
+            let said = api.refused(method, &path, &body, ErrorCode::Invalid).await.detail;
+            assert!(said.contains("unknown field"), "{path} {body}: {said}");
+        }
+        // Lists of tokens have pages like others.
+        for name in ["one", "two", "three"] {
+            let body = json!({"name": name, "role": "viewer"});
+            let _: serde_json::Value = api.post("/v1/auth/tokens", &body).await;
+        }
+        let mut names = Vec::new();
+        let mut path = "/v1/auth/tokens?limit=2".to_owned();
+        loop {
+            let page: Page<serde_json::Value> = api.get(&path).await;
+            assert!(page.items.len() <= 2);
+            names.extend(page.items.iter().map(|token| token["name"].as_str().unwrap().to_owned()));
+            match page.next_cursor {
+                Some(cursor) => path = format!("/v1/auth/tokens?limit=2&cursor={cursor}"),
+                None => break,
+            }
+        }
+        assert_eq!(names, ["one", "two", "three"]);
     });
 }

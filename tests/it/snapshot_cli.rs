@@ -72,11 +72,11 @@ fn lines_are_found_like_grep_finds_them() {
         let texts: Vec<&str> = around.lines().map(|line| line.split_once(' ').unwrap().1).collect();
         assert_eq!(texts.len(), 3, "{around:?}");
         assert!(texts[0].ends_with("- row-1 needle") && texts[2].ends_with("- row-3 needle"), "{texts:?}");
-        let limited: SearchAnswer = baton.cli(["search", "work", "needle", "--limit", "2", "--json"]).await.json();
+        let limited: SearchAnswer = baton.cli(["search", "work", "^row", "-e", "--limit", "2", "--json"]).await.json();
         assert_eq!((limited.items.len(), limited.next_cursor.is_some()), (2, true));
         let since = limited.next_cursor.unwrap().to_string();
         let rest: SearchAnswer = baton.cli(["search", "work", "^row", "-e", "--since", &since, "--json"]).await.json();
-        assert!(rest.items.len() <= 2, "{rest:?}");
+        assert_eq!((rest.items.len(), rest.next_cursor), (1, None), "{rest:?}");
         let nothing = baton.cli(["search", "work", "no such thing"]).await;
         assert_eq!((nothing.code, nothing.stdout.as_str(), nothing.stderr.as_str()), (Some(1), "", ""));
         let wrong = baton.cli(["search", "work", "(", "--regex"]).await;
@@ -142,5 +142,68 @@ fn a_recording_is_exported_whole_or_not_at_all() {
             .filter(|name| name.contains("b.cast"))
             .collect();
         assert!(left.is_empty(), "{left:?}");
+    });
+}
+
+#[test]
+fn places_are_typed_as_people_spell_them_and_refused_in_their_words() {
+    scenario(Duration::from_secs(120), plain(), async |baton: &Baton| {
+        let session = shell(baton, "work").await;
+        run(baton, "work", "echo spelled-$((1+1))").await;
+        let beyond = format!("{}:99999999", session.instance);
+        let stranger = "ins_0192f00d000070008000000000000007:12";
+        // How long ago, with a blank before it; other options still are options.
+        let young: [&[&str]; 5] = [
+            &["log", "work", "--since", "-5m"],
+            &["search", "work", "spelled-2", "--since", "-5m", "--limit", "1"],
+            &["export", "work", "--from", "-5m", "-o", "-"],
+            &["log", "--since", "-5m", "--grep", "^spelled", "work"],
+            &["wait", "work", "--pattern", "spelled-2", "--since", "-5m", "--timeout", "20"],
+        ];
+        for args in young {
+            let output = baton.cli(args.iter().copied()).await;
+            assert!(output.code == Some(0) && output.stdout.contains("spelled-2"), "{args:?}: {output:?}");
+        }
+        let limited = baton.cli(["search", "work", "spelled", "--limit", "1"]).await;
+        assert!(limited.stderr.contains("1 line shown"), "{limited:?}");
+        // A recording from before the session begins with it.
+        let part = baton.cli(["export", "work", "--from", "-5m"]).await.ok();
+        let whole = baton.cli(["export", "work"]).await.ok();
+        let began = |text: &str| {
+            let head: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+            head["timestamp"].as_u64().unwrap()
+        };
+        assert_eq!(began(&part), began(&whole));
+        // Times of which there is nothing, and places: what is wrong, in the words that were typed.
+        let cases: [(&[&str], i32, &str); 13] = [
+            (&["snapshot", "work", "--at", "-5m"], 2, "`--at` lies before the session"),
+            (&["snapshot", "work", "--at", "2100-01-01T00:00:00Z"], 2, "`--at` lies in the future"),
+            (&["snapshot", "work", "--at", &beyond], 2, "output ends at"),
+            (&["snapshot", "work", "--at", stranger], 3, "no place in the output of `work`"),
+            (&["snapshot", "work", "--format", "png"], 2, "text, ansi, html, json"),
+            (&["export", "work", "--from", "2100-01-01T00:00:00Z"], 2, "`--from` lies in the future"),
+            (&["export", "work", "--from", stranger], 3, "no place in the output of `work`"),
+            (&["export", "work", "--idle-max", "0"], 2, "`--idle-max` is"),
+            (&["search", "work", ""], 2, "`PATTERN` is"),
+            (&["search", "work", "x", "--since", stranger], 3, "no place in the output of `work`"),
+            (&["log", "work", "--since", stranger], 3, "no place in the output of `work`"),
+            (&["wait", "work", "--pattern", "x", "--since", stranger], 3, "no place in the output of `work`"),
+            (&["log", "work", "--since", "--follow"], 2, "ins_"),
+        ];
+        for (args, code, words) in cases {
+            let output = baton.cli(args.iter().copied()).await;
+            assert_eq!((output.code, output.stdout.as_str()), (Some(code), ""), "{args:?}: {output:?}");
+            assert!(output.stderr.contains(words), "{args:?} says {words:?}: {output:?}");
+        }
+        // Nothing to print is not silence.
+        for (since, words) in [(beyond.as_str(), "has not come as far"), ("2100-01-01T00:00:00Z", "yet to come")] {
+            let output = baton.cli(["log", "work", "--since", since]).await;
+            assert_eq!((output.code, output.stdout.as_str()), (Some(0), ""), "{output:?}");
+            assert!(output.stderr.contains(words), "{output:?}");
+        }
+        for command in ["log", "snapshot", "search", "export", "wait"] {
+            let help = baton.cli([command, "--help"]).await.ok();
+            assert!(help.contains("ins_") && help.contains("-5m"), "{help}");
+        }
     });
 }

@@ -1,35 +1,38 @@
-//! `exec`: types one line at the shell's prompt and cuts its output out of the stream.
+//! `exec`: types one command at the shell's prompt and cuts its output out of the stream.
 //!
 //! A shell with integration marks its commands itself ([`integrated`]); for any other the line is wrapped so that it marks
 //! its own beginning and end ([`wrapped`]).
 
 mod integrated;
+mod prompt;
+mod said;
+mod shell;
 mod wrapped;
 
 use std::time::{Duration, Instant};
 
-use baton_proto::ErrorCode;
 use baton_proto::api::{ExecAnswer, ExecRequest};
 use baton_proto::ids::Epoch;
-use baton_proto::v1::Inspection;
+use baton_proto::v1::ExitRecord;
 
 use crate::app::App;
 use crate::hub::marks::Round;
 use crate::hub::session::{RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
 use crate::routes::input::type_bytes;
+use crate::show;
 use crate::tail::timeout;
+use prompt::Prompt;
+use shell::Shell;
 
-/// How long a fresh shell may take to show its prompt.
-const PROMPT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often the prompt is looked for.
-const PROMPT_INTERVAL: Duration = Duration::from_millis(40);
-/// Output is quiet for so long before the prompt is looked for instead of the second mark.
-const QUIET: Duration = Duration::from_millis(500);
 /// Longest command, in bytes: with its quotes it must fit into the 4095 bytes a terminal's line may have.
 const COMMAND_BYTES_MAX: usize = 3500;
 /// Bytes of output that are answered, the newest.
 const OUTPUT_BYTES_MAX: usize = 1 << 20;
+/// The shell is looked at when nothing has come for so long; later each time that it is not at its prompt, up to
+/// [`QUIET_MAX`].
+const QUIET: Duration = Duration::from_millis(100);
+const QUIET_MAX: Duration = Duration::from_millis(500);
 
 /// A command on its way.
 struct Run<'a> {
@@ -37,16 +40,56 @@ struct Run<'a> {
     attached: &'a RestAttachment,
     epoch: Epoch,
     command: &'a str,
+    prompt: &'a Prompt,
     deadline: Instant,
     /// A sign of life is due so often.
     alive: Duration,
+}
+
+/// How a command ended, as far as anybody knows.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct End {
+    exit_code: Option<i32>,
+    /// The shell ended with it.
+    exit: Option<ExitRecord>,
+    timed_out: bool,
+}
+
+impl End {
+    fn code(exit_code: Option<i32>) -> Self {
+        Self { exit_code, ..Self::default() }
+    }
+
+    fn timed_out() -> Self {
+        Self { timed_out: true, ..Self::default() }
+    }
+
+    /// The command ended the shell itself, as `exit 3` does. A signal is told as shells tell it.
+    fn session(exit: Option<ExitRecord>) -> Self {
+        let code = exit.as_ref().and_then(|exit| exit.code.or_else(|| exit.signal.map(|signal| 128 + signal)));
+        Self { exit_code: code, exit, timed_out: false }
+    }
+}
+
+/// A part of the output.
+#[derive(Debug)]
+struct Part {
+    start: u64,
+    bytes: Vec<u8>,
+    truncated: bool,
 }
 
 impl Run<'_> {
     /// Types a line at the prompt. Ctrl-U first: behind something half-typed the line would be a different one, and its end
     /// would never be seen. It rings the bell on an empty line, so that there is a space for it to take.
     async fn type_line(&self, line: &str) -> Outcome<()> {
-        type_bytes(self.session, self.attached, self.epoch, format!(" \x15{line}\r").as_bytes()).await
+        // What the shell's editor would act upon is pasted.
+        let typed = if line.contains(['\n', '\t']) {
+            format!(" \x15\x1b[200~{line}\x1b[201~\r")
+        } else {
+            format!(" \x15{line}\r")
+        };
+        type_bytes(self.session, self.attached, self.epoch, typed.as_bytes()).await
     }
 
     /// Until when to wait for what comes next. Whoever waits here is alive, and keeps its lease.
@@ -55,6 +98,23 @@ impl Run<'_> {
             self.session.heard(self.attached.attachment).await;
         }
         (Instant::now() + quiet.min(self.alive)).min(self.deadline)
+    }
+
+    /// Whether the command put another program in the shell's place, now that there is a prompt of which no mark tells.
+    fn is_replaced(&self, foreground: &str) -> bool {
+        self.command.split_whitespace().next() == Some("exec") || foreground != self.prompt.foreground
+    }
+
+    fn answer(&self, end: End, part: &Part) -> ExecAnswer {
+        ExecAnswer {
+            exit_code: end.exit_code,
+            output: String::from_utf8_lossy(&part.bytes).into_owned(),
+            cursor_start: self.session.cursor(part.start),
+            cursor_end: self.session.cursor(part.start + part.bytes.len() as u64),
+            truncated: part.truncated,
+            timed_out: end.timed_out,
+            exit: end.exit.as_ref().map(show::exit),
+        }
     }
 }
 
@@ -69,44 +129,30 @@ pub async fn run(
     epoch: Epoch,
     request: &ExecRequest,
 ) -> Outcome<ExecAnswer> {
-    let command = request.command.trim_end_matches(['\r', '\n']);
-    if command.trim().is_empty() || command.len() > COMMAND_BYTES_MAX {
-        return Err(Failure::invalid("`command` is one line of 1 to 3500 bytes"));
+    let command = request.command.replace("\r\n", "\n");
+    let command = command.trim_end_matches(['\r', '\n']);
+    if command.len() > COMMAND_BYTES_MAX {
+        return Err(Failure::invalid("`command` has at most 3500 bytes"));
     }
-    if command.chars().any(|char| char.is_control() && char != '\t') {
-        let detail = "`command` is one line without control characters: join lines with `;`, or type them with `input`";
-        return Err(Failure::invalid(detail));
+    if command.chars().any(|char| char.is_control() && !matches!(char, '\t' | '\n')) {
+        return Err(Failure::invalid(
+            "`command` has no control characters but tabs and line ends: type others with `input`",
+        ));
     }
     let deadline = Instant::now() + timeout(request.timeout_s)?;
-    let inspection = at_prompt(session, attached).await?;
+    let prompt = prompt::wait(session, attached).await?;
     let alive = (app.context.lease_ttl / 3).max(Duration::from_millis(50));
-    let run = Run { session, attached, epoch, command, deadline, alive };
-    if session.live().round == Round::Prompt {
+    let run = Run { session, attached, epoch, command, prompt: &prompt, deadline, alive };
+    if command.trim().is_empty() {
+        // Nothing is what runs, and what it writes.
+        let part = Part { start: prompt.head, bytes: Vec::new(), truncated: false };
+        return Ok(run.answer(End::code(Some(0)), &part));
+    }
+    // fish leaves tabs out of what is pasted.
+    let pasted = prompt.paste && !(prompt.shell == Shell::Fish && command.contains('\t'));
+    let typable = !command.contains(['\n', '\t']) || pasted;
+    if session.live().round == Round::Prompt && typable {
         return integrated::run(&run).await;
     }
-    wrapped::run(&run, inspection.foreground.as_ref().map_or("", |(_, command)| command.as_str())).await
-}
-
-async fn at_prompt(session: &Session, attached: &RestAttachment) -> Outcome<Inspection> {
-    let deadline = Instant::now() + PROMPT_TIMEOUT;
-    loop {
-        let inspection = session.inspect().await?;
-        let owner = inspection.lease.owner.as_ref();
-        if owner.is_none_or(|owner| owner.client != attached.presence.identity.client) {
-            return Err(Failure::new(ErrorCode::NotOwner, "this client does not have control: `claim` it first"));
-        }
-        if inspection.at_prompt && inspection.input_queued == 0 {
-            return Ok(inspection);
-        }
-        if Instant::now() >= deadline {
-            let detail = match &inspection.foreground {
-                Some((_, command)) => {
-                    format!("`{command}` runs in the foreground, or a line is half typed; wait for the prompt")
-                }
-                None => "the shell does not wait for a line".to_owned(),
-            };
-            return Err(Failure::new(ErrorCode::Busy, detail));
-        }
-        tokio::time::sleep(PROMPT_INTERVAL).await;
-    }
+    wrapped::run(&run).await
 }

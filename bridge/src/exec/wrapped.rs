@@ -1,49 +1,23 @@
 //! A command whose beginning and end the typed line itself marks, for any shell.
 //!
 //! The line prints an invisible mark (an operating system command that no terminal knows) before and after the command,
-//! the second with the exit code. What the shell echoes of the line holds the marks' *spelling*, never the marks, so
-//! neither echo, prompts nor line wrapping matter:
-//!
-//! ```text
-//!  printf '\033]7717;B;NONCE\033\134'; eval 'COMMAND'; printf '\033]7717;E;NONCE;%s\033\134' "$?"
-//! ```
-//!
-//! A leading blank keeps it out of the history of shells that are asked to.
+//! the second with the exit code; [`super::shell`] writes it. What the shell echoes of the line holds the marks' *spelling*,
+//! never the marks, so neither echo, prompts nor line wrapping matter.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use baton_proto::api::ExecAnswer;
 use uuid::Uuid;
 
-use super::{OUTPUT_BYTES_MAX, QUIET, Run};
-use crate::problem::Outcome;
+use super::shell::Shell;
+use super::{End, OUTPUT_BYTES_MAX, Part, QUIET, QUIET_MAX, Run, prompt, said};
+use crate::problem::{Failure, Outcome};
 use crate::tail::{Heard, Tail};
 
-/// Which quoting a shell speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shell {
-    Posix,
-    Fish,
-}
-
-impl Shell {
-    /// By the name of what runs in the foreground.
-    fn of(command: &str) -> Self {
-        let program = command.split_whitespace().next().unwrap_or_default();
-        let name = program.rsplit('/').next().unwrap_or_default().trim_start_matches('-');
-        if name == "fish" { Self::Fish } else { Self::Posix }
-    }
-
-    fn line(self, command: &str, nonce: &str) -> String {
-        let (quoted, status) = match self {
-            Self::Posix => (command.replace('\'', r"'\''"), r#""$?""#),
-            Self::Fish => (command.replace('\\', r"\\").replace('\'', r"\'"), "$status"),
-        };
-        format!(
-            r" printf '\033]7717;B;{nonce}\033\134'; eval '{quoted}'; printf '\033]7717;E;{nonce};%s\033\134' {status}"
-        )
-    }
-}
+/// Back at its prompt for so long, the shell has given the line up: where it shows its prompt as it did before, and where that
+/// might be a command that reads keys.
+const SURE_AFTER: Duration = Duration::from_millis(500);
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(5);
 
 /// Finds the marks in the output and keeps what is between them.
 #[derive(Debug)]
@@ -71,8 +45,8 @@ struct Found {
 impl Marks {
     fn new(nonce: &str, at: u64) -> Self {
         Self {
-            begin: format!("\x1b]7717;B;{nonce}\x1b\\").into_bytes(),
-            end: format!("\x1b]7717;E;{nonce};").into_bytes(),
+            begin: format!("\x1b]7717;{nonce}\x07").into_bytes(),
+            end: format!("\x1b]7717;{nonce};").into_bytes(),
             kept: Vec::new(),
             at,
             begun: false,
@@ -108,7 +82,7 @@ impl Marks {
         let from = self.searched.saturating_sub(self.end.len() + 16);
         if let Some(place) = find(&self.kept, &self.end, from) {
             let code = &self.kept[place + self.end.len()..];
-            if let Some(length) = code.iter().position(|byte| *byte == 0x1b) {
+            if let Some(length) = code.iter().position(|byte| *byte == 7) {
                 let exit_code = std::str::from_utf8(&code[..length]).ok().and_then(|code| code.trim().parse().ok());
                 let end = self.at + place as u64;
                 self.kept.truncate(place);
@@ -131,13 +105,14 @@ impl Marks {
         self.searched = self.searched.saturating_sub(bytes);
     }
 
-    /// The newest of the output, and whether older output is left out.
-    fn output(&self) -> (String, bool) {
+    /// The newest of the output between the marks.
+    fn output(mut self) -> Part {
         if !self.begun {
-            return (String::new(), false);
+            return Part { start: self.at + self.kept.len() as u64, bytes: Vec::new(), truncated: false };
         }
         let skip = self.kept.len().saturating_sub(OUTPUT_BYTES_MAX);
-        (String::from_utf8_lossy(&self.kept[skip..]).into_owned(), self.truncated || skip > 0)
+        self.forget(skip);
+        Part { start: self.at, bytes: self.kept, truncated: self.truncated || skip > 0 }
     }
 }
 
@@ -146,50 +121,82 @@ fn find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     rest.windows(needle.len()).position(|window| window == needle).map(|place| from + place)
 }
 
-/// Runs the command. `foreground`: the command line of the shell.
-pub(super) async fn run(run: &Run<'_>, foreground: &str) -> Outcome<ExecAnswer> {
-    // A tab would ask for completion.
-    let command = run.command.replace('\t', " ");
-    // Long enough that output cannot hold it by chance, short enough that the typed line stays readable.
-    let nonce = Uuid::new_v4().simple().to_string()[..12].to_owned();
-    let mut tail = Tail::from_now(run.session).await?;
-    let mut marks = Marks::new(&nonce, tail.offset());
-    run.type_line(&Shell::of(foreground).line(&command, &nonce)).await?;
-    let found = follow(run, &mut tail, &mut marks).await?;
-    let (output, truncated) = marks.output();
-    let ended = found.is_some();
-    let found = found.unwrap_or(Found { exit_code: None, start: marks.begun_at, end: tail.offset() });
-    Ok(ExecAnswer {
-        exit_code: found.exit_code,
-        output,
-        cursor_start: run.session.cursor(found.start),
-        cursor_end: run.session.cursor(found.end),
-        truncated,
-        timed_out: !ended,
-    })
+/// What became of the line.
+#[derive(Debug)]
+enum Became {
+    Ended(Found),
+    /// The shell is back at its prompt without the second mark.
+    Back {
+        replaced: bool,
+    },
+    Exit,
+    Late,
 }
 
-/// Waits for the second mark. `None`: the time is over.
-async fn follow(run: &Run<'_>, tail: &mut Tail<'_>, marks: &mut Marks) -> Outcome<Option<Found>> {
+/// Runs the command.
+pub(super) async fn run(run: &Run<'_>) -> Outcome<ExecAnswer> {
+    let shell = run.prompt.shell;
+    let plain;
+    let command = if shell == Shell::Plain {
+        // A tab would ask for completion.
+        plain = run.command.replace('\t', " ");
+        plain.as_str()
+    } else {
+        run.command
+    };
+    // Long enough that output cannot hold it by chance, short enough that the typed line stays readable.
+    let nonce = Uuid::new_v4().simple().to_string()[..8].to_owned();
+    let line = shell.line(command, &nonce, run.prompt.end).ok_or_else(|| {
+        Failure::invalid(
+            "this shell can't be given the command as one line: join lines with `;`, or put it into a file",
+        )
+    })?;
+    let mut tail = Tail::from_now(run.session).await?;
+    let mut marks = Marks::new(&nonce, tail.offset());
+    run.type_line(&line).await?;
+    let became = follow(run, &mut tail, &mut marks).await?;
+    let mut part = marks.output();
+    let end = match became {
+        Became::Ended(found) => End::code(found.exit_code),
+        Became::Back { replaced } => {
+            part.bytes.truncate(said::whole_lines(&part.bytes));
+            End::code(replaced.then_some(0))
+        }
+        Became::Exit => {
+            part.bytes.truncate(said::before_farewell(&part.bytes, shell));
+            End::session(tail.exit())
+        }
+        Became::Late => End::timed_out(),
+    };
+    Ok(run.answer(end, &part))
+}
+
+/// Waits for the second mark.
+async fn follow(run: &Run<'_>, tail: &mut Tail<'_>, marks: &mut Marks) -> Outcome<Became> {
+    let mut quiet_since = Instant::now();
+    let mut quiet = QUIET;
     loop {
-        match tail.next(run.pause(QUIET).await).await? {
+        match tail.next(run.pause(quiet).await).await? {
             Heard::Mark(_) => {}
             Heard::Output(at, bytes) => {
+                (quiet_since, quiet) = (Instant::now(), QUIET);
                 if let Some(found) = marks.feed(at, &bytes) {
-                    return Ok(Some(found));
+                    return Ok(Became::Ended(found));
                 }
             }
-            Heard::Exit => {
-                let code = tail.exit().and_then(|exit| exit.code);
-                // `exit 3`: the command ended the shell itself.
-                return Ok(Some(Found { exit_code: code, start: marks.begun_at, end: tail.offset() }));
-            }
-            Heard::Time if Instant::now() >= run.deadline => return Ok(None),
+            Heard::Exit => return Ok(Became::Exit),
+            Heard::Time if Instant::now() >= run.deadline => return Ok(Became::Late),
+            Heard::Time if !marks.begun || quiet_since.elapsed() < QUIET => {}
             Heard::Time => {
-                // Back at the prompt without the second mark: interrupted, or a syntax error that ended the line. The
-                // exit code is not known and not guessed.
-                if marks.begun && run.session.inspect().await?.at_prompt && run.session.live().head == tail.offset() {
-                    return Ok(Some(Found { exit_code: None, start: marks.begun_at, end: tail.offset() }));
+                // Back at the prompt without the second mark: another program in the shell's place, or the line was
+                // interrupted. The exit code is not known then and not guessed.
+                quiet = (quiet * 2).min(QUIET_MAX);
+                let Some(foreground) = prompt::is_back(run.session, tail.offset()).await? else { continue };
+                let replaced = run.is_replaced(&foreground);
+                let same = run.prompt.paste && run.session.live().screen.bracketed_paste;
+                let patience = if replaced || same { SURE_AFTER } else { GIVEN_UP_AFTER };
+                if quiet_since.elapsed() >= patience {
+                    return Ok(Became::Back { replaced });
                 }
             }
         }
@@ -201,7 +208,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const STREAM: &str = "$ printf '\\033]7717;B;n1\\033\\134'; eval 'ls'\r\n\x1b[?2004l\x1b]7717;B;n1\x1b\\a\r\nb\r\n\x1b]7717;E;n1;3\x1b\\$ ";
+    const STREAM: &str =
+        "$ printf '\\e]7717;n1\\a';eval ' ls'\r\n\x1b[?2004l\x1b]7717;n1\x07a\r\nb\r\n\x1b]7717;n1;3\x07$ ";
 
     fn expected() -> (Found, String) {
         let start = STREAM.find("a\r\nb").unwrap() as u64;
@@ -223,32 +231,26 @@ mod tests {
                 }
             }
             let (wanted, output) = expected();
-            prop_assert_eq!(found, Some(wanted));
-            prop_assert_eq!(marks.output(), (output, false));
+            prop_assert_eq!(found.as_ref(), Some(&wanted));
+            let part = marks.output();
+            prop_assert_eq!((part.start, part.bytes, part.truncated), (wanted.start, output.into_bytes(), false));
         }
     }
 
     #[test]
     fn the_newest_output_is_kept_and_the_rest_said_to_be_missing() {
         let mut marks = Marks::new("n", 0);
-        assert_eq!(marks.feed(0, b"\x1b]7717;B;n\x1b\\"), None);
-        let mut at = 12;
+        assert_eq!(marks.feed(0, b"\x1b]7717;n\x07"), None);
+        let mut at = 9;
         for _ in 0..40 {
             assert_eq!(marks.feed(at, &[b'x'; 100_000]), None);
             at += 100_000;
         }
         assert!(marks.kept.len() <= 2 * OUTPUT_BYTES_MAX + 100_000);
-        let found = marks.feed(at, b"end\x1b]7717;E;n;0\x1b\\").unwrap();
-        assert_eq!((found.exit_code, found.start, found.end), (Some(0), 12, at + 3));
-        let (output, truncated) = marks.output();
-        assert!(truncated && output.ends_with("xend") && output.len() == OUTPUT_BYTES_MAX);
-    }
-
-    #[test]
-    fn commands_are_quoted_for_their_shell() {
-        let line = Shell::of("-bash").line("echo 'a b' \\n", "N");
-        assert!(line.starts_with(' ') && line.contains(r"eval 'echo '\''a b'\'' \n'") && line.ends_with(r#""$?""#));
-        let line = Shell::of("/usr/bin/fish -l").line("echo 'a' \\n", "N");
-        assert!(line.contains(r"eval 'echo \'a\' \\n'") && line.ends_with("$status"));
+        let found = marks.feed(at, b"end\x1b]7717;n;0\x07").unwrap();
+        assert_eq!((found.exit_code, found.start, found.end), (Some(0), 9, at + 3));
+        let part = marks.output();
+        assert!(part.truncated && part.bytes.ends_with(b"xend") && part.bytes.len() == OUTPUT_BYTES_MAX);
+        assert_eq!(part.start + OUTPUT_BYTES_MAX as u64, at + 3);
     }
 }

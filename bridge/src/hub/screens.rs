@@ -180,11 +180,13 @@ impl Session {
             let (reply, replied) = oneshot::channel();
             self.command(Command::Draw { request, reply }).await?;
             match replied.await.unwrap_or_else(|_| Err(Failure::no_session())) {
-                // The worker went away; its successor has the same journal. The hub waits for it.
+                // The worker went away; its successor has the same journal. The hub waits for it; this only keeps one that
+                // breaks off each time from being asked without a pause.
                 Err(failure) if failure.code == ErrorCode::SessiondDown => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
-                // The worker has drawn more than was read of it.
+                // The worker has drawn more than was read of it, by whichever connection: that it is read is nothing that others
+                // are told of, and is a matter of milliseconds for whoever reads at all.
                 Err(failure) if failure.code == ErrorCode::Busy => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }

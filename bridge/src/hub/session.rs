@@ -68,6 +68,8 @@ pub struct Live {
     pub clients: Arc<Vec<ClientEntry>>,
     /// Echo, canonical, at a prompt.
     pub modes: (bool, bool, bool),
+    /// An inspection of the ended session is among what is known: nothing of it changes any more by itself.
+    pub settled: bool,
     /// Oldest offset whose screen can be drawn.
     pub oldest_screen: u64,
     /// What the program has switched on.
@@ -343,7 +345,6 @@ impl Session {
         let frame = self.call(Kind::Inspect, &Inspect {}, Kind::Inspection).await?;
         let inspection: Inspection =
             frame.body(Kind::Inspection).map_err(|err| Failure::new(ErrorCode::Internal, err.to_string()))?;
-        task::note_inspection(&mut self.live_mut(), &inspection);
         Ok(inspection)
     }
 

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
-use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind};
-use baton_proto::v1::RangeHeader;
+use baton_proto::frame::{Frame, HEADER_BYTES, Header, Kind, read_body};
+use baton_proto::v1::{GapRecord, RangeHeader};
 use bytes::BytesMut;
 
 use crate::hub::session::Session;
@@ -54,9 +54,9 @@ impl Source {
     /// `sessiond_down`.
     pub async fn next(&mut self, session: &Session) -> Outcome<Next> {
         let ask = if self.begun { self.at.saturating_sub(1) } else { self.at };
-        let (range, mut records) = match read(session, ask).await {
+        let (mut range, mut records) = match read(session, ask).await {
             Ok(answer) => answer,
-            Err(failure) => return self.failed(session, failure).await,
+            Err(failure) => return self.trimmed(failure),
         };
         let known = self.known(&records);
         let _ = records.split_to(known);
@@ -64,21 +64,16 @@ impl Source {
             // More stands between two pieces of output than one answer has, and the rest of it is passed over; or what
             // follows cannot be read.
             match read(session, self.at).await {
-                Ok((_, answer)) => records = answer,
-                Err(failure) => return self.failed(session, failure).await,
+                Ok(answer) => (range, records) = answer,
+                Err(failure) => return self.trimmed(failure),
             }
+        }
+        if records.is_empty() && range.next > self.at {
+            *self = Self::new(range.next);
+            return Ok(Next::Trimmed(range.next));
         }
         self.take_note(&records);
         Ok(if records.is_empty() { Next::Nothing } else { Next::Records(records) })
-    }
-
-    async fn failed(&mut self, session: &Session, failure: Failure) -> Outcome<Next> {
-        if failure.code != ErrorCode::Internal {
-            return self.trimmed(failure);
-        }
-        let behind = behind_damage(session, self.at).await.ok_or(failure)?;
-        *self = Self::new(behind);
-        Ok(Next::Trimmed(behind))
     }
 
     fn trimmed(&mut self, failure: Failure) -> Outcome<Next> {
@@ -103,7 +98,7 @@ impl Source {
         while let Ok(Some(frame)) = Frame::parse(&records[at..]) {
             let in_front = behind_old == at;
             at += frame.total_bytes();
-            if in_front && end_of(&frame.header) <= self.at {
+            if in_front && end_of(&frame) <= self.at {
                 behind_old = at;
             }
             if frame.header == last {
@@ -119,7 +114,7 @@ impl Source {
     fn take_note(&mut self, records: &[u8]) {
         let mut at = 0;
         while let Ok(Some(frame)) = Frame::parse(records.get(at..).unwrap_or_default()) {
-            self.at = self.at.max(end_of(&frame.header));
+            self.at = self.at.max(end_of(&frame));
             self.last = Some(frame.header);
             self.begun = true;
             at += HEADER_BYTES + frame.payload.len();
@@ -144,30 +139,12 @@ pub async fn read(session: &Session, from: u64) -> Outcome<(RangeHeader, BytesMu
     }
 }
 
-/// The first place behind `at` from which the journal can be read again, where it cannot be read from there itself.
-pub async fn behind_damage(session: &Session, at: u64) -> Option<u64> {
-    // A worker finds records by an index of its own, whose entries are this far apart in a file of 4 MiB.
-    const STEP: u64 = 64 << 10;
-    const STEPS: u64 = 66;
-    for step in 1..=STEPS {
-        let from = at + step * STEP;
-        match session.read_range(from, 1).await {
-            Ok((range, _)) if from >= range.head => return Some(range.head),
-            Ok((_, records)) => {
-                let (start, bytes) = crate::tail::output_of(&records, at, u64::MAX);
-                return (!bytes.is_empty()).then_some(start.max(at));
-            }
-            Err(failure) if failure.code == ErrorCode::Internal => {}
-            Err(_) => return None,
-        }
-    }
-    None
-}
-
-/// Output bytes up to and with a record.
-fn end_of(header: &Header) -> u64 {
-    match header.known_kind() {
-        Some(Kind::Output | Kind::Stderr) => header.at + u64::from(header.len),
-        _ => header.at,
-    }
+/// Output bytes up to and with a record; what is marked as lost counts.
+fn end_of(frame: &Frame<'_>) -> u64 {
+    let bytes = match frame.header.known_kind() {
+        Some(Kind::Output | Kind::Stderr) => u64::from(frame.header.len),
+        Some(kind @ Kind::Gap) => read_body::<GapRecord>(kind, frame.payload).map_or(0, |gap| gap.lost),
+        _ => 0,
+    };
+    frame.header.at.saturating_add(bytes)
 }

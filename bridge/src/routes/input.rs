@@ -55,7 +55,8 @@ pub(super) async fn owning(
     }
 }
 
-fn not_owner() -> Failure {
+/// Fails because the client does not have the lease.
+pub(crate) fn not_owner() -> Failure {
     Failure::new(ErrorCode::NotOwner, "this client does not have control: `claim` it first")
 }
 
@@ -134,6 +135,9 @@ pub(crate) async fn type_bytes(
         if inspection.input_queued == 0 || Instant::now() >= deadline {
             return Ok(());
         }
+        // Only while the program does not read what was typed. The worker tells of input that the kernel took by its number in
+        // the client's input stream; this has none, because the attachment may be that of the client's own socket, which
+        // counts for itself.
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(100));
     }

@@ -6,11 +6,13 @@ pub mod create;
 pub mod docs;
 pub mod input;
 pub mod output;
+pub mod query;
 pub mod recording;
 pub mod screen;
 pub mod search;
 pub mod sessions;
 pub mod system;
+pub mod time;
 pub mod tokens;
 
 use std::sync::Arc;
@@ -126,8 +128,9 @@ fn operation_id(method: &str, path: &str) -> String {
 
 /// Every route, behind the gate.
 pub fn router(app: &Arc<App>) -> Router {
-    let (api, _) = api().split_for_parts();
-    api.route("/docs", axum::routing::get(docs::page))
+    let (api, document) = api().split_for_parts();
+    api.route_layer(from_fn_with_state(query::Known::of(&document), query::check))
+        .route("/docs", axum::routing::get(docs::page))
         .route("/docs/openapi.json", axum::routing::get(docs::public_openapi_json))
         .route("/docs/{file}", axum::routing::get(docs::file))
         .fallback(assets::serve)

@@ -12,11 +12,10 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::screen::time;
-use super::session_id;
+use super::{session_id, time};
 use crate::access::Right;
 use crate::app::App;
-use crate::extract::{Body, Filter, Id};
+use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
 use crate::tail::output_of;
@@ -56,18 +55,22 @@ pub struct OutputQuery {
     cursor: Option<Cursor>,
     /// Begin with what came after this time (RFC 3339) instead.
     at: Option<String>,
-    /// Most bytes, at most 1 MiB.
+    /// Most bytes, from 1 to 1048576, which it is if nothing is said.
     limit: Option<usize>,
 }
 
 /// Raw output from a cursor on. `Baton-Cursor` names the place after it; `Baton-Lost` how many bytes between the cursor
-/// asked for and the first byte answered were never kept.
+/// asked for and the first byte answered are missing: they were never kept, or are damaged. The bytes of an answer follow each
+/// other; where more is missing, the answer ends, and the next one says how much.
 #[utoipa::path(
     get, path = "/v1/terminal/sessions/{session_id}/output", tag = "terminal",
     params(("session_id" = SessionId, Path), OutputQuery),
     responses(
         (status = 200, description = "the bytes", content_type = "application/octet-stream", body = Vec<u8>,
-         headers(("Baton-Cursor" = String, description = "the place after these bytes"))),
+         headers(
+            ("Baton-Cursor" = String, description = "the place after these bytes"),
+            ("Baton-Lost" = Option<u64>, description = "bytes missing before them"),
+         )),
         (status = 410, body = Problem, content_type = "application/problem+json", description = "no longer kept"),
     ),
 )]
@@ -79,7 +82,7 @@ pub async fn output(
 ) -> Outcome<Response> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    let limit = query.limit.unwrap_or(OUTPUT_BYTES_MAX).clamp(1, OUTPUT_BYTES_MAX);
+    let limit = bounded("limit", query.limit, 1..=OUTPUT_BYTES_MAX)?.unwrap_or(OUTPUT_BYTES_MAX);
     let from = match query.cursor {
         Some(_) if query.at.is_some() => return Err(Failure::invalid("send `cursor` or `at`, not both")),
         Some(cursor) if cursor.instance != session.instance() => {
@@ -89,7 +92,7 @@ pub async fn output(
         }
         Some(cursor) => cursor.offset,
         None => match &query.at {
-            Some(text) => session.locate(time(text)?).await?.offset,
+            Some(text) => session.locate(time::parse_whole(text, "at")?).await?.offset,
             None => session.inspect().await?.oldest,
         },
     };
@@ -104,17 +107,23 @@ pub async fn output(
         if place > range.head {
             return Err(Failure::invalid("`cursor` lies beyond the output so far"));
         }
-        let until = place.saturating_add((limit - bytes.len()) as u64);
-        let (start, new) = output_of(&records, place, until.max(place + 1));
-        if new.is_empty() {
-            break;
-        }
-        if start > place {
+        let (start, mut new) = output_of(&records, place, u64::MAX);
+        // Whatever lies before what there is, is nowhere. It is told before what follows it, never in between.
+        let missing = if new.is_empty() { range.next } else { start }.saturating_sub(place);
+        if missing > 0 {
             if !bytes.is_empty() {
                 break;
             }
-            lost = start - place;
+            lost += missing;
+            place += missing;
         }
+        if new.is_empty() {
+            if missing > 0 {
+                continue;
+            }
+            break;
+        }
+        new.truncate(limit - bytes.len());
         place = start + new.len() as u64;
         bytes.extend(new);
     }

@@ -12,10 +12,9 @@ use http::{HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::session_id;
+use super::{session_id, time};
 use crate::access::Right;
 use crate::app::App;
-use crate::clock;
 use crate::extract::{Filter, Id};
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
@@ -42,21 +41,14 @@ pub struct RecordingQuery {
     idle_max_s: Option<f64>,
 }
 
-/// A cursor, or a time in which a `+` that nobody escaped has become a blank.
+/// A cursor, or a time.
 fn moment(text: &str, name: &str) -> Outcome<Moment> {
     if let Ok(cursor) = text.parse() {
         return Ok(Moment::Cursor(cursor));
     }
-    let escaped = match text.rsplit_once(' ') {
-        Some((time, offset)) if offset.len() == "00:00".len() && time.contains(['T', 't']) => {
-            format!("{time}+{offset}")
-        }
-        _ => text.to_owned(),
-    };
-    let time = clock::parse_rfc3339(&escaped).ok_or_else(|| {
-        Failure::invalid(format!("`{name}` is a cursor, or a time as RFC 3339 has it: `2026-11-21T14:03:00Z`"))
-    })?;
-    Ok(Moment::Time(time))
+    let bad =
+        |_| Failure::invalid(format!("`{name}` is a cursor, or a time as RFC 3339 has it: `2026-11-21T14:03:00Z`"));
+    time::parse(text, name).map(Moment::Time).map_err(bad)
 }
 
 impl RecordingQuery {
@@ -108,6 +100,11 @@ pub async fn recording(
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
     let range = query.range()?;
+    for (name, moment) in [("from", range.from), ("to", range.to)] {
+        if let Some(Moment::Time(at_us)) = moment {
+            time::within(&session, at_us, name).await?;
+        }
+    }
     let title = app.catalog.title(&session);
     let name = file_name(&title, session.id);
     let recorder = Recorder::begin(session, title, range).await?;
@@ -155,7 +152,7 @@ mod tests {
     fn places_are_cursors_or_times() {
         let cursor = "ins_00000000000000000000000000000007:12";
         assert!(matches!(moment(cursor, "from"), Ok(Moment::Cursor(cursor)) if cursor.offset == 12));
-        let noon = clock::parse_rfc3339("2026-11-21T12:00:00Z").unwrap();
+        let noon = time::parse("2026-11-21T12:00:00Z", "from").unwrap();
         for text in ["2026-11-21T12:00:00Z", "2026-11-21T13:00:00+01:00", "2026-11-21T13:00:00 01:00"] {
             assert_eq!(moment(text, "from").unwrap(), Moment::Time(noon), "{text}");
         }

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::session_id;
+use super::{session_id, time};
 use crate::access::Right;
 use crate::app::App;
 use crate::clock;
@@ -44,7 +44,7 @@ pub struct SnapshotQuery {
     /// As it was at this place of the output; with neither this nor `at`: as it is now.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
-    /// As it was at this time, RFC 3339.
+    /// As it was at this time (RFC 3339) in the session's life; after the program's end it is the last screen.
     at: Option<String>,
     /// Lines above the screen that come first, at most 10,000; those no longer kept are left out.
     scrollback: Option<u32>,
@@ -60,7 +60,7 @@ impl SnapshotQuery {
                 return Err(Failure { oldest, ..Failure::new(ErrorCode::CursorTrimmed, detail) });
             }
             (Some(cursor), None) => ScreenAt::Offset(cursor.offset),
-            (None, Some(text)) => ScreenAt::Time(time(text)?),
+            (None, Some(text)) => ScreenAt::Time(time::parse_whole(text, "at")?),
             (None, None) => ScreenAt::Head,
         };
         let history = self.scrollback.unwrap_or(0);
@@ -75,23 +75,6 @@ impl SnapshotQuery {
         };
         Ok(SnapshotRequest { at, format, history })
     }
-}
-
-/// Microseconds since 1970 of a time in a query, in which a `+` that nobody escaped has become a blank. Times are told in whole
-/// milliseconds; one that is asked for is the whole of its millisecond, so that what was told at a time is found at it.
-///
-/// # Errors
-/// `invalid`.
-pub fn time(text: &str) -> Outcome<u64> {
-    let bad = || Failure::invalid("`at` is a time as RFC 3339 has it: `2026-11-21T14:03:00Z`");
-    let escaped = match text.len().checked_sub("+00:00".len()) {
-        Some(sign) if text.is_char_boundary(sign) && text[sign..].starts_with(' ') => {
-            format!("{}+{}", &text[..sign], &text[sign + 1..])
-        }
-        _ => text.to_owned(),
-    };
-    let at = clock::parse_rfc3339(&escaped).ok_or_else(bad)?;
-    Ok(if at.is_multiple_of(1000) { at.saturating_add(999) } else { at })
 }
 
 /// The screen as it is, as it was at a cursor, or at a time; of an ended session too. The body is the screen's bytes.
@@ -127,7 +110,11 @@ pub async fn snapshot(
 ) -> Outcome<Response> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    let drawn = session.snapshot(query.request(&session)?).await?;
+    let request = query.request(&session)?;
+    if let ScreenAt::Time(at_us) = request.at {
+        time::within(&session, at_us, "at").await?;
+    }
+    let drawn = session.snapshot(request).await?;
     let mut response = drawn.payload().into_response();
     let headers = response.headers_mut();
     describe(headers, &session, &drawn);
@@ -155,23 +142,5 @@ fn describe(headers: &mut HeaderMap, session: &Session, drawn: &Drawn) {
     }
     if drawn.approximate {
         headers.insert(APPROXIMATE, HeaderValue::from_static("true"));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_is_read_as_people_put_it_into_a_url() {
-        let noon = time("2026-11-21T12:00:00Z").unwrap();
-        assert_eq!(time("2026-11-21T14:00:00+02:00").unwrap(), noon);
-        assert_eq!(time("2026-11-21T14:00:00 02:00").unwrap(), noon);
-        assert_eq!(time("2026-11-21T12:00:00.000Z").unwrap(), noon);
-        assert_eq!(clock::rfc3339(noon), "2026-11-21T12:00:00.000Z");
-        assert_eq!(time("2026-11-21T12:00:00.000001Z").unwrap(), noon - 998);
-        for bad in ["", " ", "noon", "2026-11-21", "ä 02:00", "ä1 02:00", "1234567"] {
-            assert_eq!(time(bad).unwrap_err().code, ErrorCode::Invalid, "{bad}");
-        }
     }
 }

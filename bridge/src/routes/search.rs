@@ -14,7 +14,7 @@ use utoipa::IntoParams;
 use super::session_id;
 use crate::access::Right;
 use crate::app::App;
-use crate::extract::{Filter, Id};
+use crate::extract::{Filter, Id, bounded};
 use crate::gate::Known;
 use crate::problem::Outcome;
 use crate::search::{CONTEXT_MAX, LIMIT_DEFAULT, LIMIT_MAX, Query, pattern, run};
@@ -43,9 +43,8 @@ pub struct SearchQuery {
     #[serde(default)]
     #[param(inline)]
     case: Case,
-    /// Lines before and after each hit, at most 50.
-    #[serde(default)]
-    context: usize,
+    /// Lines before and after each hit, at most 50; none if nothing is said.
+    context: Option<usize>,
     /// Where to begin: `next_cursor` of the page before, or any cursor; none = the oldest line kept.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor>,
@@ -77,8 +76,8 @@ pub async fn search(
     let session = app.session(&principal, session_id(&id)?).await?;
     let query = Query {
         pattern: pattern(&query.q, query.regex, query.case == Case::Ignore)?,
-        context: query.context.min(CONTEXT_MAX),
-        limit: query.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX),
+        context: bounded("context", query.context, 0..=CONTEXT_MAX)?.unwrap_or(0),
+        limit: bounded("limit", query.limit, 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
         cursor: query.cursor,
     };
     let found = run(&session, query).await?;

@@ -20,7 +20,7 @@ use super::create::check_title;
 use super::session_id;
 use crate::access::{Principal, Right};
 use crate::app::App;
-use crate::extract::{Body, Filter, Id};
+use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
@@ -28,7 +28,7 @@ use crate::show;
 use crate::store::sessions::SessionRow;
 use crate::upstream::sessiond::Link;
 
-/// Sessions or events in a page when nobody says otherwise, and at most.
+/// Things in a page when nobody says otherwise, and at most.
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 1000;
 /// Labels of a session.
@@ -51,12 +51,16 @@ pub struct ListQuery {
     label: Option<String>,
     /// Where the page begins.
     cursor: Option<String>,
-    /// How many, at most 1000.
+    /// How many, from 1 to 1000; 100 if nothing is said.
     limit: Option<usize>,
 }
 
-fn page_limit(limit: Option<usize>) -> usize {
-    limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX)
+/// How many things a page has.
+///
+/// # Errors
+/// `invalid`.
+pub(super) fn page_limit(limit: Option<usize>) -> Outcome<usize> {
+    Ok(bounded("limit", limit, 1..=PAGE_MAX)?.unwrap_or(PAGE_DEFAULT))
 }
 
 pub(super) fn shown(app: &App, session: &Session) -> ApiSession {
@@ -80,7 +84,7 @@ pub async fn list(
         Some(cursor) => Some(cursor.parse::<SessionId>().map_err(|_| Failure::invalid("`cursor` is not one of ours"))?),
         None => None,
     };
-    let limit = page_limit(query.limit);
+    let limit = page_limit(query.limit)?;
     let visible = |session: &Arc<Session>| principal.sees(session, app.catalog.row(session.id).as_ref());
     let mut items: Vec<ApiSession> = Vec::new();
     let mut next_cursor = None;
@@ -115,10 +119,10 @@ fn has_label(session: &ApiSession, label: &str) -> bool {
 async fn detail_of(app: &App, principal: &Principal, id: &str) -> Outcome<SessionDetail> {
     principal.need(Right::Observe)?;
     let session = app.session(principal, session_id(id)?).await?;
-    // An ended session's worker is not woken to be asked what is known.
-    let inspection = if session.has_ended()
-        && (session.live().known || app.catalog.row(session.id).is_some_and(|row| row.head > 0))
-    {
+    // An ended session's worker is not woken to be asked what is known. What was known of the living one may be old.
+    let live = session.live();
+    let kept = || !live.known && app.catalog.row(session.id).is_some_and(|row| row.head > 0);
+    let inspection = if session.has_ended() && (live.settled || kept()) {
         None
     } else {
         session.inspect().await.map_err(|failure| tracing::debug!("inspect: {failure}")).ok()
@@ -267,7 +271,7 @@ pub async fn patch(
 pub struct EventsQuery {
     /// Events after this `seq`.
     cursor: Option<u64>,
-    /// How many, at most 1000.
+    /// How many, from 1 to 1000; 100 if nothing is said.
     limit: Option<usize>,
     /// Only of this type.
     #[serde(rename = "type")]
@@ -289,7 +293,7 @@ pub async fn events(
 ) -> Outcome<Json<Page<Event>>> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    let limit = page_limit(query.limit);
+    let limit = page_limit(query.limit)?;
     let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut items =
         app.store.events_after(query.cursor.unwrap_or(0), Some(session.id.to_string()), query.kind, asked).await?;

@@ -10,14 +10,15 @@ use baton_proto::api::{Page, PrincipalRole, Problem};
 use baton_proto::ids::ClientId;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
+use super::sessions::page_limit;
 use crate::access::tokens::{OWNER_ID, hash, mint};
 use crate::access::{Right, SCOPES};
 use crate::app::App;
 use crate::clock;
-use crate::extract::{Body, Id};
+use crate::extract::{Body, Filter, Id};
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
 use crate::store::tokens::TokenRow;
@@ -42,6 +43,16 @@ pub struct TokenRequest {
     /// Until when it is good, RFC 3339.
     #[serde(default)]
     pub expires_at: Option<String>,
+}
+
+/// The query of `GET /v1/auth/tokens`.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    /// Where the page begins.
+    cursor: Option<String>,
+    /// How many, from 1 to 1000; 100 if nothing is said.
+    limit: Option<usize>,
 }
 
 /// An access token, without its secret.
@@ -147,11 +158,27 @@ pub async fn create(
     Ok(response)
 }
 
-/// Every access token but the owner's, which is a file.
-#[utoipa::path(get, path = "/v1/auth/tokens", tag = "access", responses((status = 200, body = Page<Token>)))]
-pub async fn list(State(app): State<Arc<App>>, Known(principal): Known) -> Outcome<Json<Page<Token>>> {
+/// Every access token but the owner's, which is a file; oldest first.
+#[utoipa::path(
+    get, path = "/v1/auth/tokens", tag = "access", params(ListQuery),
+    responses((status = 200, body = Page<Token>), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+)]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    Known(principal): Known,
+    Filter(query): Filter<ListQuery>,
+) -> Outcome<Json<Page<Token>>> {
     principal.need(Right::Admin)?;
-    Ok(Json(Page { items: app.tokens.all().iter().map(shown).collect(), next_cursor: None }))
+    let limit = page_limit(query.limit)?;
+    let mut rows = app.tokens.all();
+    rows.sort_by(|one, other| one.id.cmp(&other.id));
+    let after = query.cursor.unwrap_or_default();
+    let mut items: Vec<Token> = rows.iter().filter(|row| row.id > after).take(limit + 1).map(shown).collect();
+    let next_cursor = (items.len() > limit).then(|| {
+        items.truncate(limit);
+        items.last().map(|token| token.id.clone())
+    });
+    Ok(Json(Page { items, next_cursor: next_cursor.flatten() }))
 }
 
 /// Removes a token, its logins and its sockets.

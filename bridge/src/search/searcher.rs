@@ -54,6 +54,7 @@ pub struct Searcher {
     stripper: Stripper,
     finder: Finder,
     cpu: Duration,
+    lost: u64,
 }
 
 #[derive(Debug)]
@@ -97,7 +98,7 @@ impl Searcher {
             unlooked: 0,
             cancelled,
         };
-        Self { stripper: Stripper::new(at), finder, cpu: Duration::ZERO }
+        Self { stripper: Stripper::new(at), finder, cpu: Duration::ZERO, lost: 0 }
     }
 
     /// Whether nothing more is looked at.
@@ -146,8 +147,28 @@ impl Searcher {
 
     /// Output up to this offset is nowhere.
     pub fn skip_to(&mut self, offset: u64) {
+        let from = self.stripper.at().max(self.finder.wanted.from);
         self.stripper.skip_to(offset, &mut |line| self.finder.line(line));
-        self.finder.next = self.finder.next.max(offset);
+        if self.finder.progress == Progress::Searching {
+            self.finder.next = self.finder.next.max(offset);
+        }
+        // Otherwise the next page comes by here.
+        if self.finder.next >= offset {
+            self.lost += offset.saturating_sub(from);
+        }
+    }
+
+    /// Everything up to this offset was fed: what of it was not, is nowhere.
+    pub fn reach(&mut self, offset: u64) {
+        if !self.is_over() && offset > self.stripper.at() {
+            self.skip_to(offset);
+        }
+    }
+
+    /// Bytes of output that could not be searched, up to where the next page begins.
+    #[must_use]
+    pub const fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// Behind the last line that was searched and has ended.

@@ -1,7 +1,8 @@
 //! The event log, bounded in rows.
 
 use baton_proto::api::{Event, Scope};
-use rusqlite::{Row, params};
+use baton_proto::ids::SessionId;
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::Store;
 use super::sessions::{signed, unsigned};
@@ -92,6 +93,23 @@ impl Store {
                 )?
                 .query_map(params![signed(seq), scope_id, kind, limit], read)?
                 .collect()
+        })
+        .await
+    }
+
+    /// What the newest mark event of a session says, and since when (microseconds since 1970) every event is kept: 0 when none
+    /// was ever given up.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn newest_mark(&self, id: SessionId) -> Outcome<(Option<serde_json::Value>, u64)> {
+        self.call(move |connection| {
+            let newest = "SELECT data FROM events WHERE scope_id = ?1 AND type = 'mark' ORDER BY seq DESC LIMIT 1";
+            let data: Option<String> = connection.query_row(newest, [id.to_string()], |row| row.get(0)).optional()?;
+            let oldest = "SELECT seq, at_us FROM events ORDER BY seq LIMIT 1";
+            let oldest = connection.query_row(oldest, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            let since_us = oldest.filter(|(seq, _): &(i64, i64)| *seq > 1).map_or(0, |(_, at_us)| unsigned(at_us));
+            Ok((data.and_then(|data| serde_json::from_str(&data).ok()), since_us))
         })
         .await
     }

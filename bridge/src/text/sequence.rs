@@ -18,6 +18,27 @@ pub(super) struct Csi {
 }
 
 impl Csi {
+    /// The sequence that these bytes begin with, its final byte and its length, if it is whole, short and has nothing but
+    /// numbers: as most are. Every other goes byte by byte.
+    pub(super) fn whole(bytes: &[u8]) -> Option<(Self, u8, usize)> {
+        const LOOKED_AT: usize = 64;
+        let body = bytes.strip_prefix(b"\x1b[")?;
+        let mut csi = Self::default();
+        for (at, &byte) in body.iter().take(LOOKED_AT).enumerate() {
+            match byte {
+                b'0'..=b'9' => csi.digit(byte),
+                b';' => csi.end_parameter(),
+                b':' => csi.foreign = true,
+                b'@'..=b'~' => {
+                    csi.end_parameter();
+                    return Some((csi, byte, at + 3));
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     fn digit(&mut self, digit: u8) {
         let number = self.number.unwrap_or(0);
         self.number = Some(number.saturating_mul(10).saturating_add(u16::from(digit - b'0')));
@@ -105,16 +126,21 @@ impl Stripper {
             0x20..=0x3f => csi.foreign = true,
             _ => {
                 csi.end_parameter();
-                match (csi.foreign, csi.private) {
-                    (true, _) => {}
-                    (false, true) if csi.swaps && matches!(byte, b'h' | b'l') => self.end_line(self.sequence_at, sink),
-                    (false, true) => {}
-                    (false, false) => self.act(byte, csi, sink),
-                }
+                self.perform(byte, csi, sink);
                 return self.end_sequence(sink);
             }
         }
         self.state = State::Csi(csi);
+    }
+
+    /// A control sequence is whole.
+    pub(super) fn perform(&mut self, action: u8, csi: Csi, sink: &mut impl FnMut(Line<'_>)) {
+        match (csi.foreign, csi.private) {
+            (true, _) => {}
+            (false, true) if csi.swaps && matches!(action, b'h' | b'l') => self.end_line(self.sequence_at, sink),
+            (false, true) => {}
+            (false, false) => self.act(action, csi, sink),
+        }
     }
 
     fn act(&mut self, action: u8, csi: Csi, sink: &mut impl FnMut(Line<'_>)) {

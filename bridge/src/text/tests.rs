@@ -1,29 +1,7 @@
 use proptest::prelude::*;
 
+use super::hostile::{Owned, any_bytes, hold, lines_cut};
 use super::*;
-
-type Owned = (String, u64, u64);
-
-fn owned(line: Line<'_>) -> Owned {
-    (line.text.to_owned(), line.end, line.next)
-}
-
-/// The lines of these bytes, fed in pieces that end at `cuts`.
-fn lines_cut(bytes: &[u8], from: usize, cuts: &[usize]) -> Vec<Owned> {
-    let mut stripper = Stripper::new(from as u64);
-    let mut lines = Vec::new();
-    let mut sink = |line: Line<'_>| lines.push(owned(line));
-    let mut at = from;
-    for cut in cuts.iter().map(|cut| cut % (bytes.len() + 1)).filter(|cut| *cut > from).chain([bytes.len()]) {
-        if cut > at {
-            stripper.feed(&bytes[at..cut], &mut sink);
-            at = cut;
-        }
-    }
-    assert_eq!(stripper.at(), bytes.len() as u64);
-    stripper.finish(&mut sink);
-    lines
-}
 
 fn lines(bytes: &[u8]) -> Vec<Owned> {
     lines_cut(bytes, 0, &[])
@@ -32,24 +10,6 @@ fn lines(bytes: &[u8]) -> Vec<Owned> {
 fn check(bytes: &[u8], expected: &[&str]) {
     let texts: Vec<String> = lines(bytes).into_iter().map(|(text, ..)| text).collect();
     assert_eq!(texts, expected, "{}", bytes.escape_ascii());
-}
-
-/// However output is cut, and wherever reading begins anew behind a line, the lines are the same; none is too long; their
-/// places rise and lie within the output.
-fn hold(bytes: &[u8], cuts: &[usize]) {
-    let whole = lines(bytes);
-    assert_eq!(lines_cut(bytes, 0, cuts), whole, "{} cut at {cuts:?}", bytes.escape_ascii());
-    let single: Vec<usize> = (0..bytes.len()).collect();
-    assert_eq!(lines_cut(bytes, 0, &single), whole, "{} byte by byte", bytes.escape_ascii());
-    let mut before = (0, 0);
-    for (at, (text, end, next)) in whole.iter().enumerate() {
-        assert!(text.len() <= 4 * LINE_BYTES_MAX && !text.contains(|char: char| char.is_control()), "{text:?}");
-        assert!(*end >= before.0 && *next >= before.1 && *end <= bytes.len() as u64, "{}", bytes.escape_ascii());
-        assert!(*next <= bytes.len() as u64);
-        before = (*end, *next);
-        let resumed = lines_cut(bytes, usize::try_from(*next).unwrap(), &[]);
-        assert_eq!(resumed, whole[at + 1..], "{} from {next}, behind {text:?}", bytes.escape_ascii());
-    }
 }
 
 #[test]
@@ -115,7 +75,7 @@ fn what_is_no_text_is_replaced() {
 fn a_hole_ends_the_line_and_what_was_half_read() {
     let mut stripper = Stripper::new(10);
     let mut lines = Vec::new();
-    let mut sink = |line: Line<'_>| lines.push(owned(line));
+    let mut sink = |line: Line<'_>| lines.push((line.text.to_owned(), line.end, line.next));
     stripper.feed(b"before\x1b]0;ti", &mut sink);
     stripper.skip_to(100, &mut sink);
     stripper.feed(b"after\r\n", &mut sink);
@@ -205,5 +165,23 @@ proptest! {
         let mut cuts = cuts;
         cuts.sort_unstable();
         hold(&bytes, &cuts);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // The fuzz target's body, over bytes of every sort and over those that mean something to a terminal.
+    #[test]
+    fn any_bytes_hold_as_the_fuzzer_holds_them(
+        bytes in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..300),
+            prop::collection::vec(
+                prop::sample::select(b"\x1b[]0;1mKJHPX\\ab\r\n\x08\t\x07\x9c\xc2\x9b\xe2\x82\xac\xf0\x9f\xa6\x80@bCD?".to_vec()),
+                0..300,
+            ),
+        ],
+    ) {
+        any_bytes(&bytes);
     }
 }

@@ -18,7 +18,7 @@ use futures_util::stream::SplitStream;
 
 use super::credit::Credit;
 use super::stream::{Number, bad_size};
-use super::{close_code, end_of};
+use super::{close_code, end_of, facts};
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::hub::presence::{End, Presence};
@@ -117,6 +117,7 @@ impl Reader<'_> {
                 self.pong();
                 Ok(())
             }
+            ClientFrame::Facts { term } => self.done(Kind::Facts, &facts::checked(self.attachment, &term)).await,
             ClientFrame::Viewport { cols, rows } => self.viewport(Dimensions { cols, rows }).await,
             ClientFrame::Detach => {
                 self.session.detach(self.attachment, true).await;

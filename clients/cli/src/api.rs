@@ -226,16 +226,24 @@ impl Api {
         self.post("no login link can be made", "/v1/auth/links", &body).await
     }
 
-    /// A page of raw output from `cursor`, and the cursor after it.
-    pub async fn output(&self, id: SessionId, cursor: Cursor, limit: usize) -> Result<(Bytes, Cursor), Report> {
-        let path = format!("{}?cursor={cursor}&limit={limit}", terminal(id, "output"));
+    /// A page of raw output from `cursor`, or from the oldest byte kept; the cursor after it, and how many bytes are missing
+    /// before it.
+    pub async fn output(
+        &self,
+        id: SessionId,
+        cursor: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Bytes, Cursor, u64), Report> {
+        let from = cursor.map(|cursor| format!("cursor={cursor}&")).unwrap_or_default();
+        let path = format!("{}?{from}limit={limit}", terminal(id, "output"));
         let answer = self.get_raw("the output cannot be read", &path).await?;
         let next =
             answer.headers.get("baton-cursor").and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
         let next = next.ok_or_else(|| {
             Report::failed("the output cannot be read").why("the bridge's answer has no `Baton-Cursor`")
         })?;
-        Ok((answer.body, next))
+        let lost = answer.header("baton-lost").and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok((answer.body, next, lost))
     }
 
     async fn change(

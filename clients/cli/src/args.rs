@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use baton_proto::Cursor;
 use baton_proto::api::SnapshotFormat;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -324,9 +324,9 @@ pub struct WaitArgs {
     /// Until the shell waits for a line
     #[arg(long)]
     pub prompt: bool,
-    /// Look for the pattern from here on, not from now
-    #[arg(long, value_name = "CURSOR", requires = "pattern")]
-    pub since: Option<Cursor>,
+    /// Look for the pattern from here on, not from now: a cursor (ins_…:1234), a time (14:03, 2026-01-31T14:03:00Z) or -5m
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true, requires = "pattern")]
+    pub since: Option<Moment>,
     /// Seconds to wait; as long as it takes if not given
     #[arg(long, value_name = "S")]
     pub timeout: Option<f64>,
@@ -343,7 +343,7 @@ pub struct LogArgs {
     /// Go on until the program ends
     #[arg(long, short = 'f')]
     pub follow: bool,
-    /// From here on: a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m; everything that is kept if not given
+    /// From here on: a cursor (ins_…:1234), a time (14:03, 2026-01-31T14:03:00Z) or -5m; everything that is kept if not given
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub since: Option<Moment>,
     /// Only lines in which this regular expression is found, as they were shown
@@ -362,11 +362,11 @@ pub struct LogArgs {
 pub struct SnapshotArgs {
     /// Which session; the latest active one if not given
     pub name: Option<String>,
-    /// As it was there: at a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m
+    /// As it was there: at a cursor (ins_…:1234), a time (14:03, 2026-01-31T14:03:00Z) or -5m; now if not given
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub at: Option<Moment>,
     /// In which form; ansi are terminal bytes that draw the screen with its colours and modes
-    #[arg(long, value_name = "FORMAT", value_parser = snapshot_format, default_value = "text")]
+    #[arg(long, value_name = "FORMAT", value_parser = snapshot_format(), default_value = "text")]
     pub format: SnapshotFormat,
     /// Lines above the screen that come first
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -395,7 +395,7 @@ pub struct SearchArgs {
     /// Lines around each hit, at most 50
     #[arg(long, short = 'C', value_name = "N", value_parser = lines_around)]
     pub context: Option<usize>,
-    /// From here on: a cursor, a time (14:03, 2026-01-31T14:03:00Z) or -5m
+    /// From here on: a cursor (ins_…:1234), a time (14:03, 2026-01-31T14:03:00Z) or -5m
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub since: Option<Moment>,
     /// Most lines; all if not given (1000 with --json)
@@ -414,7 +414,7 @@ pub struct ExportArgs {
     /// Into this file, `-` for stdout; on a terminal NAME.cast if not given
     #[arg(long, short = 'o', value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Where it begins: a cursor, a time or -5m; everything that is kept if not given
+    /// Where it begins: a cursor (ins_…:1234), a time (14:03, 2026-01-31T14:03:00Z) or -5m; everything that is kept if not given
     #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
     pub from: Option<Moment>,
     /// Where it ends; now if not given
@@ -443,14 +443,13 @@ impl SearchArgs {
     }
 }
 
-fn snapshot_format(text: &str) -> Result<SnapshotFormat, String> {
-    match text {
-        "text" => Ok(SnapshotFormat::Text),
-        "ansi" => Ok(SnapshotFormat::Ansi),
-        "html" => Ok(SnapshotFormat::Html),
-        "json" => Ok(SnapshotFormat::Json),
-        _ => Err("this is text, ansi, html or json".to_owned()),
-    }
+fn snapshot_format() -> impl TypedValueParser<Value = SnapshotFormat> {
+    PossibleValuesParser::new(["text", "ansi", "html", "json"]).map(|format| match format.as_str() {
+        "ansi" => SnapshotFormat::Ansi,
+        "html" => SnapshotFormat::Html,
+        "json" => SnapshotFormat::Json,
+        _ => SnapshotFormat::Text,
+    })
 }
 
 fn lines_around(text: &str) -> Result<usize, String> {

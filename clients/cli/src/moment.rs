@@ -3,17 +3,19 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use baton_proto::{Cursor, SessionId};
+use baton_proto::Cursor;
+use baton_proto::api::Session;
 use jiff::civil::{DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
 use crate::api::{Api, terminal};
-use crate::report::Report;
+use crate::names::label;
+use crate::report::{Exit, Report};
 
 /// What every option that takes one says when it is spelled otherwise.
 const SPELLINGS: &str =
-    "a cursor, a time (2026-01-31T14:03:00Z, 14:03, 2026-01-31 14:03), or how long ago (-5m, 1h30m ago)";
+    "a cursor (ins_…:1234), a time (2026-01-31T14:03:00Z, 14:03, 2026-01-31 14:03), or how long ago (-5m, 1h30m ago)";
 
 /// A place in the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,18 +101,49 @@ impl Moment {
         format!("{name}={}", self.value())
     }
 
-    /// The place as a cursor: all output that had come by a time is before it.
-    pub async fn cursor(self, api: &Api, session: SessionId) -> Result<Cursor, Report> {
+    /// Refuses a cursor that is none of this life of the session: it names a place in other output.
+    pub fn known(self, session: &Session) -> Result<Self, Report> {
         match self {
-            Self::Cursor(cursor) => Ok(cursor),
-            Self::Time(_) => {
+            Self::Cursor(cursor) if cursor.instance != session.instance => {
+                let name = label(session);
+                Err(Report::new(Exit::NotFound, format!("`{cursor}` is no place in the output of `{name}`"))
+                    .why(format!(
+                        "it is of another session, or of a life before this one, which is `{}`",
+                        session.instance
+                    ))
+                    .hint("`--json` of `baton send`, `log`, `search` and `exec` tells cursors of this life"))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// For a beginning: `None` for all there is, when the session began after it.
+    pub fn begins(self, session: &Session) -> Result<Option<Self>, Report> {
+        let before = |time| session.created_at.parse::<Timestamp>().is_ok_and(|created| time < created);
+        Ok(match self.known(session)? {
+            Self::Time(time) if before(time) => None,
+            moment => Some(moment),
+        })
+    }
+
+    /// Whether it is a time that has not come yet.
+    pub fn is_future(self) -> bool {
+        matches!(self, Self::Time(time) if time > Timestamp::now())
+    }
+
+    /// Where what has come since begins, as a cursor: all output that had come by a time is before it. `None` for all there is.
+    pub async fn since(self, api: &Api, session: &Session) -> Result<Option<Cursor>, Report> {
+        match self.begins(session)? {
+            None => Ok(None),
+            Some(Self::Cursor(cursor)) => Ok(Some(cursor)),
+            Some(Self::Time(_)) => {
                 let what = "the place in the output cannot be found";
-                let path = format!("{}?{}&limit=1", terminal(session, "output"), self.parameter());
+                let path = format!("{}?{}&limit=1", terminal(session.id, "output"), self.parameter());
                 let answer = api.get_raw(what, &path).await?;
                 let after: Option<Cursor> = answer.header("baton-cursor").and_then(|text| text.parse().ok());
                 let after =
                     after.ok_or_else(|| Report::failed(what).why("the bridge's answer has no `Baton-Cursor`"))?;
-                Ok(Cursor { offset: after.offset - answer.body.len() as u64, ..after })
+                Ok(Some(Cursor { offset: after.offset.saturating_sub(answer.body.len() as u64), ..after }))
             }
         }
     }

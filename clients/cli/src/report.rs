@@ -86,6 +86,17 @@ impl Report {
         report
     }
 
+    /// Names what the bridge calls by its parameters as it is typed here: `q` is `PATTERN`.
+    #[must_use]
+    pub fn in_words(mut self, words: &[(&str, &str)]) -> Self {
+        if let Some(why) = &mut self.why {
+            for (parameter, word) in words {
+                *why = why.replace(&format!("`{parameter}`"), &format!("`{word}`"));
+            }
+        }
+        self
+    }
+
     /// The stable code, if the bridge sent one.
     pub const fn code(&self) -> Option<ErrorCode> {
         self.code
@@ -156,6 +167,13 @@ mod tests {
             assert_eq!(exit_of(code) as u8, exit, "{code}");
         }
         assert_eq!(Report::reader_gone().exit_code(), 0);
+    }
+
+    #[test]
+    fn parameters_are_called_by_what_is_typed() {
+        let report = Report::usage("no").why("`q` repeats too much, not `quiet`; `at` lies in the future");
+        let report = report.in_words(&[("q", "PATTERN"), ("at", "--at")]);
+        assert_eq!(report.why.as_deref(), Some("`PATTERN` repeats too much, not `quiet`; `--at` lies in the future"));
     }
 
     #[test]

@@ -116,7 +116,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Every access token but the owner's, which is a file. */
+        /** Every access token but the owner's, which is a file; oldest first. */
         get: operations["get_auth_tokens"];
         put?: never;
         /** Makes an access token. It is shown once and kept as a hash. */
@@ -410,7 +410,8 @@ export interface paths {
         };
         /**
          * Raw output from a cursor on. `Baton-Cursor` names the place after it; `Baton-Lost` how many bytes between the cursor
-         *     asked for and the first byte answered were never kept.
+         *     asked for and the first byte answered are missing: they were never kept, or are damaged. The bytes of an answer follow each
+         *     other; where more is missing, the answer ends, and the next one says how much.
          */
         get: operations["get_terminal_sessions_session_id_output"];
         put?: never;
@@ -701,6 +702,11 @@ export interface components {
             /** @enum {string} */
             type: "viewport";
         } | {
+            /** @description Its own terminal. */
+            term: components["schemas"]["TermFacts"];
+            /** @enum {string} */
+            type: "facts";
+        } | {
             /** @description Where. */
             cursor: components["schemas"]["Cursor"];
             /** @enum {string} */
@@ -882,7 +888,8 @@ export interface components {
         ExecAnswer: {
             /**
              * Format: int32
-             * @description Its exit code; null when the wait timed out.
+             * @description Its exit code, 128 and the signal's number if one ended the session; null when the wait timed out, or when the shell is
+             *     back at its prompt without having told it (the line was interrupted).
              */
             exit_code?: number | null;
             /** @description What it wrote (at most 1 MiB, the newest), as text. */
@@ -895,12 +902,13 @@ export interface components {
             truncated: boolean;
             /** @description The wait ran out; the command still runs. */
             timed_out?: boolean;
+            exit?: components["schemas"]["Exit"] | null;
         };
         /** @description `POST …/exec` */
         ExecRequest: {
             /** @description Who; needs the lease. */
             client_id: components["schemas"]["ClientId"];
-            /** @description The line to run in this shell. */
+            /** @description What to run in this shell: a line, or several that are one command to it. Nothing, or a comment, is a success. */
             command: string;
             epoch?: components["schemas"]["Epoch"] | null;
             /**
@@ -1299,6 +1307,11 @@ export interface components {
             /** @description Hits, oldest first. */
             items: components["schemas"]["SearchHit"][];
             next_cursor?: components["schemas"]["Cursor"] | null;
+            /**
+             * Format: int64
+             * @description Bytes of output up to there that could not be searched: they were never kept, or are damaged.
+             */
+            lost?: number;
         };
         /** @description A line in which something was found, as it was shown. */
         SearchHit: {
@@ -1975,7 +1988,12 @@ export interface operations {
     };
     get_auth_tokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Where the page begins. */
+                cursor?: string;
+                /** @description How many, from 1 to 1000; 100 if nothing is said. */
+                limit?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1988,6 +2006,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_Token"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -2128,7 +2154,7 @@ export interface operations {
                 label?: string;
                 /** @description Where the page begins. */
                 cursor?: string;
-                /** @description How many, at most 1000. */
+                /** @description How many, from 1 to 1000; 100 if nothing is said. */
                 limit?: number;
             };
             header?: never;
@@ -2250,7 +2276,7 @@ export interface operations {
             query?: {
                 /** @description Events after this `seq`. */
                 cursor?: number;
-                /** @description How many, at most 1000. */
+                /** @description How many, from 1 to 1000; 100 if nothing is said. */
                 limit?: number;
                 /** @description Only of this type. */
                 type?: string;
@@ -2580,7 +2606,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Begin with what came after this time (RFC 3339) instead. */
                 at?: string;
-                /** @description Most bytes, at most 1 MiB. */
+                /** @description Most bytes, from 1 to 1048576, which it is if nothing is said. */
                 limit?: number;
             };
             header?: never;
@@ -2596,6 +2622,8 @@ export interface operations {
                 headers: {
                     /** @description the place after these bytes */
                     "Baton-Cursor"?: string;
+                    /** @description bytes missing before them */
+                    "Baton-Lost"?: number | null;
                     [name: string]: unknown;
                 };
                 content: {
@@ -2779,7 +2807,7 @@ export interface operations {
                 regex?: boolean;
                 /** @description Whether case matters; it does if nothing is said. */
                 case?: "sensitive" | "ignore";
-                /** @description Lines before and after each hit, at most 50. */
+                /** @description Lines before and after each hit, at most 50; none if nothing is said. */
                 context?: number;
                 /** @description Where to begin: `next_cursor` of the page before, or any cursor; none = the oldest line kept. */
                 cursor?: string;
@@ -2871,7 +2899,7 @@ export interface operations {
                 format?: "ansi" | "text" | "html" | "json";
                 /** @description As it was at this place of the output; with neither this nor `at`: as it is now. */
                 cursor?: string;
-                /** @description As it was at this time, RFC 3339. */
+                /** @description As it was at this time (RFC 3339) in the session's life; after the program's end it is the last screen. */
                 at?: string;
                 /** @description Lines above the screen that come first, at most 10,000; those no longer kept are left out. */
                 scrollback?: number;

@@ -2,18 +2,33 @@ import headless from "@xterm/headless";
 import { describe, expect, it } from "vitest";
 import { swallowQueries } from "../src/queries";
 import { originOf } from "../src/replies";
+import VECTORS from "../../../screen/src/queries/vectors.json";
 
-const QUERIES = [
-  "\x1b[c", "\x1b[0c", "\x1b[>c", "\x1b[>0c", "\x1b[=c", "\x1b[5n", "\x1b[6n", "\x1b[?6n", "\x1b[?15n", "\x1b[?996n",
-  "\x1b[4$p", "\x1b[?2026$p", "\x1b[?1049$p", "\x1b[>q", "\x1b[>0q", "\x1b[?u", "\x1b[x", "\x1b[1x",
-  "\x1b[11t", "\x1b[13t", "\x1b[14t", "\x1b[14;2t", "\x1b[15t", "\x1b[16t", "\x1b[18t", "\x1b[19t", "\x1b[20t", "\x1b[21t",
-  "\x1b]4;1;?\x07", "\x1b]4;1;?;2;?\x1b\\", "\x1b]5;0;?\x07", "\x1b]10;?\x07", "\x1b]10;?;?\x07", "\x1b]11;?\x1b\\", "\x1b]12;?\x07", "\x1b]17;?\x07", "\x1b]19;?\x07",
-  "\x1bP$qm\x1b\\", "\x1bP$q q\x1b\\", "\x1bP$qr\x1b\\", "\x1bP+q544e\x1b\\", "\x1bP+q436f;524742\x1b\\",
-];
+/** One by one as the worker sees them: its own list is tested with this table, and so is the command line's. */
+const QUERIES: string[] = VECTORS.questions;
+
+/** Hears what reaches the emulator of a sequence's kind. Without a handler for its kind there is nothing to reach it with. */
+function overhear(term: headless.Terminal, sequence: string): { heard: number } | null {
+  const seen = { heard: 0 };
+  const hear = (): boolean => { seen.heard += 1; return false; };
+  const [, osc] = /^\x1b\](\d+)/.exec(sequence) ?? [];
+  if (osc !== undefined) {
+    term.parser.registerOscHandler(Number(osc), hear);
+    return seen;
+  }
+  const [, introducer, prefix, intermediates, final] = /^\x1b([[P]?)([<-?]?)[\d;:]*([ -/]*)([@-~0-9])/.exec(sequence) ?? [];
+  if (final === undefined || introducer === undefined) return null;
+  const id = { ...(prefix ? { prefix } : {}), ...(intermediates ? { intermediates } : {}), final };
+  if (introducer === "[") term.parser.registerCsiHandler(id, hear);
+  else if (introducer === "P") term.parser.registerDcsHandler(id, hear);
+  else if (!"_^X".includes(final)) term.parser.registerEscHandler(id, hear);
+  else return null;
+  return seen;
+}
 
 const make = (): { term: headless.Terminal; said: string[] } => {
   // The window reports are off by default; here all of them would be answered.
-  const windowOptions = { getWinSizePixels: true, getCellSizePixels: true, getWinSizeChars: true, pushTitle: true, popTitle: true };
+  const windowOptions = { getWinSizePixels: true, getCellSizePixels: true, getWinSizeChars: true, setWinSizeChars: true, restoreWin: true, pushTitle: true, popTitle: true };
   const term = new headless.Terminal({ allowProposedApi: true, cols: 80, rows: 24, windowOptions });
   const said: string[] = [];
   term.onData((data) => said.push(data));
@@ -38,6 +53,20 @@ describe("queries", () => {
       expect(term.buffer.active.getLine(0)?.translateToString(true)).toBe("ab");
     });
   }
+
+  it("are the worker's, no more and no fewer", async () => {
+    const reached = async (sequence: string): Promise<number | null> => {
+      const { term } = make();
+      const seen = overhear(term, sequence);
+      swallowQueries(term.parser);
+      await feed(term, sequence);
+      return seen === null ? null : seen.heard;
+    };
+    for (const sequence of VECTORS.questions) expect([sequence, (await reached(sequence)) ?? 0]).toEqual([sequence, 0]);
+    for (const sequence of [...VECTORS.others, ...VECTORS.mixed]) expect([sequence, (await reached(sequence)) ?? 1]).toEqual([sequence, 1]);
+    const deaf = VECTORS.questions.filter((sequence) => overhear(make().term, sequence) === null);
+    expect(deaf.every((sequence) => sequence.startsWith("\x1b_"))).toBe(true);
+  });
 
   it("leaves alone what looks alike and is none", async () => {
     const { term, said } = make();

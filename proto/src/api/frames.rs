@@ -120,6 +120,11 @@ pub enum ClientFrame {
         /// Rows.
         rows: u16,
     },
+    /// Its own terminal has changed since `hello` (another colour scheme, another font): what it is like now, all of it.
+    Facts {
+        /// Its own terminal.
+        term: TermFacts,
+    },
     /// Its terminal has parsed up to here.
     Ack {
         /// Where.

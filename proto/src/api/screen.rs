@@ -37,6 +37,9 @@ pub struct SearchAnswer {
     pub items: Vec<SearchHit>,
     /// Go on from here with `cursor=`; null when everything kept was searched.
     pub next_cursor: Option<Cursor>,
+    /// Bytes of output up to there that could not be searched: they were never kept, or are damaged.
+    #[serde(default)]
+    pub lost: u64,
 }
 
 /// A line in which something was found, as it was shown.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId, WorkspaceId};
 use crate::spec::{Profile, SessionKind};
@@ -322,6 +322,22 @@ pub struct SessionDetail {
     pub cwd: Option<String>,
 }
 
+/// A size as it is asked for: what nobody would read is refused. One that is told may have more, from a newer bridge.
+pub(super) fn asked_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Size>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        #[serde(default)]
+        policy: SizeMode,
+        cols: u16,
+        rows: u16,
+        max_cols: Option<u16>,
+        max_rows: Option<u16>,
+    }
+    let asked = Option::<Asked>::deserialize(deserializer)?;
+    Ok(asked.map(|Asked { policy, cols, rows, max_cols, max_rows }| Size { policy, cols, rows, max_cols, max_rows }))
+}
+
 /// `PATCH /v1/sessions/{id}`: what is left out stays.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -337,7 +353,7 @@ pub struct SessionPatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_timeout_s: Option<u64>,
     /// New size policy.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "asked_size")]
     pub size: Option<Size>,
     /// Whether typed bytes are recorded from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClientId, Cursor, Epoch, SessionId, WorkspaceId};
 use crate::spec::Profile;
 
-use super::session::{AgentInput, Record, SessionStatus, Size};
+use super::session::{AgentInput, Exit, Record, SessionStatus, Size, asked_size};
 
 /// `POST /v1/terminal/sessions`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct CreateTerminal {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u16>,
     /// Size policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "asked_size")]
     pub size: Option<Size>,
     /// How far it is confined.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +199,7 @@ pub struct SignalBody {
 pub struct ExecRequest {
     /// Who; needs the lease.
     pub client_id: ClientId,
-    /// The line to run in this shell.
+    /// What to run in this shell: a line, or several that are one command to it. Nothing, or a comment, is a success.
     pub command: String,
     /// The epoch it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,7 +213,8 @@ pub struct ExecRequest {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ExecAnswer {
-    /// Its exit code; null when the wait timed out.
+    /// Its exit code, 128 and the signal's number if one ended the session; null when the wait timed out, or when the shell is
+    /// back at its prompt without having told it (the line was interrupted).
     pub exit_code: Option<i32>,
     /// What it wrote (at most 1 MiB, the newest), as text.
     pub output: String,
@@ -226,6 +227,9 @@ pub struct ExecAnswer {
     /// The wait ran out; the command still runs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
+    /// The session ended with it, and how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
 }
 
 /// `POST …/wait`
@@ -276,5 +280,5 @@ pub struct WaitAnswer {
     pub text: Option<String>,
     /// For `exit`: how.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit: Option<super::session::Exit>,
+    pub exit: Option<Exit>,
 }

@@ -343,7 +343,8 @@ pub const RANGE_HEADER_BYTES: usize = 24;
 /// The fixed front of a `Range` frame, little endian. Whole records follow; the first may begin before `from`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RangeHeader {
-    /// Output offset after the last record of this answer. Equal to `from`: nothing beyond is kept yet.
+    /// Output offset after the last record of this answer. Equal to `from`: nothing beyond is there yet; beyond it without a
+    /// record: the output up to here is lost.
     pub next: u64,
     /// Output bytes so far.
     pub head: u64,

@@ -539,6 +539,29 @@ fn sequences() -> impl Strategy<Value = Sequence> {
         })
 }
 
+/// The table that every client's own list is held against, too.
+#[test]
+fn the_table_of_questions_is_right() {
+    let table: std::collections::BTreeMap<String, Vec<String>> =
+        serde_json::from_str(include_str!("vectors.json")).unwrap();
+    let asks = |text: &str| {
+        let mut found = Vec::new();
+        crate::ground::Ground::default().feed(text.as_bytes(), &mut |event, _| {
+            if let crate::ground::Event::Sequence(sequence) = event {
+                found.push(is_query(sequence));
+            }
+        });
+        assert_eq!(found.len(), 1, "{} is one sequence", text.escape_debug());
+        found[0]
+    };
+    for (list, texts) in &table {
+        for text in texts {
+            assert_eq!(asks(text), list != "others", "{} in `{list}`", text.escape_debug());
+        }
+    }
+    assert!(table["questions"].len() > 80 && table["others"].len() > 50 && !table["mixed"].is_empty());
+}
+
 proptest! {
     /// Whatever is asked: only what clients swallow is answered, the answer is bounded, and it cannot press Enter or end early.
     #[test]

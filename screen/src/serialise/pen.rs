@@ -59,6 +59,14 @@ impl Painter {
     }
 }
 
+impl Style {
+    /// The parameters of an SGR sequence that set this style, whatever the pen was: `0;1;38;5;208`.
+    #[must_use]
+    pub fn sgr(&self) -> String {
+        anew(self)
+    }
+}
+
 /// SGR parameters from nothing.
 fn anew(style: &Style) -> String {
     let changes = changes(&Style::default(), style);

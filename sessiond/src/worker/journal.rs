@@ -2,22 +2,33 @@
 //!
 //! A record on disk is a frame on the wire, so a subscriber is sent the file's bytes. Nothing is synced on the output path: the
 //! page cache outlives every process of ours, and a host that loses power loses the last moments of a shell that died with it.
+//!
+//! What is read is checked, record by record; damage is passed over, and the jump between two records' offsets tells how much
+//! output was in it. A journal that is only read ([`Journal::open`]) is never written to, whatever is wrong with it.
+
+mod read;
+mod recover;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use baton_proto::InstanceId;
 use baton_proto::codec::{self, Encode};
-use baton_proto::frame::{DATA_BYTES_MAX, Frame, HEADER_BYTES, Header, Kind};
+use baton_proto::frame::{HEADER_BYTES, Header, Kind};
 use baton_proto::v1::{CarriedState, ExitRecord, GapRecord, InputRecord, LeaseRecord, ResizeRecord};
 
 use super::clock::Clock;
 use super::screen::keyframes;
-use super::segment::{self, Entry, HEAD_BYTES, Head, INDEX_BYTES, SEGMENT_BYTES};
+use super::segment::{self, Entry, HEAD_BYTES, Head, Hole, INDEX_BYTES, SEGMENT_BYTES};
 
+pub use read::reaches;
+pub use recover::{Predecessor, last_exit};
+
+/// The file with a copy of the record of the end.
+const END: &str = "end";
 /// Fewest segments a journal keeps: one is written while another is read.
 const SEGMENTS_MIN: usize = 2;
 
@@ -75,10 +86,20 @@ pub enum ReadError {
 #[derive(Debug)]
 struct Segment {
     head: Head,
-    /// Known once scanned: place after the last record, and the index.
-    scanned: Option<(u32, Vec<Entry>)>,
+    /// Known once scanned, or because it was written here.
+    scanned: Option<Scanned>,
     /// Open while it is written or was read lately.
     file: Option<File>,
+}
+
+/// What is known of a segment's records.
+#[derive(Debug, Default)]
+struct Scanned {
+    /// Place after the last record.
+    end: u32,
+    index: Vec<Entry>,
+    /// What cannot be read.
+    holes: Vec<Hole>,
 }
 
 /// One instance's journal.
@@ -98,6 +119,8 @@ pub struct Journal {
     exit: Option<ExitRecord>,
     /// As [`segment::Scan::marked`], of the newest segment when it was recovered.
     marked: u64,
+    /// Nothing is written, whoever asks.
+    read_only: bool,
     /// Memory for one record; reused.
     scratch: Vec<u8>,
 }
@@ -126,53 +149,9 @@ impl Journal {
             state,
             exit: None,
             marked: 0,
+            read_only: false,
             scratch: Vec::new(),
         }
-    }
-
-    /// Goes on with a journal another worker wrote: up to its last whole record.
-    ///
-    /// # Errors
-    /// What the file system says. A journal without any readable segment begins anew at `fallback`.
-    pub fn recover(dir: &Path, instance: InstanceId, bytes_max: u64, fallback: CarriedState) -> io::Result<Self> {
-        let mut journal = Self::empty(dir, instance, bytes_max, fallback);
-        let mut numbers = list(dir)?;
-        let mut newest: Option<Segment> = None;
-        let mut segments = VecDeque::new();
-        while let Some(number) = numbers.pop() {
-            let file = segment::open(dir, number, false)?;
-            match segment::read_head(&file, instance, number) {
-                Ok(head) if newest.is_none() => {
-                    let scan = segment::scan(&file, instance.tag(), &head)?;
-                    // An all-zero header ends the records for good: what stands behind could otherwise line up again.
-                    if scan.end + u32::try_from(HEADER_BYTES).unwrap_or(0) <= SEGMENT_BYTES {
-                        file.write_all_at(&[0; HEADER_BYTES], u64::from(scan.end))?;
-                    }
-                    journal.head = scan.head;
-                    journal.clock = Clock::after(scan.last_wall_us);
-                    journal.state = scan.state;
-                    journal.exit = scan.exit;
-                    journal.marked = scan.marked;
-                    newest = Some(Segment { head, scanned: Some((scan.end, scan.index)), file: Some(file) });
-                }
-                Ok(head) => segments.push_front(Segment { head, scanned: None, file: None }),
-                // Renamed for reuse, its head not yet written: it holds nothing.
-                Err(err) if newest.is_none() => {
-                    tracing::warn!(number, error = %err, "a segment was never begun and is dropped");
-                    fs::remove_file(segment::path(dir, number))?;
-                }
-                Err(err) => {
-                    tracing::warn!(number, error = %err, "a damaged segment and those before it are left out");
-                    break;
-                }
-            }
-        }
-        segments.extend(newest);
-        journal.segments = segments;
-        if journal.segments.is_empty() {
-            journal.roll()?;
-        }
-        Ok(journal)
     }
 
     /// Output bytes so far.
@@ -220,7 +199,7 @@ impl Journal {
     }
 
     fn written(&self) -> u32 {
-        self.segments.back().and_then(|segment| segment.scanned.as_ref()).map_or(HEAD_BYTES, |(end, _)| *end)
+        self.segments.back().and_then(|segment| segment.scanned.as_ref()).map_or(HEAD_BYTES, |scanned| scanned.end)
     }
 
     /// Appends a record with a body.
@@ -292,9 +271,20 @@ impl Journal {
         self.exit = Some(record.clone());
         let appended = self.append(Kind::Exit, record)?;
         if let Some(file) = self.segments.back().and_then(|segment| segment.file.as_ref()) {
+            // What an older use of the file left behind the end is gone, so that the end of the file says where the end is.
+            file.set_len(u64::from(appended.end.at))?;
             file.sync_data()?;
         }
+        self.note_end();
         Ok(appended)
+    }
+
+    /// Keeps a copy of the record of the end: where the output ended is known even if the journal does not tell.
+    fn note_end(&self) {
+        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(END));
+        if let Err(err) = options.and_then(|file| file.write_all_at(&self.scratch, 0)) {
+            tracing::warn!(error = %err, "the end is noted in the journal only");
+        }
     }
 
     /// Appends output whose header's room stands before it: sealed in place, so that the same bytes go to the subscribers.
@@ -303,20 +293,31 @@ impl Journal {
     /// # Errors
     /// What the file system says.
     pub fn append_record(&mut self, kind: Kind, record: &mut [u8]) -> io::Result<Appended> {
-        if self.lost > 0 && kind != Kind::Gap {
-            let lost = std::mem::take(&mut self.lost);
-            let mut gap = vec![0; HEADER_BYTES];
-            codec::encode(Kind::Gap, &GapRecord { lost }, &mut gap)
-                .map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))?;
-            if let Err(err) = self.write(Kind::Gap, self.head - lost, &mut gap) {
-                self.lost = lost;
-                self.seal(kind, self.head, record);
-                self.count(kind, record, true);
-                return Err(err);
-            }
+        if self.lost > 0
+            && kind != Kind::Gap
+            && let Err(err) = self.write_gap()
+        {
+            self.seal(kind, self.head, record);
+            self.count(kind, record, true);
+            return Err(err);
         }
         let written = self.write(kind, self.head, record);
         self.count(kind, record, written.is_err());
+        written
+    }
+
+    /// Marks what was lost.
+    fn write_gap(&mut self) -> io::Result<()> {
+        let lost = std::mem::take(&mut self.lost);
+        let mut gap = vec![0; HEADER_BYTES];
+        let encoded = codec::encode(Kind::Gap, &GapRecord { lost }, &mut gap);
+        let written = match encoded {
+            Ok(()) => self.write(Kind::Gap, self.head - lost, &mut gap).map(|_| ()),
+            Err(err) => Err(io::Error::new(io::ErrorKind::InvalidData, err)),
+        };
+        if written.is_err() {
+            self.lost = lost;
+        }
         written
     }
 
@@ -349,12 +350,18 @@ impl Journal {
 
     fn write(&mut self, kind: Kind, at: u64, record: &mut [u8]) -> io::Result<Appended> {
         let len = u32::try_from(record.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        if self.read_only {
+            self.seal(kind, at, record);
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         let rolled = if self.written().saturating_add(len) > SEGMENT_BYTES { self.roll_at(at) } else { Ok(()) };
         // Sealed even if it cannot be written: those at the head are sent it all the same.
         self.seal(kind, at, record);
         rolled?;
         let begin = self.end();
-        let Some(Segment { scanned: Some((end, index)), file: Some(file), .. }) = self.segments.back_mut() else {
+        let Some(Segment { scanned: Some(Scanned { end, index, .. }), file: Some(file), .. }) =
+            self.segments.back_mut()
+        else {
             return Err(io::ErrorKind::NotFound.into());
         };
         file.write_all_at(record, u64::from(begin.at))?;
@@ -371,22 +378,37 @@ impl Journal {
 
     fn roll_at(&mut self, base: u64) -> io::Result<()> {
         let number = self.segments.back().map_or(1, |segment| segment.head.number + 1);
+        let mut recycled = false;
         if self.segments.len() >= self.segments_max() {
             // Overwritten in place: unlinking under flood cost a tenth of the throughput when it was measured.
             if let Some(retired) = self.segments.front() {
-                fs::rename(segment::path(&self.dir, retired.head.number), segment::path(&self.dir, number))?;
+                match fs::rename(segment::path(&self.dir, retired.head.number), segment::path(&self.dir, number)) {
+                    Ok(()) => recycled = true,
+                    // Somebody has removed it.
+                    Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                    Err(err) => return Err(err),
+                }
                 keyframes::forget(&self.dir, retired.head.number);
                 self.segments.pop_front();
             }
         }
         let file = segment::open(&self.dir, number, true)?;
+        if !recycled {
+            // A segment of this number that could not be read, and what was computed from it, belong to what is lost.
+            file.set_len(0)?;
+            keyframes::forget(&self.dir, number);
+        }
         let (wall_us, _) = self.clock.stamp();
         let head = Head { number, base, wall_us, state: self.state.clone() };
         segment::write_head(&file, self.instance, &head)?;
         if let Some(previous) = self.segments.back_mut() {
             previous.file = None;
         }
-        self.segments.push_back(Segment { head, scanned: Some((HEAD_BYTES, Vec::new())), file: Some(file) });
+        self.segments.push_back(Segment {
+            head,
+            scanned: Some(Scanned { end: HEAD_BYTES, ..Scanned::default() }),
+            file: Some(file),
+        });
         Ok(())
     }
 
@@ -403,7 +425,10 @@ impl Journal {
         while self.segments.len() > self.segments_max() {
             let Some(oldest) = self.segments.pop_front() else { break };
             keyframes::forget(&self.dir, oldest.head.number);
-            fs::remove_file(segment::path(&self.dir, oldest.head.number))?;
+            match fs::remove_file(segment::path(&self.dir, oldest.head.number)) {
+                Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+                _ => {}
+            }
         }
         Ok(())
     }
@@ -413,168 +438,4 @@ impl Journal {
     pub fn first_number(&self) -> u32 {
         self.segments.front().map_or(0, |segment| segment.head.number)
     }
-
-    /// The offset before which all output stands that had come by `wall_us`, and when the record there came: the newest time
-    /// known if none has come since, the oldest offset kept if the time is before it. At most one segment is read for it.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn locate(&mut self, wall_us: u64) -> Result<(u64, u64), ReadError> {
-        let at = self.segments.partition_point(|segment| segment.head.wall_us <= wall_us).saturating_sub(1);
-        self.ensure_scanned(at)?;
-        let Some(Segment { head, scanned: Some((_, index)), .. }) = self.segments.get(at) else {
-            return Ok((self.head, self.clock.last_wall_us()));
-        };
-        let entry = index.partition_point(|entry| entry.wall_us <= wall_us).saturating_sub(1);
-        let mut place = Place { number: head.number, at: index.get(entry).map_or(HEAD_BYTES, |entry| entry.at) };
-        let mut buffer = Vec::new();
-        while let Some(next) = self.read(place, 256 << 10, &mut buffer)? {
-            let mut rest = buffer.as_slice();
-            while let Ok(Some(frame)) = Frame::parse(rest) {
-                let output = matches!(frame.header.known_kind(), Some(Kind::Output | Kind::Stderr));
-                if output && frame.header.wall_us > wall_us {
-                    return Ok((frame.header.at, frame.header.wall_us));
-                }
-                rest = &rest[frame.total_bytes()..];
-            }
-            place = next;
-        }
-        Ok((self.head, self.clock.last_wall_us()))
-    }
-
-    /// The place of the first record that reaches beyond `offset`; the end if none does yet, the oldest if that is later.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn place_of(&mut self, offset: u64) -> Result<Place, ReadError> {
-        if offset >= self.head {
-            return Ok(self.end());
-        }
-        let at = self.segments.iter().rposition(|segment| segment.head.base <= offset).unwrap_or(0);
-        self.ensure_scanned(at)?;
-        let Some(segment) = self.segments.get(at) else { return Ok(self.end()) };
-        let number = segment.head.number;
-        let mut place = match &segment.scanned {
-            Some((_, index)) => {
-                let entry = index.partition_point(|entry| entry.offset <= offset).saturating_sub(1);
-                Place { number, at: index.get(entry).map_or(HEAD_BYTES, |entry| entry.at) }
-            }
-            None => Place { number, at: HEAD_BYTES },
-        };
-        // From the index entry on, record by record.
-        let mut buffer = Vec::new();
-        loop {
-            let Some(next) = self.read(place, 256 << 10, &mut buffer)? else { return Ok(place) };
-            let mut rest = buffer.as_slice();
-            let mut at = place.at;
-            while let Ok(Some(frame)) = Frame::parse(rest) {
-                let output = matches!(frame.header.known_kind(), Some(Kind::Output | Kind::Stderr));
-                if frame.header.at > offset || (output && frame.header.at + u64::from(frame.header.len) > offset) {
-                    return Ok(Place { at, ..place });
-                }
-                at += u32::try_from(frame.total_bytes()).unwrap_or(0);
-                rest = &rest[frame.total_bytes()..];
-            }
-            place = next;
-        }
-    }
-
-    /// Reads whole records from `place` on into `buffer` (cleared), about `bytes_max` of them but at least one, all of one
-    /// segment. Returns the place after them, `None` at the end.
-    ///
-    /// # Errors
-    /// [`ReadError::Trimmed`] when the segment is gone.
-    pub fn read(&mut self, place: Place, bytes_max: usize, buffer: &mut Vec<u8>) -> Result<Option<Place>, ReadError> {
-        buffer.clear();
-        let mut place = place;
-        loop {
-            let first = self.segments.front().map_or(0, |segment| segment.head.number);
-            let at = place.number.checked_sub(first).ok_or(ReadError::Trimmed)? as usize;
-            if at >= self.segments.len() {
-                return Ok(None);
-            }
-            self.ensure_scanned(at)?;
-            let is_last = at + 1 == self.segments.len();
-            let Some(Segment { scanned: Some((end, _)), file: Some(file), .. }) = self.segments.get(at) else {
-                return Err(ReadError::Io(io::ErrorKind::NotFound.into()));
-            };
-            if place.at < *end {
-                let wanted = bytes_max.clamp(HEADER_BYTES + DATA_BYTES_MAX as usize, SEGMENT_BYTES as usize);
-                let len = ((*end - place.at) as usize).min(wanted);
-                buffer.resize(len, 0);
-                file.read_exact_at(buffer, u64::from(place.at))?;
-                let whole = whole_records(buffer);
-                if whole == 0 {
-                    // A single record larger than asked for: input marks with their bytes.
-                    let total = Header::parse(buffer)
-                        .ok()
-                        .flatten()
-                        .map(|header| HEADER_BYTES + header.len as usize)
-                        .filter(|total| *total <= (*end - place.at) as usize)
-                        .ok_or_else(|| ReadError::Io(io::ErrorKind::InvalidData.into()))?;
-                    buffer.resize(total, 0);
-                    file.read_exact_at(buffer, u64::from(place.at))?;
-                    return Ok(Some(Place { at: place.at + u32::try_from(total).unwrap_or(0), ..place }));
-                }
-                buffer.truncate(whole);
-                return Ok(Some(Place { at: place.at + u32::try_from(whole).unwrap_or(0), ..place }));
-            }
-            if is_last {
-                return Ok(None);
-            }
-            place = Place { number: place.number + 1, at: HEAD_BYTES };
-        }
-    }
-
-    fn ensure_scanned(&mut self, at: usize) -> Result<(), ReadError> {
-        let last = self.segments.len().saturating_sub(1);
-        // At most one old segment stays open: readers go through them one after another.
-        for (other, segment) in self.segments.iter_mut().enumerate() {
-            if other != at && other != last {
-                segment.file = None;
-            }
-        }
-        let Some(segment) = self.segments.get_mut(at) else { return Err(ReadError::Trimmed) };
-        if segment.file.is_none() {
-            segment.file = Some(segment::open(&self.dir, segment.head.number, false)?);
-        }
-        if let (None, Some(file)) = (&segment.scanned, &segment.file) {
-            let scan = segment::scan(file, self.instance.tag(), &segment.head)?;
-            segment.scanned = Some((scan.end, scan.index));
-        }
-        Ok(())
-    }
-}
-
-fn whole_records(bytes: &[u8]) -> usize {
-    let mut whole = 0;
-    while let Ok(Some(frame)) = Frame::parse(&bytes[whole..]) {
-        whole += frame.total_bytes();
-    }
-    whole
-}
-
-fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        if let Some(number) = entry?.file_name().to_str().and_then(segment::number_of) {
-            numbers.push(number);
-        }
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-/// How an instance ended and how far its output went, read without touching anything: `None` while no end is recorded.
-///
-/// # Errors
-/// What the file system says.
-pub fn last_exit(dir: &Path, instance: InstanceId) -> io::Result<Option<ExitRecord>> {
-    for number in list(dir)?.into_iter().rev() {
-        let file = File::open(segment::path(dir, number))?;
-        if let Ok(head) = segment::read_head(&file, instance, number) {
-            return Ok(segment::scan(&file, instance.tag(), &head)?.exit);
-        }
-    }
-    Ok(None)
 }

@@ -15,13 +15,17 @@
 mod attach;
 mod clock;
 mod conn;
+#[cfg(test)]
+mod damage_tests;
 mod ending;
+pub mod hostile;
 mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
 mod processes;
 mod pty;
+mod scan;
 mod screen;
 mod segment;
 mod serve;
@@ -513,6 +517,8 @@ impl Worker {
 /// Says once that the journal cannot be written, and once that it can again. The session goes on either way.
 fn note(failing: &mut bool, appended: &io::Result<Appended>) {
     match appended {
+        // An ended session's journal stays as it is; a lease that somebody takes on it is for those who are there.
+        Err(err) if err.kind() == io::ErrorKind::ReadOnlyFilesystem && !*failing => {}
         Err(err) if !*failing => {
             *failing = true;
             tracing::error!(error = %err, "the journal cannot be written: output passes through, the gap will be marked");

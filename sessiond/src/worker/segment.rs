@@ -16,18 +16,18 @@
 //!
 //! The state makes recovery bounded: whoever has the newest segment has owner, epoch, size and input positions, however long
 //! ago they were set. Retired files are renamed and overwritten; each record carries its segment's number, so that what is
-//! left of an older use is never read as new.
+//! left of an older use is never read as new. How the records are read, damaged ones too: [`super::scan`].
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use baton_proto::frame::{Frame, Kind, read_body};
-use baton_proto::v1::{
-    CarriedState, Dimensions, ExitRecord, GapRecord, InputRecord, LeaseRecord, MarkKind, MarkRecord, ResizeRecord,
-};
-use baton_proto::{InstanceId, codec};
+use baton_proto::frame::Kind;
+use baton_proto::v1::{CarriedState, Dimensions, LeaseRecord};
+use baton_proto::{Epoch, InstanceId, codec};
+
+pub use super::scan::{Entry, Hole, INDEX_BYTES, Known, OFFSET_MAX, Scan, intact, scan_bytes};
 
 /// Bytes of a segment, head block included.
 pub const SEGMENT_BYTES: u32 = 4 << 20;
@@ -70,6 +70,14 @@ pub fn open(dir: &Path, number: u32, create: bool) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path(dir, number))
 }
 
+/// Opens the file of a segment for reading: nothing that is done with it changes anything.
+///
+/// # Errors
+/// What the file system says.
+pub fn open_read(dir: &Path, number: u32) -> io::Result<File> {
+    File::open(path(dir, number))
+}
+
 fn invalid(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
 }
@@ -79,9 +87,20 @@ fn invalid(why: &str) -> io::Error {
 /// # Errors
 /// What the file system says.
 pub fn write_head(file: &File, instance: InstanceId, head: &Head) -> io::Result<()> {
+    file.write_all_at(&head_block(instance, head)?, 0)
+}
+
+/// The head block.
+///
+/// # Errors
+/// `InvalidData` when the state is too large for it.
+pub fn head_block(instance: InstanceId, head: &Head) -> io::Result<Vec<u8>> {
     let mut block = vec![0; STATE_AT];
     codec::encode(Kind::Lease, &head.state, &mut block).map_err(|err| invalid(&err.to_string()))?;
     let state_len = block.len() - STATE_AT;
+    if block.len() > HEAD_BYTES as usize {
+        return Err(invalid("state too large"));
+    }
     // A block with room to spare is a whole one: stale records of an older use must not begin inside it.
     block.resize(HEAD_BYTES as usize, 0);
     block[0..8].copy_from_slice(&MAGIC);
@@ -92,7 +111,7 @@ pub fn write_head(file: &File, instance: InstanceId, head: &Head) -> io::Result<
     block[40..48].copy_from_slice(&head.wall_us.to_le_bytes());
     let crc = checksum(&block, state_len);
     block[48..52].copy_from_slice(&crc.to_le_bytes());
-    file.write_all_at(&block, 0)
+    Ok(block)
 }
 
 fn checksum(block: &[u8], state_len: usize) -> u32 {
@@ -120,109 +139,67 @@ pub fn read_head(file: &File, instance: InstanceId, number: u32) -> io::Result<H
     if state_len > block.len() - STATE_AT || word32(&block, 48) != checksum(&block, state_len) {
         return Err(invalid("the head of a segment is damaged"));
     }
-    let state = codec::decode(Kind::Lease, &block[STATE_AT..STATE_AT + state_len]);
+    let state: Result<CarriedState, _> = codec::decode(Kind::Lease, &block[STATE_AT..STATE_AT + state_len]);
     let word64 = |at: usize| block[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
     let state = state.map_err(|err| invalid(&err.to_string()))?;
-    Ok(Head { number, base: word64(32), wall_us: word64(40), state })
+    let base = word64(32);
+    if base > OFFSET_MAX || !state.size.is_valid() {
+        return Err(invalid("the head of a segment says what cannot be"));
+    }
+    Ok(Head { number, base, wall_us: word64(40), state })
 }
 
-/// What a scan of a segment's records found.
-#[derive(Debug, Clone)]
-pub struct Scan {
-    /// Place after the last whole record.
-    pub end: u32,
-    /// Output offset there.
-    pub head: u64,
-    /// The state there.
-    pub state: CarriedState,
-    /// Records at least [`INDEX_BYTES`] of file apart.
-    pub index: Vec<Entry>,
-    /// How the program ended, if it has.
-    pub exit: Option<ExitRecord>,
-    /// Wall time of the last record, 0 if there is none.
-    pub last_wall_us: u64,
-    /// The highest offset of a mark that the screen made, 0 if there is none.
-    pub marked: u64,
-}
-
-/// Where a record stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Entry {
-    /// Output bytes before it.
-    pub offset: u64,
-    /// Bytes of file before it.
-    pub at: u32,
-    /// When it was made, in microseconds since 1970.
-    pub wall_us: u64,
-}
-
-/// Bytes of file between two entries of a segment's index.
-pub const INDEX_BYTES: u32 = 64 << 10;
-
-/// Reads a segment from its first record to the last whole one: a record counts when its checksum, segment number and
-/// instance fit. Whatever stands behind it was never finished, or is left of an older use of the file.
+/// What the head of a segment would say, as far as its records tell: it is damaged. `None` when it has no record.
 ///
 /// # Errors
 /// What the file system says.
-pub fn scan(file: &File, tag: u64, head: &Head) -> io::Result<Scan> {
-    let mut bytes = vec![0; SEGMENT_BYTES as usize];
-    let mut len = 0;
-    while len < bytes.len() {
-        match file.read_at(&mut bytes[len..], len as u64) {
+pub fn head_from_records(
+    file: &File,
+    tag: u64,
+    number: u32,
+    size: Dimensions,
+    known: Known,
+) -> io::Result<Option<Head>> {
+    let lease = LeaseRecord { epoch: Epoch(0), owner: None, expired: false, expires_in_ms: None };
+    let state = CarriedState { lease, size, resized_at: 0, streams: Vec::new() };
+    let unknown = Head { number, base: 0, wall_us: 0, state };
+    let scan = scan(file, tag, &unknown, known)?;
+    Ok(scan.first.map(|(base, wall_us)| Head { base, wall_us, ..unknown }))
+}
+
+/// Reads a segment from its first record to the last whole one, as [`scan_bytes`] does.
+///
+/// # Errors
+/// What the file system says.
+pub fn scan(file: &File, tag: u64, head: &Head, known: Known) -> io::Result<Scan> {
+    let mut bytes = vec![0; known.bytes.min(SEGMENT_BYTES) as usize];
+    let len = read_some(file, &mut bytes, 0)?;
+    Ok(scan_bytes(&bytes[..len], tag, head, known))
+}
+
+/// Reads until the buffer is full or the file ends. What a disk can't read is zeros: no record has that many.
+///
+/// # Errors
+/// What the file system says.
+pub fn read_some(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    // A dying disk takes its time for each: after a few, the rest is not asked for.
+    const UNREADABLE_MAX: usize = 8;
+    const STEP: usize = 64 << 10;
+    let (mut len, mut unreadable) = (0, 0);
+    while len < buffer.len() {
+        match file.read_at(&mut buffer[len..], at + len as u64) {
             Ok(0) => break,
             Ok(n) => len += n,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) if err.raw_os_error() == Some(nix::libc::EIO) && unreadable < UNREADABLE_MAX => {
+                unreadable += 1;
+                let next = (len + STEP).min(buffer.len());
+                buffer[len..next].fill(0);
+                len = next;
+            }
+            Err(err) if err.raw_os_error() == Some(nix::libc::EIO) => break,
             Err(err) => return Err(err),
         }
     }
-    let mut scan = Scan {
-        end: HEAD_BYTES,
-        head: head.base,
-        state: head.state.clone(),
-        index: Vec::new(),
-        exit: None,
-        last_wall_us: 0,
-        marked: 0,
-    };
-    while let Some(rest) = bytes[..len].get(scan.end as usize..) {
-        let Ok(Some(frame)) = Frame::parse(rest) else { break };
-        let header = frame.header;
-        let fits = header.segment == head.number && header.tag == tag && header.at >= scan.head;
-        let (Some(kind), true) = (header.known_kind(), fits && Kind::is_record_number(header.kind)) else { break };
-        if !header.is_intact(frame.payload) {
-            break;
-        }
-        if scan.index.last().is_none_or(|entry| scan.end - entry.at >= INDEX_BYTES) {
-            scan.index.push(Entry { offset: header.at, at: scan.end, wall_us: header.wall_us });
-        }
-        scan.head = header.at;
-        scan.last_wall_us = header.wall_us;
-        match kind {
-            Kind::Output | Kind::Stderr => scan.head += u64::from(header.len),
-            Kind::Gap => scan.head += read_body::<GapRecord>(kind, frame.payload).map_or(0, |gap| gap.lost),
-            Kind::Lease => scan.state.lease = read_body::<LeaseRecord>(kind, frame.payload).unwrap_or(scan.state.lease),
-            Kind::Resize => {
-                if let Ok(ResizeRecord { cols, rows }) = read_body(kind, frame.payload) {
-                    scan.state.size = Dimensions { cols, rows };
-                    scan.state.resized_at = header.at;
-                }
-            }
-            Kind::InputMark => {
-                if let Ok(input) = read_body::<InputRecord>(kind, frame.payload) {
-                    scan.state.set_typed(&input.client, input.stream, input.seq);
-                }
-            }
-            Kind::Mark => {
-                if let Ok(mark) = read_body::<MarkRecord>(kind, frame.payload)
-                    && mark.kind != MarkKind::InputUncertain
-                {
-                    scan.marked = scan.marked.max(mark.offset);
-                }
-            }
-            Kind::Exit => scan.exit = read_body(kind, frame.payload).ok(),
-            _ => {}
-        }
-        scan.end += u32::try_from(frame.total_bytes()).unwrap_or(u32::MAX - scan.end);
-    }
-    Ok(scan)
+    Ok(len)
 }

@@ -237,17 +237,17 @@ impl Worker {
             if next.is_none() {
                 records.clear();
             }
-            let mut next_offset = range.from;
+            let head = self.journal.head();
+            // Nothing stands there, and more was written: that is lost.
+            let mut next_offset = if next.is_none() { range.from.max(head) } else { range.from };
             let mut rest = records.as_slice();
             while let Ok(Some(frame)) = Frame::parse(rest) {
-                let len = match frame.header.known_kind() {
-                    Some(Kind::Output | Kind::Stderr) => u64::from(frame.header.len),
-                    _ => 0,
-                };
-                next_offset = next_offset.max(frame.header.at + len);
+                let until = super::journal::reaches(&frame);
+                // Output is there up to `next`, or known to be lost.
+                next_offset = next_offset.max(until);
                 rest = &rest[frame.total_bytes()..];
             }
-            let header = RangeHeader { next: next_offset, head: self.journal.head(), oldest };
+            let header = RangeHeader { next: next_offset, head, oldest };
             let len = u32::try_from(records.len()).unwrap_or(u32::MAX) + super::RANGE_HEADER_LEN;
             if let Some(conn) = self.conns.get_mut(&conn) {
                 conn.send_bytes(&Header::message(Kind::Range, id, len).to_bytes());

@@ -30,7 +30,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::clock::{self, wall_us};
 use super::conn::Identity;
 use super::ending::Life;
-use super::journal::Journal;
+use super::journal::{Journal, Predecessor};
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
 use super::screen::Screens;
@@ -54,6 +54,25 @@ struct Parts {
     lock: Flock<fs::File>,
     journal: Journal,
     dir: PathBuf,
+    /// The session has ended: nothing of what was kept is changed.
+    read_only: bool,
+}
+
+/// A predecessor's read window, and what was in it.
+struct Found {
+    window: Window,
+    /// Output up to here was appended to the journal, or lost.
+    base: u64,
+    /// What it had read from there on.
+    bytes: Vec<u8>,
+    in_flight: InFlight,
+}
+
+fn read_window() -> anyhow::Result<Found> {
+    let memory = fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?;
+    fds::check_shared_memfd(&memory, WINDOW_BYTES).context("the read window")?;
+    let (window, base, bytes, in_flight) = Window::recover(memory.as_fd()).context("the read window")?;
+    Ok(Found { window, base, bytes, in_flight })
 }
 
 /// Makes a worker.
@@ -71,6 +90,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let children = children()?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     let dir = home.sessions_dir().join(spec.session.to_string()).join(spec.instance.to_string());
+    // Also that of a session whose journals were given up: the lock is there.
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -89,16 +109,24 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         resized_at: 0,
         streams: Vec::new(),
     };
-    let journal = match mode {
-        Mode::Fresh => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
-        Mode::TakeOver | Mode::Replay => Journal::recover(&dir, spec.instance, spec.journal_bytes, state),
+    let found = match mode {
+        Mode::TakeOver => Some(read_window()?),
+        Mode::Fresh | Mode::Replay => None,
+    };
+    let journal = match (mode, &found) {
+        (Mode::Fresh, _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
+        (_, Some(found)) => {
+            let before = Predecessor { appended: found.base, read: found.bytes.len() as u64 };
+            Journal::recover(&dir, spec.instance, spec.journal_bytes, state, before)
+        }
+        (_, None) => Journal::open(&dir, spec.instance, spec.journal_bytes, state),
     };
     let journal = journal.context("opening the journal")?;
-    let parts = Parts { spec, identity, keeper, children, lock, journal, dir };
-    let worker = match mode {
-        Mode::Fresh => fresh(parts, &home),
-        Mode::TakeOver => take_over(parts, &home),
-        Mode::Replay => replay(parts, &home),
+    let parts = Parts { spec, identity, keeper, children, lock, journal, dir, read_only: mode == Mode::Replay };
+    let worker = match (mode, found) {
+        (Mode::Fresh, _) => fresh(parts, &home),
+        (_, Some(found)) => take_over(parts, &home, found),
+        (_, None) => replay(parts, &home),
     }?;
     // Only now: what the launcher must have before the program runs was sent for certain.
     if let Some(keeper) = &worker.keeper {
@@ -145,10 +173,10 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
 }
 
 fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Result<Worker> {
-    let Parts { spec, identity, keeper, children, lock, journal, dir } = parts;
+    let Parts { spec, identity, keeper, children, lock, journal, dir, read_only } = parts;
     let now = clock::now();
     let marked = window.marked_until().max(journal.marked());
-    let mut screens = Screens::new(&dir, spec.instance, window.answered_until(), marked)?;
+    let mut screens = Screens::new(&dir, spec.instance, window.answered_until(), marked, read_only)?;
     if journal.head() > 0 {
         // What the program has switched on is to be known before it says more.
         screens.stir();
@@ -239,16 +267,13 @@ fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError
     launch.spawn_gated()
 }
 
-fn take_over(mut parts: Parts, home: &Home) -> anyhow::Result<Worker> {
+fn take_over(mut parts: Parts, home: &Home, found: Found) -> anyhow::Result<Worker> {
+    let Found { mut window, base, bytes, in_flight } = found;
     let listener = match fds::inherited(FD_LISTENER) {
         Ok(fd) => UnixListener::from(fd),
         Err(_) => bind(&parts.spec, home)?,
     };
     listener.set_nonblocking(true)?;
-    let memory = fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?;
-    fds::check_shared_memfd(&memory, WINDOW_BYTES).context("the read window")?;
-    let (mut window, base, bytes, in_flight) = Window::recover(memory.as_fd()).context("the read window")?;
-    drop(memory);
     let master = fds::inherited(FD_MASTER).context("no terminal at descriptor 7")?;
     let rescued = rescue(&mut parts.journal, base, &bytes);
     window.flushed(parts.journal.head());

@@ -11,7 +11,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("screen", &["baton-proto"]),
     ("sessiond", &["baton-proto", "baton-sandbox", "baton-screen"]),
     ("bridge", &["baton-proto", "baton-sandbox"]),
-    ("clients/cli", &["baton-proto"]),
+    ("clients/cli", &["baton-proto", "baton-screen"]),
     ("tests", &["baton-proto", "baton-screen"]),
     ("benches", &[]),
     ("xtask", &[]),
@@ -27,7 +27,7 @@ pub fn check(tree: &Tree, findings: &mut Findings) {
         for ours in cargo_dependencies(text).iter().filter(|name| name.starts_with("baton-")) {
             if !allowed.contains(&ours.as_str()) {
                 findings.errors.push(format!(
-                    "`{path}` uses `{ours}`: dependencies point proto <- sandbox <- sessiond, proto <- bridge, proto <- cli"
+                    "`{path}` uses `{ours}`: dependencies point proto <- sandbox <- sessiond, proto <- bridge, screen <- cli"
                 ));
             }
         }

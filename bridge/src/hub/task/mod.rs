@@ -1,6 +1,7 @@
 //! The hub's loop: frames of the worker, requests of the bridge, and the clock that says who has fallen silent.
 
 mod asked;
+mod missed;
 mod said;
 mod silence;
 
@@ -9,10 +10,10 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
-use baton_proto::frame::Kind;
+use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::Who;
 use baton_proto::home::runtime;
-use baton_proto::ids::ClientId;
+use baton_proto::ids::{ClientId, InstanceId};
 use baton_proto::v1::{Attachment, Failed, From, Inspect, Inspection, SessionEntry, Status, Subscribe, Subscribed};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -39,6 +40,10 @@ const REST_LINGER: Duration = Duration::from_secs(60);
 const MODES_MAX_AGE: Duration = Duration::from_millis(100);
 /// Presence is told at most this often, and less often the more clients there are: it costs clients squared.
 const CLIENTS_INTERVAL: Duration = Duration::from_millis(20);
+/// The first id of a request after those that make the link.
+const FIRST_ID: u64 = 3;
+/// And the first after those that read what was missed.
+const NEXT_ID: u64 = 1000;
 
 /// What an answer is for.
 enum Pending {
@@ -84,6 +89,8 @@ struct Link {
     inspected: Instant,
     clients_due: Option<Instant>,
     clients_told: Instant,
+    /// Marks that were read from the journal and may yet come as news.
+    known_marks: Vec<Header>,
 }
 
 struct Hub {
@@ -93,6 +100,8 @@ struct Hub {
     link: Option<Link>,
     retry_at: Instant,
     pause: Duration,
+    /// Marks of this life up to this offset were told, if this process has told any.
+    told: Option<(InstanceId, u64)>,
 }
 
 /// Runs until the session is forgotten.
@@ -103,7 +112,7 @@ pub(super) async fn run(
     context: Arc<HubContext>,
 ) {
     let pause = Duration::from_millis(10);
-    Hub { session, entry, context, link: None, retry_at: Instant::now(), pause }.run(commands).await;
+    Hub { session, entry, context, link: None, retry_at: Instant::now(), pause, told: None }.run(commands).await;
 }
 
 /// Notes what an inspection says.
@@ -118,6 +127,7 @@ pub(super) fn note_inspection(live: &mut Live, inspection: &Inspection) {
     live.oldest_screen = inspection.oldest_screen;
     live.last_activity_us = live.last_activity_us.max(inspection.last_activity_us);
     live.exit.clone_from(&inspection.exit);
+    live.settled = inspection.exit.is_some();
     live.known = true;
 }
 
@@ -259,6 +269,14 @@ impl Hub {
             }
         };
         let Some(feed) = feed else { return Err(broke(&"it did not subscribe the bridge")) };
+        // An ended session's marks were told while it lived, or nobody wants to hear of them as news.
+        let missed = if self.is_living() {
+            let told = self.told(feed.instance).await;
+            let missed = Self::read_missed(&mut conn, &inspection, told, deadline, &mut early);
+            Some((missed.await.map_err(|why| broke(&why))?, told))
+        } else {
+            None
+        };
         if let Some(session) = self.session.upgrade() {
             let mut live = session.live_mut();
             note_inspection(&mut live, &inspection);
@@ -266,11 +284,12 @@ impl Hub {
             live.lease = Some(inspection.lease);
         }
         let now = Instant::now();
+        let start = feed.head();
         self.link = Some(Link {
             conn,
             feed,
             rounds: Rounds::default(),
-            next_id: 3,
+            next_id: NEXT_ID,
             pending: HashMap::new(),
             attachments: HashMap::new(),
             by_client: HashMap::new(),
@@ -279,8 +298,12 @@ impl Hub {
             inspected: now,
             clients_due: None,
             clients_told: now.checked_sub(Duration::from_secs(60)).unwrap_or(now),
+            known_marks: Vec::new(),
         });
         self.pause = Duration::from_millis(10);
+        if let Some((missed, told)) = missed {
+            self.tell_missed(missed, told, start);
+        }
         for frame in early {
             self.frame(frame).map_err(|why| broke(&why))?;
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use baton_proto::api::ServerFrame;
-use baton_proto::frame::Kind;
+use baton_proto::frame::{Header, Kind};
 use baton_proto::ids::{ClientId, Cursor};
 use baton_proto::v1::{
     Attached, Attachment, Clients, ControlDenied, ControlRequested, Dimensions, ExitRecord, Failed, GapRecord,
@@ -47,8 +47,8 @@ impl Hub {
             Kind::Lease => self.leased(frame.body(kind).map_err(body)?),
             Kind::Exit => self.exited(frame.body(kind).map_err(body)?),
             Kind::Mark => {
-                let wall_us = frame.header.wall_us;
-                self.marked(frame.body(kind).map_err(body)?, wall_us);
+                let mark: MarkRecord = frame.body(kind).map_err(body)?;
+                self.marked(mark, &frame.header);
             }
             // A record that nobody is told of. Its `at` is an offset, and must not be taken for an answer's id.
             Kind::InputMark => {}
@@ -166,24 +166,41 @@ impl Hub {
 
     pub(super) fn exited(&mut self, exit: ExitRecord) {
         let Some(link) = self.link.as_mut() else { return };
-        let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
-        link.feed.control(show::text(&frame), Subject::End);
         let Some(session) = self.session.upgrade() else { return };
+        // Whoever sees the end in the feed finds here how it was.
         let (oldest, last_activity_us) = {
             let mut live = session.live_mut();
             live.exit = Some(exit.clone());
             (live.oldest, live.last_activity_us)
         };
+        let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
+        link.feed.control(show::text(&frame), Subject::End);
         self.context.events.exit(session.id, &exit, link.feed.head(), oldest, last_activity_us);
     }
 
-    pub(super) fn marked(&mut self, record: MarkRecord, wall_us: u64) {
+    fn marked(&mut self, record: MarkRecord, header: &Header) {
         let Some(link) = self.link.as_mut() else { return };
-        let told = link.rounds.take(&record, wall_us, link.feed.instance);
-        link.feed.mark(record, wall_us);
+        if let Some(place) = link.known_marks.iter().position(|known| known == header) {
+            link.known_marks.drain(..=place);
+            return;
+        }
+        self.take_mark(&record, header.wall_us, 0);
+        if let Some(link) = self.link.as_mut() {
+            link.feed.mark(record, header.wall_us);
+        }
+    }
+
+    /// Follows the shell's round, and tells of the mark unless it was told before: up to an offset all were.
+    pub(super) fn take_mark(&mut self, record: &MarkRecord, wall_us: u64, told: u64) {
+        let Some(link) = self.link.as_mut() else { return };
+        let instance = link.feed.instance;
+        let mark = link.rounds.take(record, wall_us, instance);
         let Some(session) = self.session.upgrade() else { return };
         session.live_mut().round = link.rounds.round;
-        if let Some(mark) = told
+        let before = self.told.filter(|(of, _)| *of == instance).map_or(0, |(_, offset)| offset);
+        self.told = Some((instance, before.max(record.offset)));
+        if let Some(mark) = mark
+            && record.offset > told
             && link.rounds.may_tell(Instant::now())
         {
             self.context.events.mark(session.id, &mark);
@@ -234,14 +251,17 @@ impl Hub {
         let Some(pending) = link.pending.remove(&frame.header.at) else { return Ok(()) };
         match pending {
             Pending::Screen(drawing) => self.drawn(&frame, drawing)?,
-            Pending::Call(reply) => drop(reply.send(Ok(frame))),
+            Pending::Call(reply) => {
+                // Noted here, in the worker's order: whoever asked may look at the answer when more was said since.
+                if frame.header.known_kind() == Some(Kind::Inspection) {
+                    self.inspected(&frame)?;
+                }
+                drop(reply.send(Ok(frame)));
+            }
             Pending::Detach(reply) => drop(reply.send(Ok(()))),
             Pending::Own => {
-                if frame.header.known_kind() == Some(Kind::Inspection)
-                    && let Some(session) = self.session.upgrade()
-                {
-                    let inspection: Inspection = frame.body(Kind::Inspection).map_err(|err| err.to_string())?;
-                    note_inspection(&mut session.live_mut(), &inspection);
+                if frame.header.known_kind() == Some(Kind::Inspection) {
+                    self.inspected(&frame)?;
                 }
             }
             Pending::Attach { presence, reply } => match frame.header.known_kind() {
@@ -255,6 +275,14 @@ impl Hub {
                 }
                 _ => return Err("it gave an answer to something else".to_owned()),
             },
+        }
+        Ok(())
+    }
+
+    fn inspected(&self, frame: &RawFrame) -> Result<(), String> {
+        let inspection: Inspection = frame.body(Kind::Inspection).map_err(|err| err.to_string())?;
+        if let Some(session) = self.session.upgrade() {
+            note_inspection(&mut session.live_mut(), &inspection);
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What this terminal is like: asked once, before the session is attached to, and told in `hello`. Programs in the session
-//! ask the worker, and it answers what the terminal that has control said.
+//! What this terminal is like: asked while the session is already being attached to, so that nobody waits for it, and told
+//! when it answers. Programs in the session ask the worker, and it answers what the terminal that has control said.
 
 use std::time::Duration;
 
@@ -10,37 +10,56 @@ use super::keys::{Keys, Segment};
 use super::terminal::{Input, Output};
 
 /// How long the answers may take. A terminal that is slower, or says nothing, stays unknown: programs get defaults then.
-const ANSWER: Duration = Duration::from_millis(300);
+const ANSWER: Duration = Duration::from_secs(2);
 
-/// Foreground, background, keyboard protocol, size of a cell; and last what every terminal answers, so that nobody waits
-/// for what this one does not know.
+/// How long who leaves waits for answers that are still due. What comes later is read by the user's own shell.
+const LEAVING: Duration = Duration::from_millis(300);
+
+/// Foreground, background, keyboard protocol, size of a cell; and last what every terminal answers, so that it is known
+/// when nothing more comes.
 const QUESTIONS: &[u8] = b"\x1b]10;?\x1b\\\x1b]11;?\x1b\\\x1b[?u\x1b[16t\x1b[c";
 
 /// All flags of the keyboard protocol: who answers for it has them all.
 const KEYBOARD_FLAGS: u32 = 0b1_1111;
 
-/// Asks. Also what was typed meanwhile.
-pub async fn ask(keys: &mut Keys, input: &mut Input, output: &mut Output) -> (TermFacts, Vec<Segment>) {
-    let mut facts = TermFacts::default();
-    let mut typed = Vec::new();
-    if !speaks(std::env::var("TERM").ok().as_deref()) {
-        return (facts, typed);
+/// A terminal that was asked and has not answered everything.
+#[derive(Debug)]
+pub struct Asking {
+    facts: TermFacts,
+    until: Instant,
+}
+
+impl Asking {
+    /// Asks, if this is a terminal that understands.
+    pub fn begin(output: &mut Output) -> Option<Self> {
+        if !speaks(std::env::var("TERM").ok().as_deref()) {
+            return None;
+        }
+        output.push(QUESTIONS.to_vec());
+        Some(Self { facts: TermFacts::default(), until: Instant::now() + ANSWER })
     }
-    output.push(QUESTIONS.to_vec());
-    let deadline = Instant::now() + ANSWER;
-    while let Ok(Some(bytes)) = timeout_at(deadline, input.next()).await {
-        for segment in keys.feed(&bytes) {
-            match segment {
-                Segment::Answer(answer) => note(&mut facts, &answer),
-                other => typed.push(other),
+
+    /// Takes an answer. What is known once it was the last.
+    pub fn hear(&mut self, answer: &[u8]) -> Option<TermFacts> {
+        if Instant::now() < self.until {
+            note(&mut self.facts, answer);
+        }
+        self.facts.da1.is_some().then(|| std::mem::take(&mut self.facts))
+    }
+
+    /// Takes what is still to come, so that nobody else gets it for something that was typed.
+    pub async fn drain(mut self, keys: &mut Keys, input: &mut Input) {
+        let until = self.until.min(Instant::now() + LEAVING);
+        while let Ok(Some(bytes)) = timeout_at(until, input.next()).await {
+            for segment in keys.feed(&bytes) {
+                if let Segment::Answer(answer) = segment
+                    && self.hear(&answer).is_some()
+                {
+                    return;
+                }
             }
         }
-        // Somebody who leaves is not kept waiting.
-        if facts.da1.is_some() || typed.contains(&Segment::Detach) {
-            break;
-        }
     }
-    (facts, typed)
 }
 
 /// Whether a terminal of this name reads what it is asked; the others may print it.

@@ -7,7 +7,9 @@
 //! | [`facts`] | what this terminal is like |
 //! | [`keys`] | what comes from the terminal: keys, reports, answers |
 //! | [`window`] | what was typed and not yet acknowledged |
-//! | [`screen`], [`queries`] | a glance at the output: modes, boundaries; what asks the terminal for an answer |
+//! | [`screen`] | a glance at the output: modes, boundaries; what asks the terminal for an answer |
+//! | [`mirror`] | the session's screen, computed as the worker computes it |
+//! | [`paint`] | that screen on a terminal of another size |
 //! | [`notice`] | remarks of Baton's own that leave the program's screen alone |
 //! | [`stream`] | one WebSocket |
 //! | [`terminal`] | threads that read and write the terminal |
@@ -17,8 +19,9 @@ mod control;
 mod facts;
 mod keys;
 mod live;
+mod mirror;
 mod notice;
-mod queries;
+mod paint;
 mod raw_mode;
 mod reset;
 pub mod screen;

@@ -56,10 +56,15 @@ pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
                     out::remark("baton: the output was long; only its end follows (`baton log` has the rest)");
                 }
                 out::bytes(answer.output.as_bytes())?;
+                if answer.exit.is_some() {
+                    out::remark("baton: the session ended with it");
+                }
             }
             match answer.exit_code {
                 Some(code) => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
-                None if args.json => Ok(Exit::Timeout as u8),
+                None if args.json => Ok(if answer.timed_out { Exit::Timeout } else { Exit::Failed } as u8),
+                None if !answer.timed_out => Err(Report::failed("the line's exit code is not known")
+                    .why("the shell is back at its prompt and has not told it: the line was interrupted")),
                 None => Err(Report::new(Exit::Timeout, format!("the line did not end within {} s", args.timeout))
                     .why("it still runs")
                     .hint(format!("watch it with `baton attach -r {name}`"))),

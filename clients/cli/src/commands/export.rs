@@ -20,7 +20,9 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Result<u8, Report> {
     let api = Api::open(context).await?;
     let session = names::session_or_latest(&api, args.name.as_deref()).await?;
     let mut path = format!("{}?version={}", terminal(session.id, "recording.cast"), args.cast_version);
-    for (name, moment) in [("from", args.from), ("to", args.to)] {
+    let from = args.from.map(|from| from.begins(&session)).transpose()?.flatten();
+    let to = args.to.map(|to| to.known(&session)).transpose()?;
+    for (name, moment) in [("from", from), ("to", to)] {
         if let Some(moment) = moment {
             path.push_str(&format!("&{name}={}", query_value(&moment.value())));
         }
@@ -61,7 +63,9 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Result<u8, Report> {
         _ = tokio::signal::ctrl_c() => Err(Report::failed(&what).why("it was interrupted")),
     };
     progress.end();
-    written?;
+    written.map_err(|report| {
+        report.in_words(&[("from", "--from"), ("to", "--to"), ("idle_max_s", "--idle-max"), ("follow", "--follow")])
+    })?;
     if let Target::File(partial) = target {
         let file = partial.finish()?;
         out::remark(&format!("baton: `{name}` is in `{}`", file.display()));

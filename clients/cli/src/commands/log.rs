@@ -16,8 +16,9 @@ use crate::api::{Api, terminal};
 use crate::args::LogArgs;
 use crate::attach::screen::Screen;
 use crate::attach::stream::{Broken, Incoming, Stream};
-use crate::commands::search::{Pattern, Printer};
+use crate::commands::search::{Pattern, Printer, missing};
 use crate::context::Context;
+use crate::moment::Moment;
 use crate::names::{self, label};
 use crate::out;
 use crate::report::Report;
@@ -51,6 +52,14 @@ struct Piece {
     data_b64: String,
 }
 
+/// Output that is not there, for `--json`.
+#[derive(Debug, Serialize)]
+struct Gap {
+    from: Cursor,
+    cursor: Cursor,
+    lost: u64,
+}
+
 /// Where the output goes.
 struct Sink {
     json: bool,
@@ -59,6 +68,16 @@ struct Sink {
 }
 
 impl Sink {
+    /// Says that output is missing from a place on.
+    fn gap(&self, from: Cursor, lost: u64) -> Result<(), Report> {
+        out::remark(&format!("baton: {}", missing(lost)));
+        if self.json {
+            let cursor = Cursor { offset: from.offset.saturating_add(lost), ..from };
+            out::json_line(&Gap { from, cursor, lost })?;
+        }
+        Ok(())
+    }
+
     fn write(&mut self, from: Cursor, cursor: Cursor, bytes: &[u8]) -> Result<(), Report> {
         if self.json {
             return out::json_line(&Piece { from, cursor, data_b64: STANDARD.encode(bytes) });
@@ -79,24 +98,47 @@ pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
     let api = Api::open(context).await?;
     let session = names::session_or_latest(&api, args.name.as_deref()).await?;
     let since = match args.since {
-        Some(since) => Some(since.cursor(&api, session.id).await.map_err(|report| trimmed(report, &session))?),
+        Some(since) => since.since(&api, &session).await.map_err(|report| trimmed(report, &session))?,
         None => None,
     };
+    // Nothing is what such a place gives, and looks like a session that wrote nothing.
+    let beyond = since.is_some_and(|since| since.offset > session.cursor.offset);
+    if args.since.is_some_and(Moment::is_future) {
+        out::remark("baton: the time of --since is yet to come");
+    } else if beyond {
+        out::remark(&format!("baton: the output has not come as far as --since: it ends at {}", session.cursor));
+    }
+    let since = if beyond { Some(session.cursor) } else { since };
     if let Some(pattern) = &args.grep {
         return grep(&api, &session, pattern, since, args).await;
     }
     let glance = !args.json && !args.raw && io::stdout().is_terminal();
     let mut sink = Sink { json: args.json, screen: glance.then(Screen::new) };
-    let mut cursor = since.unwrap_or(session.oldest_cursor);
-    while cursor.instance != session.cursor.instance || cursor.offset < session.cursor.offset {
-        let (bytes, next) =
+    let mut cursor = since;
+    while cursor
+        .is_none_or(|cursor| cursor.instance != session.cursor.instance || cursor.offset < session.cursor.offset)
+    {
+        let (bytes, next, lost) =
             api.output(session.id, cursor, PAGE_BYTES).await.map_err(|report| trimmed(report, &session))?;
-        if next == cursor {
+        if cursor == Some(next) {
             break;
         }
-        sink.write(cursor, next, &bytes)?;
-        cursor = next;
+        let from = Cursor { offset: next.offset.saturating_sub(bytes.len() as u64), ..next };
+        if cursor.is_none() && from.offset > lost {
+            out::remark(&format!("baton: {} bytes of output are no longer kept", from.offset - lost));
+        }
+        if lost > 0 {
+            sink.gap(Cursor { offset: from.offset.saturating_sub(lost), ..from }, lost)?;
+        }
+        if !bytes.is_empty() {
+            sink.write(from, next, &bytes)?;
+        }
+        cursor = Some(next);
+        if bytes.is_empty() && lost == 0 {
+            break;
+        }
     }
+    let cursor = cursor.unwrap_or(session.cursor);
     if args.follow && session.status.is_living() {
         follow(&api, &session, cursor, &mut sink).await?;
     }
@@ -124,6 +166,9 @@ async fn grep(
         let page = pattern.page(api, session.id, cursor, GREP_PAGE).await.map_err(|report| trimmed(report, session))?;
         let more = page.answer.next_cursor;
         let wait = args.follow && living && more.is_none();
+        if page.answer.lost > 0 {
+            out::remark(&format!("baton: {}", missing(page.answer.lost)));
+        }
         for hit in &page.answer.items {
             // What has not ended may still become another line.
             if wait && page.resume.is_some_and(|resume| hit.cursor.offset > resume.offset) {
@@ -200,6 +245,9 @@ async fn follow(api: &Api, session: &Session, mut cursor: Cursor, sink: &mut Sin
             match incoming {
                 Ok(Incoming::Data(bytes, after) | Incoming::Snapshot(bytes, after)) => {
                     let begin = after.saturating_sub(bytes.len() as u64);
+                    if begin > cursor.offset {
+                        sink.gap(cursor, begin - cursor.offset)?;
+                    }
                     let known =
                         usize::try_from(cursor.offset.saturating_sub(begin)).unwrap_or(usize::MAX).min(bytes.len());
                     let next = Cursor { instance: cursor.instance, offset: after.max(cursor.offset) };

@@ -44,7 +44,8 @@ impl Pattern {
             path.push_str(&format!("&cursor={cursor}"));
         }
         let what = "the output cannot be searched";
-        let answer: Answer = api.get_raw(what, &path).await?;
+        let words = [("q", "PATTERN"), ("cursor", "--since"), ("context", "--context"), ("limit", "--limit")];
+        let answer: Answer = api.get_raw(what, &path).await.map_err(|report| report.in_words(&words))?;
         let resume = answer.header("baton-cursor").and_then(|text| text.parse().ok());
         let answer: SearchAnswer = crate::api::decode(what, &answer.body)?;
         Ok(Page { answer, resume })
@@ -71,17 +72,18 @@ pub async fn run(context: &Context, args: &SearchArgs) -> Result<u8, Report> {
         context: args.context.unwrap_or(0),
     };
     let mut cursor = match args.since {
-        Some(since) => Some(since.cursor(&api, session.id).await?),
+        Some(since) => since.since(&api, &session).await?,
         None => None,
     };
     let limit = args.limit.unwrap_or(if args.json { JSON_LIMIT } else { usize::MAX });
     let mut printer = Printer::new(pattern.context > 0);
-    let mut all = SearchAnswer { items: Vec::new(), next_cursor: None };
+    let mut all = SearchAnswer { items: Vec::new(), next_cursor: None, lost: 0 };
     let mut found = 0;
     loop {
         let page = pattern.page(&api, session.id, cursor, PAGE.min(limit - found)).await?.answer;
         found += page.items.len();
         all.next_cursor = page.next_cursor;
+        all.lost += page.lost;
         if args.json {
             all.items.extend(page.items);
         } else {
@@ -94,12 +96,21 @@ pub async fn run(context: &Context, args: &SearchArgs) -> Result<u8, Report> {
             _ => break,
         }
     }
+    if all.lost > 0 {
+        out::remark(&format!("baton: {}", missing(all.lost)));
+    }
     if args.json {
         out::json(&all)?;
     } else if all.next_cursor.is_some() {
-        out::remark(&format!("baton: {found} lines shown; there may be more (--limit)"));
+        let lines = if found == 1 { "line" } else { "lines" };
+        out::remark(&format!("baton: {found} {lines} shown; there may be more (--limit)"));
     }
     Ok(u8::from(found == 0))
+}
+
+/// What is said of output that is not there.
+pub fn missing(bytes: u64) -> String {
+    format!("{bytes} bytes of output are missing: they were never kept, or are damaged")
 }
 
 /// Prints hits.

@@ -23,7 +23,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<u8, Report> {
     let format = if args.json { "json" } else { format };
     let mut path = format!("{}?format={format}&scrollback={}", terminal(session.id, "snapshot"), args.scrollback);
     if let Some(at) = args.at {
-        path.push_str(&format!("&{}", at.parameter()));
+        path.push_str(&format!("&{}", at.known(&session)?.parameter()));
     }
     let name = label(&session);
     let what = format!("the screen of `{name}` cannot be had");
@@ -31,7 +31,7 @@ pub async fn run(context: &Context, args: &SnapshotArgs) -> Result<u8, Report> {
         Some(baton_proto::ErrorCode::CursorTrimmed) => {
             report.hint("`baton ls --json` has `oldest_screen_cursor`, the oldest that can be drawn")
         }
-        _ => report,
+        _ => report.in_words(&[("cursor", "--at"), ("at", "--at"), ("scrollback", "--scrollback")]),
     })?;
     if answer.header("baton-approximate").is_some() {
         out::remark("baton: output before this screen was never kept; it is as good as what is left");

@@ -27,12 +27,16 @@ pub async fn run(context: &Context, args: &WaitArgs) -> Result<u8, Report> {
     let started = Instant::now();
     let api = Api::open(context).await?;
     let session = names::session(&api, &args.name).await?;
+    // A fixed beginning: nothing is missed between two requests, nor while the bridge restarts.
+    let from = match args.since {
+        Some(since) => since.since(&api, &session).await?.unwrap_or(session.oldest_cursor),
+        None => session.cursor,
+    };
     let until = WaitUntil {
         pattern: args.pattern.clone(),
         exit: args.exit.then_some(true),
         idle_ms: args.idle,
-        // A fixed beginning: nothing is missed between two requests, nor while the bridge restarts.
-        cursor: args.pattern.is_some().then(|| args.since.unwrap_or(session.cursor)),
+        cursor: args.pattern.is_some().then_some(from),
         mark: args.prompt.then(|| "prompt".to_owned()),
     };
     let what = format!("`{}` cannot be waited for", label(&session));
@@ -41,7 +45,10 @@ pub async fn run(context: &Context, args: &WaitArgs) -> Result<u8, Report> {
         let piece = left.unwrap_or(PIECE_S).min(PIECE_S);
         let body = WaitRequest { until: until.clone(), timeout_s: Some(piece) };
         let limit = Duration::from_secs_f64(piece) + SLACK;
-        let answer: WaitAnswer = api.ask(&what, &terminal(session.id, "wait"), &body, limit).await?;
+        let answer: WaitAnswer =
+            api.ask(&what, &terminal(session.id, "wait"), &body, limit).await.map_err(|report| {
+                report.in_words(&[("cursor", "--since"), ("pattern", "--pattern"), ("timeout_s", "--timeout")])
+            })?;
         let timed_out = answer.matched == "timeout";
         if timed_out && left.is_none_or(|left| left > piece) {
             continue;

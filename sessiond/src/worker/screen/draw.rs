@@ -91,7 +91,7 @@ fn undrawn(err: &ReadError, oldest: Option<u64>) -> Undrawn {
 fn play(reader: &mut Reader, shared: &Shared, order: &Order) -> Result<Result<Drawing, Undrawn>, ReadError> {
     let mut playback = open_at(reader, shared, order.end, order.limit, 0)?;
     let mut start = playback.screen.offset();
-    go(reader, &mut playback, order.end, order.limit)?;
+    go(reader, shared, &mut playback, order)?;
     let lines = usize::try_from(order.history).unwrap_or(usize::MAX);
     let lines = lines.min(CELLS_MAX / usize::from(playback.screen.size().cols).max(1));
     for window in HISTORY_WINDOWS {
@@ -102,7 +102,7 @@ fn play(reader: &mut Reader, shared: &Shared, order: &Order) -> Result<Result<Dr
         let from = Limit { offset: playback.screen.boundary().saturating_sub(window), ..order.limit };
         playback = open_at(reader, shared, order.end, from, lines)?;
         let same = std::mem::replace(&mut start, playback.screen.offset()) == start && window != HISTORY_WINDOWS[0];
-        go(reader, &mut playback, order.end, order.limit)?;
+        go(reader, shared, &mut playback, order)?;
         if same || start == 0 {
             break;
         }
@@ -110,16 +110,30 @@ fn play(reader: &mut Reader, shared: &Shared, order: &Order) -> Result<Result<Dr
     Ok(finish(&playback, order.format, lines))
 }
 
-/// Goes on to the limit, or to `end`.
-fn go(reader: &mut Reader, playback: &mut Playback, end: Place, limit: Limit) -> Result<(), ReadError> {
+/// Goes on to the limit, or to the end.
+fn go(reader: &mut Reader, shared: &Shared, playback: &mut Playback, order: &Order) -> Result<(), ReadError> {
+    let Order { end, limit, head, .. } = *order;
     let mut seen = Vec::new();
-    while let Some(batch) = reader.read(playback.place, end, CHUNK_BYTES)? {
+    loop {
+        let batch = match reader.read(playback.place, end, CHUNK_BYTES) {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(ReadError::Trimmed) if playback.place.number >= shared.state().first => {
+                // Not overtaken: a segment is not there. On with the next one, if that does not begin too late.
+                let next = reader.first_head(playback.place.number + 1, end.number)?;
+                let Some(next) = next.filter(|next| next.base < limit.offset) else { break };
+                playback.jump(&next);
+                continue;
+            }
+            Err(err) => return Err(err),
+        };
         if playback.take(batch, limit, &mut seen) {
             return Ok(());
         }
         // Whatever was asked in the past was answered then, or never will be.
         seen.clear();
     }
+    playback.lost_until(limit.offset.min(head));
     Ok(())
 }
 
@@ -154,7 +168,11 @@ pub fn open_at(
             }
         }
         match reader.segment_of(first, end.number, 0) {
-            Ok(head) => return Ok(Playback::begin(&head, history)),
+            Ok(head) => {
+                let mut playback = Playback::begin(&head, history);
+                playback.approximate |= reader.is_guessed(&head);
+                return Ok(playback);
+            }
             Err(ReadError::Trimmed) => {}
             Err(err) => return Err(err),
         }

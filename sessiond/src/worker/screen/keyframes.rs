@@ -102,6 +102,15 @@ pub fn forget(dir: &Path, number: u32) {
     }
 }
 
+/// The offset of the newest keyframe there is, of whatever segment.
+#[must_use]
+pub fn newest(dir: &Path, tag: u64) -> Option<u64> {
+    let names = fs::read_dir(dir).ok()?.flatten();
+    let mut numbers: Vec<u32> = names.filter_map(|entry| entry.file_name().to_str().and_then(number_of)).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().rev().find_map(|number| entries(dir, tag, number).last().map(|entry| entry.keyframe.offset))
+}
+
 /// Removes the files of segments that are none of `first..=last`: a worker that was killed could not.
 pub fn forget_others(dir: &Path, first: u32, last: u32) {
     let Ok(entries) = fs::read_dir(dir) else { return };
@@ -190,6 +199,7 @@ pub struct Writer {
     dir: PathBuf,
     tag: u64,
     open: Option<Open>,
+    read_only: bool,
 }
 
 #[derive(Debug)]
@@ -207,7 +217,13 @@ impl Writer {
     /// A writer of keyframes in `dir`.
     #[must_use]
     pub fn new(dir: &Path, tag: u64) -> Self {
-        Self { dir: dir.to_owned(), tag, open: None }
+        Self { dir: dir.to_owned(), tag, open: None, read_only: false }
+    }
+
+    /// A writer that writes nothing and makes no file: of a session that has ended, what was kept stays as it is.
+    #[must_use]
+    pub fn to_nowhere(dir: &Path, tag: u64) -> Self {
+        Self { read_only: true, ..Self::new(dir, tag) }
     }
 
     /// The newest offset in a segment's file of a keyframe that stays.
@@ -215,6 +231,10 @@ impl Writer {
     /// # Errors
     /// What the file system says.
     pub fn fixed(&mut self, number: u32) -> io::Result<Option<u64>> {
+        if self.read_only {
+            let entries = entries(&self.dir, self.tag, number);
+            return Ok(entries.iter().rfind(|entry| !entry.loose).map(|entry| entry.keyframe.offset));
+        }
         Ok(self.open(number)?.fixed)
     }
 
@@ -224,6 +244,9 @@ impl Writer {
     /// What the file system says.
     pub fn put(&mut self, keyframe: &Keyframe, screen: &[u8], loose: bool) -> io::Result<bool> {
         let tag = self.tag;
+        if self.read_only {
+            return Ok(false);
+        }
         let open = self.open(keyframe.place.number)?;
         let Ok(len) = u32::try_from(screen.len()) else { return Ok(false) };
         if screen.len() > SCREEN_BYTES_MAX || open.entries + 1 >= ENTRIES_MAX {

@@ -13,6 +13,7 @@
 //! | the tap is too slow | it lags, bounded by the journal; what was recycled before it was read is a gap, flagged |
 //! | the disk is full | what could not be written is not seen: a gap, and a query in it stays without an answer |
 //! | a keyframe is damaged, or of another engine | it is passed over, and more of the journal gone through |
+//! | the journal is damaged | what is whole is gone through, what is missing between is a gap, flagged |
 //! | no thread can be started | screens are refused until one can; the session goes on |
 //! | the worker is killed | its successor goes on from the newest keyframe; an answer that was being typed is not typed again |
 //!
@@ -68,13 +69,14 @@ pub struct Screens {
 }
 
 impl Screens {
-    /// For the journal in `dir`. Queries up to `answered` and marks up to `marked` were dealt with by a predecessor.
+    /// For the journal in `dir`. Queries up to `answered` and marks up to `marked` were dealt with by a predecessor. With
+    /// `read_only` nothing is kept.
     ///
     /// # Errors
     /// What the kernel says.
-    pub fn new(dir: &Path, instance: InstanceId, answered: u64, marked: u64) -> io::Result<Self> {
+    pub fn new(dir: &Path, instance: InstanceId, answered: u64, marked: u64, read_only: bool) -> io::Result<Self> {
         Ok(Self {
-            shared: Arc::new(Shared::new(dir.to_owned(), instance, answered, marked)?),
+            shared: Arc::new(Shared::new(dir.to_owned(), instance, answered, marked, read_only)?),
             state: ScreenState::default(),
             orders: 0,
             stirred: false,

@@ -135,6 +135,13 @@ impl Playback {
         }
     }
 
+    /// Output up to here was written, and cannot be read.
+    pub fn lost_until(&mut self, offset: u64) {
+        if offset > self.screen.offset() {
+            self.gap(offset, self.place);
+        }
+    }
+
     /// The next segment begins where the last record ended.
     pub fn turn_to(&mut self, place: Place) {
         if self.is_even() {
@@ -162,10 +169,15 @@ impl Playback {
         let header = record.header;
         match record.kind {
             Kind::Output | Kind::Stderr => {
+                let expected = self.fed.last().map_or(self.screen.offset(), |fed| fed.until);
                 if header.at >= limit.offset || header.wall_us > limit.wall_us {
+                    if header.at > expected && limit.offset != u64::MAX {
+                        // What lies between is missing, and some of it was asked for.
+                        self.flush(seen);
+                        self.lost_until(limit.offset.min(header.at));
+                    }
                     return false;
                 }
-                let expected = self.fed.last().map_or(self.screen.offset(), |fed| fed.until);
                 if header.at > expected {
                     self.flush(seen);
                     self.gap(header.at, record.begin);

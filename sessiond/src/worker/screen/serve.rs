@@ -50,7 +50,7 @@ impl Worker {
         // Whatever is written by now is in it.
         self.screens.publish(&self.journal);
         let ticket = Ticket { conn, id };
-        self.screens.order(Order { ticket, format, history, limit, end: self.journal.end() })?;
+        self.screens.order(Order { ticket, format, history, limit, end: self.journal.end(), head })?;
         Ok(Answer::Given)
     }
 

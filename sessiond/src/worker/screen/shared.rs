@@ -40,6 +40,8 @@ pub struct Order {
     pub limit: Limit,
     /// Not before the journal up to here is in it.
     pub end: Place,
+    /// Output bytes up to there.
+    pub head: u64,
 }
 
 /// A screen that was drawn.
@@ -126,6 +128,8 @@ pub struct Shared {
     pub instance: InstanceId,
     /// The name of this host.
     pub host: String,
+    /// The session has ended: no file is written or removed.
+    pub read_only: bool,
     state: Mutex<State>,
     more: Condvar,
     room: Condvar,
@@ -135,7 +139,7 @@ pub struct Shared {
 impl Shared {
     /// # Errors
     /// What the kernel says.
-    pub fn new(dir: PathBuf, instance: InstanceId, answered: u64, marked: u64) -> io::Result<Self> {
+    pub fn new(dir: PathBuf, instance: InstanceId, answered: u64, marked: u64, read_only: bool) -> io::Result<Self> {
         let state = State {
             first: 0,
             end: Place { number: 0, at: 0 },
@@ -155,7 +159,8 @@ impl Shared {
         };
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Self { dir, instance, host, state: Mutex::new(state), more: Condvar::new(), room: Condvar::new(), bell })
+        let (more, room) = (Condvar::new(), Condvar::new());
+        Ok(Self { dir, instance, host, read_only, state: Mutex::new(state), more, room, bell })
     }
 
     /// The state. Nobody does anything slow, or anything that can panic, while he has it.

@@ -104,6 +104,8 @@ enum Task {
     Serve(Vec<Order>),
     Facts(Facts),
     Feed(Place),
+    /// Output up to here was written, and cannot be read.
+    Lost(u64),
     Settle,
     Park,
     Stop,
@@ -134,7 +136,10 @@ fn follow(shared: &Shared, resume: Option<Behind>, risk: &mut Risk) {
     risk.behind = Some(Behind { place: end, offset: state.head, size: state.size });
     let mut tap = Tap {
         shared,
-        writer: Writer::new(&shared.dir, shared.instance.tag()),
+        writer: match shared.read_only {
+            true => Writer::to_nowhere(&shared.dir, shared.instance.tag()),
+            false => Writer::new(&shared.dir, shared.instance.tag()),
+        },
         marks: Marks::default(),
         facts: None,
         told: None,
@@ -146,7 +151,9 @@ fn follow(shared: &Shared, resume: Option<Behind>, risk: &mut Risk) {
         busy_until: Instant::now() + PARK_AFTER,
     };
     drop(state);
-    keyframes::forget_others(&shared.dir, first, end.number);
+    if !shared.read_only {
+        keyframes::forget_others(&shared.dir, first, end.number);
+    }
     let mut playback = match resume {
         Some(Behind { place, offset, size }) => Playback::anew(size, place, offset),
         None => draw::open_at(&mut reader, shared, end, Limit::NONE, 0).unwrap_or_else(|err| {
@@ -164,6 +171,7 @@ fn follow(shared: &Shared, resume: Option<Behind>, risk: &mut Risk) {
             Task::Facts(facts) => playback.screen.set_facts(facts),
             Task::Serve(orders) => tap.serve(&playback, &orders, risk),
             Task::Settle => tap.settle(),
+            Task::Lost(offset) => playback.lost_until(offset),
             Task::Feed(end) => tap.feed(&mut reader, &mut playback, end, risk),
             Task::Park => {
                 tap.settle();
@@ -191,6 +199,9 @@ impl Tap<'_> {
                 if let Some(facts) = &self.facts {
                     return Task::Facts(facts.clone());
                 }
+            }
+            if playback.place >= state.end && state.head > playback.screen.offset() {
+                return Task::Lost(state.head);
             }
             if state.heads.iter().any(|order| order.end <= playback.place) {
                 let (due, later): (VecDeque<Order>, VecDeque<Order>) =
@@ -235,8 +246,7 @@ impl Tap<'_> {
             Err(ReadError::Trimmed) => {
                 // Overtaken; or somebody has removed a file, and there is none to go on in.
                 let first = self.shared.state().first.max(playback.place.number + 1);
-                let oldest = (first..=end.number).find_map(|number| reader.head(number).ok());
-                if let Some(head) = oldest {
+                if let Ok(Some(head)) = reader.first_head(first, end.number) {
                     tracing::warn!("a part of the journal was gone before its screen was computed");
                     playback.jump(&head);
                     self.tell_state(playback);

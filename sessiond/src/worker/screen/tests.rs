@@ -20,7 +20,7 @@ use super::playback::{Limit, Playback};
 use super::reader::Reader;
 use super::shared::{Drawing, Order, Report, Shared, Ticket, Undrawn};
 use super::tap;
-use crate::worker::journal::{Journal, Place, ReadError};
+use crate::worker::journal::{Journal, Place, Predecessor, ReadError};
 use crate::worker::segment::{self, SEGMENT_BYTES};
 
 pub(super) const INSTANCE: InstanceId =
@@ -255,9 +255,9 @@ fn a_place_in_time_is_found_across_segments() {
     assert!(when >= came.last().unwrap().1);
     // The same after a restart.
     let expected: Vec<_> = came.iter().map(|(_, wall_us)| journal.locate(*wall_us).unwrap()).collect();
-    let state = journal.state().clone();
+    let (state, before) = (journal.state().clone(), Predecessor { appended: journal.head(), read: 0 });
     drop(journal);
-    let mut journal = Journal::recover(dir.path(), INSTANCE, 64 << 20, state).unwrap();
+    let mut journal = Journal::recover(dir.path(), INSTANCE, 64 << 20, state, before).unwrap();
     let again: Vec<_> = came.iter().map(|(_, wall_us)| journal.locate(*wall_us).unwrap()).collect();
     assert_eq!(again, expected);
 }
@@ -364,7 +364,7 @@ impl Bench {
     fn new(segments: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let journal = journal(dir.path(), segments);
-        let shared = Arc::new(Shared::new(dir.path().to_owned(), INSTANCE, 0, 0).unwrap());
+        let shared = Arc::new(Shared::new(dir.path().to_owned(), INSTANCE, 0, 0, false).unwrap());
         Self { dir, journal, shared, next: 0 }
     }
 
@@ -402,7 +402,7 @@ impl Bench {
         self.next += 1;
         let ticket = Ticket { conn: 0, id: self.next };
         let (format, end) = (ScreenFormat::Ansi, self.journal.end());
-        let order = Order { ticket, format, history: 0, limit: Limit::NONE, end };
+        let order = Order { ticket, format, history: 0, limit: Limit::NONE, end, head: self.journal.head() };
         self.shared.state().heads.push_back(order);
         self.publish();
         if self.shared.state().broken {
@@ -538,7 +538,7 @@ fn answers_and_marks_of_a_predecessor_are_not_given_again() {
         keyframes::forget(bench.dir.path(), number);
     }
     // A successor: the first answer was typed, the first mark journalled.
-    bench.shared = Arc::new(Shared::new(bench.dir.path().to_owned(), INSTANCE, 3, 11).unwrap());
+    bench.shared = Arc::new(Shared::new(bench.dir.path().to_owned(), INSTANCE, 3, 11, false).unwrap());
     bench.write(b"\x1b[5n\x1b]133;D;1\x07");
     let mut told = Vec::new();
     bench.until(|report| all(&mut told, report));

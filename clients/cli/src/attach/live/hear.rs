@@ -1,19 +1,17 @@
 //! What the bridge says, and what becomes of it on the screen.
 
-use baton_proto::api::{Exit as ProgramExit, Modes, ResumeMode, ServerFrame};
+use baton_proto::api::{Exit as ProgramExit, Modes, ResumeMode, ServerFrame, Viewport};
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::control::{Control, is_past};
+use super::super::mirror::Mirror;
 use super::super::stream::{Broken, Incoming};
 use super::super::terminal::Output;
-use super::super::{Left, Mode, reset};
+use super::super::{Left, Mode};
 use super::link::{Link, LinkEvent};
 use super::{ANSWER, BACKOFF, HEARTBEAT, Live};
 use crate::report::{Report, clean_line};
-
-/// Cancels an escape sequence.
-const CAN: u8 = 0x18;
 
 impl Live {
     pub(super) async fn on_link(&mut self, event: LinkEvent, output: &mut Output) -> Option<Left> {
@@ -66,7 +64,8 @@ impl Live {
         let now = Instant::now();
         match frame {
             ServerFrame::Ready { .. } => {
-                self.on_ready(frame, output);
+                self.on_ready(frame);
+                self.tell_facts();
                 return self.after_output().await;
             }
             ServerFrame::InputAck { seq } => {
@@ -108,7 +107,7 @@ impl Live {
             ServerFrame::Mode { alt_screen, .. } => {
                 // What turned it on is no longer kept.
                 if alt_screen && self.partial && !self.screen.modes().alternate && self.screen.is_ground() {
-                    self.write(b"\x1b[?1049h", output);
+                    self.absorb(b"\x1b[?1049h", output);
                 }
             }
             ServerFrame::Clients { clients } => {
@@ -119,13 +118,13 @@ impl Live {
                 }
                 self.listed |= listed;
             }
-            ServerFrame::Resize { rows, .. } => self.screen.set_rows(rows),
+            ServerFrame::Resize { cols, rows, .. } => self.on_session_size(Viewport { cols, rows }),
             ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
         }
         None
     }
 
-    fn on_ready(&mut self, frame: ServerFrame, output: &mut Output) {
+    fn on_ready(&mut self, frame: ServerFrame) {
         let ServerFrame::Ready {
             instance,
             lease_owner,
@@ -165,12 +164,29 @@ impl Live {
             self.unacknowledged.clear();
             self.acknowledged = 0;
         }
-        self.screen.set_rows(rows);
+        let size = Viewport { cols, rows };
+        // What the life before left on the screen goes up into the terminal's history.
+        self.unshown |= restarted;
+        match (&mut self.mirror, mode) {
+            // A screen follows.
+            (_, ResumeMode::Snapshot) => self.session_size = size,
+            (Some(mirror), ResumeMode::Gap) if !restarted => {
+                mirror.gap();
+                self.look_away();
+                self.on_session_size(size);
+            }
+            (Some(_), ResumeMode::Exact) if !restarted => self.on_session_size(size),
+            _ => {
+                self.session_size = size;
+                self.mirror = Some(Mirror::new(size));
+                self.look_away();
+            }
+        }
         self.replay_until = Some(cursor.offset);
         self.ended = !status.is_living();
         if first {
             self.control = control.clone();
-            self.greet(cols, rows, mode, modes, output);
+            self.greet(mode, modes);
             let claim = match self.mode {
                 Mode::Control => control == Control::Free && !self.ended,
                 Mode::Take => !control.is_ours() && !self.ended,
@@ -195,8 +211,8 @@ impl Live {
         }
     }
 
-    /// One dim line before the session's own output, or a remark on its screen.
-    fn greet(&mut self, cols: u16, rows: u16, mode: ResumeMode, modes: Modes, output: &mut Output) {
+    /// A remark on the session's screen.
+    fn greet(&mut self, mode: ResumeMode, modes: Modes) {
         if !self.on_terminal {
             return;
         }
@@ -206,21 +222,10 @@ impl Live {
         if let (Control::Theirs { name, .. }, Mode::Control) = (&self.control, self.mode) {
             lines.push(format!("[{name} has control; `baton attach --take {}` takes it]", self.shell_name()));
         }
-        let follows = matches!((&self.control, self.mode), (Control::Free, Mode::Control) | (_, Mode::Take));
-        if !follows && (cols > self.size.cols || rows > self.size.rows) {
-            lines.push(format!("[it is {cols}×{rows}, larger than this terminal]"));
-        }
-        if mode == ResumeMode::Exact {
-            output.push(lines.iter().flat_map(|line| format!("\x1b[2m{line}\x1b[0m\r\n").into_bytes()).collect());
-        } else {
-            // A screen comes, and leaves no room for lines of ours.
-            self.notice.say(&lines.join(" "), Instant::now());
-        }
-        // Its screen was drawn piece by piece at sizes that may not be this one. All of it at this size needs no second drawing:
-        // a program that is just starting must not see the size change under it.
+        self.notice.say(&lines.join(" "), Instant::now());
+        // What drew the screen is no longer kept.
         let full_screen = !modes.canonical && !modes.at_prompt;
-        let whole = mode == ResumeMode::Exact && (cols, rows) == (self.size.cols, self.size.rows);
-        self.partial = full_screen && !whole && self.replay_until > Some(0);
+        self.partial = full_screen && mode == ResumeMode::Gap && self.replay_until > Some(0);
         self.begins_within = mode == ResumeMode::Gap;
     }
 
@@ -233,44 +238,31 @@ impl Live {
         }
         let begun = self.offset;
         self.offset = self.offset.max(after);
-        self.unshown &= known == bytes.len();
-        self.write(&bytes[known..], output);
+        self.absorb(&bytes[known..], output);
         if self.offset > begun {
-            self.unacknowledged.push_back((output.queued(), self.offset));
+            self.taken(output);
         }
     }
 
-    /// A screen takes the place of whatever is shown, wherever in its bytes that ended.
-    fn on_snapshot(&mut self, bytes: &Bytes, at: u64, output: &mut Output) {
-        let mut out = Vec::new();
-        self.notice.remove(&mut out);
-        // Ends a sequence or a character that was half written.
-        out.push(CAN);
-        out.extend_from_slice(&reset::bytes(self.screen.modes()));
-        self.screen.restart();
-        if std::mem::take(&mut self.unshown) {
-            // What the user's terminal shows goes up into its history.
-            out.extend_from_slice(format!("\x1b[{};1H", self.size.rows).as_bytes());
-            out.extend(std::iter::repeat_n(b'\n', usize::from(self.size.rows)));
-        }
-        out.extend_from_slice(b"\x1b[H\x1b[2J");
-        output.push(out);
-        self.write(bytes, output);
+    /// A screen takes the place of whatever is shown.
+    fn on_snapshot(&mut self, bytes: &Bytes, at: u64, output: &Output) {
+        self.mirror = Some(Mirror::restore(self.session_size, bytes));
+        self.look_away();
         self.offset = at;
         self.partial = false;
         self.begins_within = false;
-        self.unacknowledged.push_back((output.queued(), at));
+        self.taken(output);
     }
 
-    /// Output on its way to the terminal, without what asks for an answer.
-    fn write(&mut self, bytes: &[u8], output: &mut Output) {
-        if bytes.is_empty() {
-            return;
+    /// Output was taken up to here; it is acknowledged when the terminal has all that was queued until now.
+    fn taken(&mut self, output: &Output) {
+        self.unacknowledged.push_back((output.queued(), self.offset));
+        // What is only painted later may leave nothing queued, and nothing to wait for.
+        if output.backlog() == 0
+            && let Ok(written) = output.written()
+        {
+            self.on_written(written);
         }
-        let mut out = Vec::with_capacity(bytes.len() + 16);
-        self.notice.before_output(Instant::now(), &mut out);
-        self.screen.feed(bytes, &mut out);
-        output.push(out);
     }
 
     /// What becomes due once the replay is over.

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  stdin ─► Keys ─► Window ─────────► Stream ─► bridge
-//!  stdout ◄─ Output ◄─ Screen/Notice ◄─ Stream ◄─ bridge      (the Stream breaks and is opened anew)
+//!  stdout ◄─ Output ◄─ Screen/Notice/Painter ◄─ Mirror ◄─ Stream ◄─ bridge      (the Stream breaks and is opened anew)
 //! ```
 
 mod hear;
 mod link;
 mod own;
+mod show;
 mod signals;
 
 use std::io::{self, IsTerminal};
@@ -20,11 +21,13 @@ use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use link::Link;
+use show::Face;
 use signals::{Signals, Told};
 
 use super::control::Control;
-use super::facts;
+use super::facts::Asking;
 use super::keys::{DetachKey, Keys};
+use super::mirror::Mirror;
 use super::notice::Notice;
 use super::raw_mode::RawMode;
 use super::screen::Screen;
@@ -85,17 +88,12 @@ pub async fn run(api: &Api, session: Session, mode: Mode, detach: DetachKey) -> 
     let mut output = Output::start().map_err(cannot)?;
     let raw = RawMode::enter().map_err(cannot)?;
     let mut input = Input::start().map_err(cannot)?;
-    let mut keys = Keys::new(detach);
-    let (term, typed) = if io::stdout().is_terminal() {
-        facts::ask(&mut keys, &mut input, &mut output).await
-    } else {
-        (TermFacts::default(), Vec::new())
-    };
-    let mut live = Live::new(api, session, mode, keys, term);
-    let left = match live.on_segments(typed).or_else(|| live.hold_keys()) {
-        Some(left) => left,
-        None => live.until_left(&mut input, &mut output, &mut signals, &raw).await,
-    };
+    let mut live = Live::new(api, session, mode, Keys::new(detach));
+    live.asking = io::stdout().is_terminal().then(|| Asking::begin(&mut output)).flatten();
+    let left = live.until_left(&mut input, &mut output, &mut signals, &raw).await;
+    if let Some(asking) = live.asking.take() {
+        asking.drain(&mut live.keys, &mut input).await;
+    }
     // From here on what is typed belongs to the user's own shell.
     drop(input);
     live.leave(&left, &mut output, &mut signals, &raw).await;
@@ -114,8 +112,10 @@ struct Live {
     name: String,
     mode: Mode,
     client: ClientId,
-    /// What this terminal is like.
+    /// What this terminal is like, as far as it is known; and whether this connection was told.
     term: TermFacts,
+    term_told: bool,
+    asking: Option<Asking>,
     /// Numbers input within this attach.
     input_stream: u64,
     link: Link,
@@ -156,8 +156,15 @@ struct Live {
     keys: Keys,
     key_due: Option<Instant>,
     size: Viewport,
+    /// When it changed last.
+    resized_at: Option<Instant>,
     on_terminal: bool,
+    /// What was written to the terminal.
     screen: Screen,
+    session_size: Viewport,
+    /// The session's screen; none before the first is known.
+    mirror: Option<Mirror>,
+    face: Face,
     notice: Notice,
     /// For each piece of output on its way to the terminal: bytes queued up to its end, and its offset.
     unacknowledged: std::collections::VecDeque<(u64, u64)>,
@@ -166,7 +173,7 @@ struct Live {
 }
 
 impl Live {
-    fn new(api: &Api, session: Session, mode: Mode, keys: Keys, term: TermFacts) -> Self {
+    fn new(api: &Api, session: Session, mode: Mode, keys: Keys) -> Self {
         let now = Instant::now();
         // 53 bits: any language can hold the number.
         let input_stream = u64::try_from(Uuid::new_v4().as_u128() & ((1 << 53) - 1)).unwrap_or(1).max(1);
@@ -176,7 +183,9 @@ impl Live {
             session,
             mode,
             client: ClientId::from(Uuid::new_v4()),
-            term,
+            term: TermFacts::default(),
+            term_told: false,
+            asking: None,
             input_stream,
             link: Link::Waiting(now),
             backoff: BACKOFF.0,
@@ -202,8 +211,12 @@ impl Live {
             keys,
             key_due: None,
             size: size().unwrap_or(SIZE),
+            resized_at: None,
             on_terminal: io::stdout().is_terminal(),
             screen: Screen::new(),
+            session_size: SIZE,
+            mirror: None,
+            face: Face::Away(now, None),
             notice: Notice::default(),
             unacknowledged: std::collections::VecDeque::new(),
             acknowledged: 0,
@@ -259,6 +272,7 @@ impl Live {
         let (down, unanswered) = (after(self.down_since, QUIET), after(self.asked, ANSWER));
         [Some(self.heartbeat), self.key_due, self.full_until, self.redraw, self.notice.deadline(), down, unanswered]
             .into_iter()
+            .chain([self.face_deadline()])
             .flatten()
             .min()
     }
@@ -276,6 +290,7 @@ impl Live {
             // The terminal shows whatever was there before: a session's first bytes mean what they say only on a clear screen.
             snapshot: if self.instance.is_none() { SnapshotChoice::Always } else { SnapshotChoice::Auto },
         };
+        self.term_told = true;
         let (api, id, client) = (self.api.clone(), self.session.id, self.client.clone());
         self.link = Link::Opening(Box::pin(async move {
             tokio::time::timeout(ATTEMPT, Stream::open(&api, id, &client, &hello))
@@ -339,9 +354,10 @@ impl Live {
     /// Remarks that are due; and whether the connection is still one.
     fn refresh(&mut self, output: &mut Output) {
         let now = Instant::now();
-        if self.on_terminal {
+        self.settle(now, output);
+        if let (true, Face::Through, Some(mirror)) = (self.on_terminal, &self.face, &self.mirror) {
             let mut out = Vec::new();
-            self.notice.tick(now, &self.screen, self.size, &mut out);
+            self.notice.tick(now, &self.screen, mirror, self.size, &mut out);
             output.push(out);
         }
         // While the terminal takes nothing the stream is not read, so its silence says nothing.
@@ -354,18 +370,15 @@ impl Live {
     }
 
     async fn leave(&mut self, left: &Left, output: &mut Output, signals: &mut Signals, raw: &RawMode) {
-        let mut out = Vec::new();
-        self.notice.remove(&mut out);
+        self.show_last(left, output);
         if matches!(left, Left::Ended(_)) {
             // The last output is worth waiting for, but not for ever if somebody says stop.
-            output.push(out);
             tokio::select! {
                 () = output.drained() => {}
                 () = signals.end() => output.give_up(),
             }
         } else {
             self.detach().await;
-            output.push(out);
             if tokio::time::timeout(FAREWELL, output.drained()).await.is_err() {
                 output.give_up();
             }

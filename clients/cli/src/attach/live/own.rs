@@ -105,15 +105,32 @@ impl Live {
                 Segment::Keys(bytes) => self.on_keys(&bytes),
                 // Reports are for the program while this client has control, and never a reason to take it.
                 Segment::Report(bytes) => {
-                    if self.control.is_ours() && self.replay_until.is_none() {
+                    if self.control.is_ours()
+                        && self.replay_until.is_none()
+                        && let Some(bytes) = self.report(bytes)
+                    {
                         self.window.push(&bytes);
                     }
                 }
-                // Every query is kept from this terminal: what it answers now, it was asked before, by somebody else.
-                Segment::Answer(_) => {}
+                // A program's query is kept from this terminal: what it answers, Baton asked, or somebody else before.
+                Segment::Answer(answer) => {
+                    if let Some(term) = self.asking.as_mut().and_then(|asking| asking.hear(&answer)) {
+                        self.asking = None;
+                        (self.term, self.term_told) = (term, false);
+                        self.tell_facts();
+                    }
+                }
             }
         }
         None
+    }
+
+    /// Says what this terminal is like, if that became known after `hello`.
+    pub(super) fn tell_facts(&mut self) {
+        if !self.term_told && matches!(self.link, Link::Up(_)) {
+            self.term_told = true;
+            self.send(&ClientFrame::Facts { term: self.term.clone() });
+        }
     }
 
     /// What looks like the beginning of a sequence waits a moment for the rest, unless it would go on unchanged anyway.
@@ -195,8 +212,7 @@ impl Live {
     pub(super) fn on_resized(&mut self) {
         let Some(now) = size() else { return };
         if now != self.size {
-            self.size = now;
-            self.notice.resized();
+            self.on_own_size(now);
             self.redraw = None;
             self.tell_size();
         }
@@ -214,8 +230,7 @@ impl Live {
         // A terminal that cannot be set is gone, which its next read tells.
         let _ = raw.reenter();
         self.on_resized();
-        self.partial = true;
-        self.begin_redraw(Instant::now());
+        self.forget_face();
     }
 
     /// A full-screen program whose screen is not whole draws it anew when the size changes, and back.
