@@ -100,6 +100,29 @@ fn with_two_pages_and_a_command_line_attached_there_is_one_answer_each() {
 }
 
 #[test]
+fn a_page_that_changes_its_colours_says_so_and_stays_connected() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        // Asks for the background again and again; the answer has 25 bytes, and loses what makes it one.
+        let script = "stty raw -echo; while :; do printf '\\033]11;?\\033\\\\'; head -c 25 | tr -d '\\033'; sleep 0.1; done";
+        let session = baton.script(script).await;
+        let mut witness = baton.attach(session, Attach::named("witness")).await;
+        let page = page(baton, session).await;
+        page.click("claim").await;
+        page.until_state("lease-state", "mine").await;
+        witness.until_output("]11;rgb:0d0d/1010/1414").await;
+        let attached = async || {
+            let clients = baton.session(session).await.clients;
+            clients.into_iter().map(|client| (client.client_id, client.attached_at)).collect::<Vec<_>>()
+        };
+        let before = attached().await;
+        page.look(1280, 800, "light").await;
+        witness.until_output("]11;rgb:ffff/ffff/ffff").await;
+        assert_eq!(attached().await, before);
+        page.close().await;
+    });
+}
+
+#[test]
 fn with_nobody_attached_there_is_one_answer_each() {
     scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
         let (session, directory) = asker(baton).await;

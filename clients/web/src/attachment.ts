@@ -14,7 +14,7 @@ import { parseCursor } from "./frame";
 import { History } from "./history";
 import { sameCells } from "./layout";
 import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "./lease_view";
-import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus } from "./protocol";
+import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "./protocol";
 import { withCtrl, type Origin } from "./replies";
 import { Screen } from "./screen";
 import { Search } from "./search";
@@ -173,7 +173,8 @@ export class Attachment {
     const changed = shade !== this.#shade;
     this.#shade = shade;
     this.screen.configure(settings, shade);
-    if (changed) this.#stream.introduceAgain();
+    // While there is no connection nobody needs to be told: `hello` says it.
+    if (changed) this.#stream.send({ type: "facts", term: this.#facts() });
   }
 
   claim(force: boolean): void {
@@ -213,19 +214,20 @@ export class Attachment {
 
   #introduce(): ReturnType<ConstructorParameters<typeof TerminalStream>[0]["introduce"]> {
     const { principal } = this.#options;
-    const { cell, room } = this.screen;
+    return { name: principal.name, ...(this.screen.room ?? {}), term: this.#facts() };
+  }
+
+  /** What this terminal is like: programs that ask are answered in its name. */
+  #facts(): TermFacts {
+    const { cell } = this.screen;
     const theme = TERMINAL_THEMES[this.#shade];
     return {
-      name: principal.name,
-      ...(room ?? {}),
-      term: {
-        fg: theme.foreground ?? null,
-        bg: theme.background ?? null,
-        da1: DA1,
-        // It does not speak the kitty keyboard protocol.
-        kitty: null,
-        cell_px: cell.width > 0 ? [Math.round(cell.width), Math.round(cell.height)] : null,
-      },
+      fg: theme.foreground ?? null,
+      bg: theme.background ?? null,
+      da1: DA1,
+      // It does not speak the kitty keyboard protocol.
+      kitty: null,
+      cell_px: cell.width > 0 ? [Math.round(cell.width), Math.round(cell.height)] : null,
     };
   }
 

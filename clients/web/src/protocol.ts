@@ -17,6 +17,7 @@ export type Principal = Schemas["Principal"];
 export type ErrorCode = Schemas["ErrorCode"];
 export type Lease = Schemas["Lease"];
 export type ClientInfo = Schemas["Client"];
+export type TermFacts = Schemas["TermFacts"];
 export type ClientKind = Schemas["ClientKind"];
 export type Exit = Schemas["Exit"];
 export type LoginRequest = Schemas["LoginRequest"];

@@ -120,13 +120,6 @@ export class TerminalStream {
     else this.#ackTimer ??= setTimeout(() => this.#ack(), ACK_IDLE_MS);
   }
 
-  /** Says `hello` anew: what it said of this client has changed. The output goes on where it is. */
-  introduceAgain(): void {
-    if (!this.#isReady || this.#finished) return;
-    this.#ack();
-    this.#connect();
-  }
-
   retryNow(): void {
     if (this.#isReady || this.#socket?.readyState === WebSocket.CONNECTING) return;
     if (this.#finished) this.#watch();
