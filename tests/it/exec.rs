@@ -320,3 +320,50 @@ fn the_command_line_says_how_a_line_ended() {
         assert!(said.code == Some(3) && said.stderr.contains("the session ended"), "{said:?}");
     });
 }
+
+#[test]
+fn lines_that_come_at_once_get_their_own_output_each() {
+    scenario(LIMIT, Setup::plain(), async |baton: &Baton| {
+        for (shell, integrated) in [(Bash, true), (Zsh, true), (Fish, true), (Bash, false)] {
+            let desk = Desk::start(baton, shell, integrated, "").await;
+            let line = |number: i32| format!("sh -c 'echo line-{number}; exit {number}'");
+            let lines: Vec<String> = (1..=5).map(line).collect();
+            let answers = futures_util::future::join_all(lines.iter().map(|line| desk.exec(line))).await;
+            for (number, answer) in (1..).zip(answers) {
+                let said = (answer.exit_code, answer.output.trim_end().to_owned());
+                assert_eq!(said, (Some(number), format!("line-{number}")), "{}", desk.what);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_mark_that_a_program_left_behind_does_not_make_a_shell_one_that_marks() {
+    scenario(LIMIT, Setup::plain(), async |baton: &Baton| {
+        for shell in [Bash, Zsh, Fish, Dash] {
+            let desk = Desk::start(baton, shell, false, "").await;
+            let _ = desk.exec(r"printf '\033]133;A\007'").await;
+            desk.expect("echo ran", 0, "ran\n").await;
+            let _ = desk.exec(r"printf '\033]133;A\007$ \033]133;B\007'").await;
+            // Once more it may look as if: then what is not known is said to be so, and never that nothing was run.
+            let unsure = desk.exec("echo ran").await;
+            assert!(unsure.output.contains("ran") && unsure.exit_code.is_none_or(|code| code == 0), "{unsure:?}");
+        }
+    });
+}
+
+#[test]
+fn a_mark_that_a_program_writes_ends_nothing() {
+    scenario(LIMIT, Setup::plain(), async |baton: &Baton| {
+        for shell in [Bash, Zsh, Fish] {
+            let desk = Desk::start(baton, shell, true, "").await;
+            for forged in [r"\033]133;D;0\007", r"\033]133;A\007", r"\033]133;D;0\007\033]133;A\007"] {
+                let answer = desk.exec(&format!("printf '{forged}'; sleep 0.5; echo late; sh -c 'exit 7'")).await;
+                let said = (answer.exit_code, answer.output.replace("\r\n", "\n"));
+                assert_eq!(said, (Some(7), "late\n".to_owned()), "{} {forged}", desk.what);
+            }
+            let answer = desk.exec("echo a\necho b").await;
+            assert_eq!(answer.output.replace("\r\n", "\n"), "a\nb\n", "{}", desk.what);
+        }
+    });
+}

@@ -13,6 +13,7 @@ mod hostile;
 mod input;
 mod journal;
 mod lease;
+mod leaving;
 mod lifetime;
 mod local;
 mod marks;

@@ -103,7 +103,8 @@ fn with_two_pages_and_a_command_line_attached_there_is_one_answer_each() {
 fn a_page_that_changes_its_colours_says_so_and_stays_connected() {
     scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
         // Asks for the background again and again; the answer has 25 bytes, and loses what makes it one.
-        let script = "stty raw -echo; while :; do printf '\\033]11;?\\033\\\\'; head -c 25 | tr -d '\\033'; sleep 0.1; done";
+        let script =
+            "stty raw -echo; while :; do printf '\\033]11;?\\033\\\\'; head -c 25 | tr -d '\\033'; sleep 0.1; done";
         let session = baton.script(script).await;
         let mut witness = baton.attach(session, Attach::named("witness")).await;
         let page = page(baton, session).await;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
 use baton_proto::api::ExecAnswer;
-use baton_proto::v1::{ExitRecord, MarkKind};
+use baton_proto::v1::MarkKind;
 
 use super::shell::Shell;
 use super::{End, OUTPUT_BYTES_MAX, Part, QUIET, QUIET_MAX, Run, prompt, said};
@@ -33,6 +33,10 @@ struct Progress {
     /// The prompt that the shell went on to before anything began. The line ran nothing; or this is the end of what was there
     /// before, and the command is about to begin.
     passed: Option<u64>,
+    /// The newest end that was told. Any program can write a mark: it counts once the shell is at its prompt again.
+    ended: Option<Ended>,
+    /// So was the prompt behind it.
+    prompted: bool,
 }
 
 /// How a command ended: its exit code, where its output begins, and the offset behind it.
@@ -52,6 +56,8 @@ enum Became {
     Nothing(u64),
     /// It was run, and there is a prompt of which no mark tells.
     Back { replaced: bool },
+    /// It was run for all that is known, up to here: the shell marks nothing.
+    Untold(u64),
     /// The session has ended.
     Exit,
     /// The time is over.
@@ -59,21 +65,23 @@ enum Became {
 }
 
 impl Progress {
-    fn mark(&mut self, kind: MarkKind, offset: u64, text: &str) -> Option<Ended> {
+    fn mark(&mut self, kind: MarkKind, offset: u64, text: &str) {
         match (kind, self.began) {
             (MarkKind::Command, None) => *self = Self { began: Some(offset), ..Self::default() },
             (MarkKind::CommandEnd, Some(start)) => {
-                return Some(Ended { exit_code: text.parse().ok(), start, end: offset });
+                self.ended = Some(Ended { exit_code: text.parse().ok(), start, end: offset });
             }
-            // The end was not told, and the next round has begun.
-            (MarkKind::Prompt, Some(start)) => return Some(Ended { exit_code: None, start, end: offset }),
+            (MarkKind::Prompt, Some(start)) => {
+                // The end was not told, and the next round has begun.
+                self.ended.get_or_insert(Ended { exit_code: None, start, end: offset });
+                self.prompted = true;
+            }
             (MarkKind::CommandEnd, None) => self.told = text.parse().ok(),
             (MarkKind::Prompt, None) => {
                 self.passed.get_or_insert(offset);
             }
             _ => {}
         }
-        None
     }
 }
 
@@ -84,25 +92,27 @@ pub(super) async fn run(run: &Run<'_>) -> Outcome<ExecAnswer> {
     run.type_line(run.command).await?;
     let mut progress = Progress::default();
     let became = follow(run, &mut tail, from, &mut progress).await?;
-    let (end, part) = match became {
+    let (end, mut part) = match became {
         Became::Ended(Ended { exit_code, start, end }) => {
             let mut part = newest(run, start, end).await?;
             part.bytes.truncate(said::end_of_command(&part.bytes, run.prompt.shell, cols(run)));
-            let code = if keeps_status(run) { Some(0) } else { exit_code };
-            let exit = if may_end_the_shell(run) { last_words(&mut tail).await? } else { None };
-            (End { exit_code: code, exit, timed_out: false }, part)
+            (End::code(if keeps_status(run) { Some(0) } else { exit_code }), part)
         }
         Became::Nothing(until) => nothing(run, from, until, progress.told).await?,
         Became::Back { replaced } => {
-            let mut part = newest(run, progress.began.unwrap_or(from), tail.offset()).await?;
+            let start = begin(run, from, tail.offset(), &progress).await?;
+            let mut part = newest(run, start, tail.offset()).await?;
             part.bytes.truncate(said::whole_lines(&part.bytes));
             (End::code(replaced.then_some(0)), part)
         }
+        Became::Untold(until) => {
+            let start = begin(run, from, until, &progress).await?;
+            let mut part = newest(run, start, until).await?;
+            part.bytes.truncate(said::whole_lines(&part.bytes));
+            (End::code(None), part)
+        }
         Became::Exit => {
-            let start = match progress.began {
-                Some(start) => start,
-                None => beginning(run, from, tail.offset()).await?,
-            };
+            let start = begin(run, from, tail.offset(), &progress).await?;
             let mut part = newest(run, start, tail.offset()).await?;
             let end = said::end_of_command(&part.bytes, run.prompt.shell, cols(run));
             part.bytes.truncate(said::before_farewell(&part.bytes[..end], run.prompt.shell));
@@ -110,6 +120,7 @@ pub(super) async fn run(run: &Run<'_>) -> Outcome<ExecAnswer> {
         }
         Became::Late => (End::timed_out(), newest(run, progress.began.unwrap_or(tail.offset()), tail.offset()).await?),
     };
+    part.marks = said::take_marks(&mut part.bytes);
     Ok(run.answer(end, &part))
 }
 
@@ -117,25 +128,6 @@ pub(super) async fn run(run: &Run<'_>) -> Outcome<ExecAnswer> {
 fn keeps_status(run: &Run<'_>) -> bool {
     let comment = run.command.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'));
     run.prompt.shell == Shell::Fish && (comment || run.command.trim_end().ends_with('&'))
-}
-
-/// fish tells of the end of `exit` before its own.
-fn may_end_the_shell(run: &Run<'_>) -> bool {
-    let mut words = run.command.split(|char: char| !char.is_alphanumeric());
-    words.any(|word| matches!(word, "exit" | "exec" | "logout"))
-}
-
-/// How the session ended, if it has no other prompt.
-async fn last_words(tail: &mut Tail<'_>) -> Outcome<Option<ExitRecord>> {
-    let until = Instant::now() + BEGINS_WITHIN;
-    loop {
-        match tail.next(until).await? {
-            Heard::Mark(mark) if mark.record.kind == MarkKind::Prompt => return Ok(None),
-            Heard::Mark(_) | Heard::Output(..) => {}
-            Heard::Exit => return Ok(tail.exit()),
-            Heard::Time => return Ok(None),
-        }
-    }
 }
 
 fn cols(run: &Run<'_>) -> usize {
@@ -149,24 +141,28 @@ async fn newest(run: &Run<'_>, start: u64, end: u64) -> Outcome<Part> {
     let (first, mut bytes) = read_output(run.session, kept_from, end).await?;
     let skip = if first == start { said::start_of_command(&bytes, run.prompt.shell) } else { 0 };
     bytes.drain(..skip);
-    Ok(Part { start: first + skip as u64, bytes, truncated: first > start })
+    Ok(Part { start: first + skip as u64, bytes, marks: 0, truncated: first > start })
 }
 
 /// What is to be said of a line that ran nothing.
 async fn nothing(run: &Run<'_>, from: u64, until: u64, told: Option<i32>) -> Outcome<(End, Part)> {
     let (first, bytes) = read_output(run.session, from, until.min(from + LINE_BYTES_MAX)).await?;
-    let nothing = Part { start: until, bytes: Vec::new(), truncated: false };
+    let nothing = Part { start: until, bytes: Vec::new(), marks: 0, truncated: false };
     let Some(place) = said::complaint(&bytes, run.prompt.shell, &run.prompt.foreground, cols(run)) else {
         // The status a shell tells is that of the command before.
         return Ok((End::code(Some(0)), nothing));
     };
     let code = told.filter(|code| *code != 0).unwrap_or(run.prompt.shell.syntax_error());
-    let part = Part { start: first + place.start as u64, bytes: bytes[place].to_vec(), truncated: false };
+    let part = Part { start: first + place.start as u64, bytes: bytes[place].to_vec(), marks: 0, truncated: false };
     Ok((End::code(Some(code)), part))
 }
 
-/// Where the output begins of a command whose beginning the worker was not able to tell any more: nothing follows the end.
-async fn beginning(run: &Run<'_>, from: u64, until: u64) -> Outcome<u64> {
+/// Where the output begins, also of a command whose beginning was not told: nothing follows the end of a shell, and what is no
+/// integration tells nothing.
+async fn begin(run: &Run<'_>, from: u64, until: u64, progress: &Progress) -> Outcome<u64> {
+    if let Some(start) = progress.began {
+        return Ok(start);
+    }
     let (first, bytes) = read_output(run.session, from, until.min(from + LINE_BYTES_MAX)).await?;
     let place = said::behind_begin_mark(&bytes).or_else(|| said::behind_echo(&bytes));
     Ok(first + place.unwrap_or(bytes.len()) as u64)
@@ -176,29 +172,45 @@ async fn beginning(run: &Run<'_>, from: u64, until: u64) -> Outcome<u64> {
 async fn follow(run: &Run<'_>, tail: &mut Tail<'_>, from: u64, progress: &mut Progress) -> Outcome<Became> {
     let mut quiet_since = Instant::now();
     let mut quiet = QUIET;
+    let mut looked: Option<Instant> = None;
     loop {
-        match tail.next(run.pause(quiet).await).await? {
+        // The end and the prompt were told. Whoever told it: it is over when the shell waits for a line, whatever else is
+        // written meanwhile.
+        if progress.prompted && looked.is_none_or(|at| at.elapsed() >= prompt::PROMPT_INTERVAL) {
+            looked = Some(Instant::now());
+            if prompt::is_shown(run.session).await? {
+                if hear_marks(tail, from, progress).await? {
+                    return Ok(Became::Exit);
+                }
+                if let Some(ended) = progress.ended.take() {
+                    return Ok(Became::Ended(ended));
+                }
+            }
+        }
+        let pause = if progress.prompted { prompt::PROMPT_INTERVAL } else { quiet };
+        match tail.next(run.pause(pause).await).await? {
             Heard::Output(..) => (quiet_since, quiet) = (Instant::now(), QUIET),
             Heard::Mark(mark) => {
                 (quiet_since, quiet) = (Instant::now(), QUIET);
                 let record = &mark.record;
-                if record.offset > from
-                    && let Some(ended) = progress.mark(record.kind, record.offset, &record.text)
-                {
-                    return Ok(Became::Ended(ended));
+                if record.offset > from {
+                    progress.mark(record.kind, record.offset, &record.text);
                 }
             }
             Heard::Exit => return Ok(Became::Exit),
             Heard::Time if Instant::now() >= run.deadline => return Ok(Became::Late),
-            Heard::Time if quiet_since.elapsed() < QUIET => {}
+            Heard::Time if quiet_since.elapsed() < QUIET || progress.prompted => {}
             Heard::Time => {
                 let Some(foreground) = prompt::is_back(run.session, tail.offset()).await? else {
                     quiet = (quiet * 2).min(QUIET_MAX);
                     continue;
                 };
                 // Every mark there is has come by now.
-                if let Some(heard) = next_mark(tail, from, progress).await? {
-                    return Ok(heard);
+                if hear_marks(tail, from, progress).await? {
+                    return Ok(Became::Exit);
+                }
+                if let Some(ended) = progress.ended.take() {
+                    return Ok(Became::Ended(ended));
                 }
                 if let (None, Some(prompt)) = (progress.began, progress.passed) {
                     return Ok(Became::Nothing(prompt));
@@ -218,19 +230,16 @@ async fn follow(run: &Run<'_>, tail: &mut Tail<'_>, from: u64, progress: &mut Pr
     }
 }
 
-/// Takes the marks that wait.
-async fn next_mark(tail: &mut Tail<'_>, from: u64, progress: &mut Progress) -> Outcome<Option<Became>> {
+/// Takes the marks that wait. True when the session has ended.
+async fn hear_marks(tail: &mut Tail<'_>, from: u64, progress: &mut Progress) -> Outcome<bool> {
     loop {
         match tail.next(Instant::now()).await? {
             Heard::Mark(mark) if mark.record.offset > from => {
-                let record = &mark.record;
-                if let Some(ended) = progress.mark(record.kind, record.offset, &record.text) {
-                    return Ok(Some(Became::Ended(ended)));
-                }
+                progress.mark(mark.record.kind, mark.record.offset, &mark.record.text);
             }
             Heard::Mark(_) | Heard::Output(..) => {}
-            Heard::Exit => return Ok(Some(Became::Exit)),
-            Heard::Time => return Ok(None),
+            Heard::Exit => return Ok(true),
+            Heard::Time => return Ok(false),
         }
     }
 }
@@ -245,7 +254,10 @@ async fn give_up(run: &Run<'_>, tail: &mut Tail<'_>, from: u64) -> Outcome<Becam
     loop {
         match tail.next(back).await? {
             Heard::Mark(mark) if mark.record.kind == MarkKind::Prompt => break,
-            Heard::Exit | Heard::Time => break,
+            Heard::Exit => return Ok(Became::Exit),
+            // A shell that marks its prompts would have marked this one. What marked the last was something else, and the line
+            // was run for all that is known.
+            Heard::Time => return Ok(Became::Untold(until)),
             Heard::Mark(_) | Heard::Output(..) => {}
         }
     }
@@ -261,25 +273,35 @@ async fn give_up(run: &Run<'_>, tail: &mut Tail<'_>, from: u64) -> Outcome<Becam
 mod tests {
     use super::*;
 
+    fn after(marks: &[(MarkKind, u64, &str)]) -> Progress {
+        let mut progress = Progress::default();
+        for (kind, offset, text) in marks {
+            progress.mark(*kind, *offset, text);
+        }
+        progress
+    }
+
     #[test]
     fn the_marks_of_one_round_are_followed() {
-        let mut progress = Progress::default();
-        assert_eq!(progress.mark(MarkKind::Bell, 9, ""), None);
-        assert_eq!(progress.mark(MarkKind::Command, 10, "ls"), None);
-        assert_eq!(progress.mark(MarkKind::Command, 11, "nested"), None);
-        let ended = Ended { exit_code: Some(2), start: 10, end: 50 };
-        assert_eq!(progress.mark(MarkKind::CommandEnd, 50, "2"), Some(ended));
+        use MarkKind::{Bell, Command, CommandEnd, Prompt};
+        let told = after(&[(Bell, 9, ""), (Command, 10, "ls"), (Command, 11, "nested"), (CommandEnd, 50, "2")]);
+        assert_eq!(told.ended, Some(Ended { exit_code: Some(2), start: 10, end: 50 }));
+        assert!(!told.prompted, "it is over with the prompt");
 
-        let mut syntax_error = Progress::default();
-        assert_eq!(syntax_error.mark(MarkKind::CommandEnd, 10, "2"), None);
-        assert_eq!(syntax_error.mark(MarkKind::Prompt, 12, ""), None);
-        assert_eq!(syntax_error, Progress { began: None, told: Some(2), passed: Some(12) });
+        let syntax_error = after(&[(CommandEnd, 10, "2"), (Prompt, 12, "")]);
+        assert_eq!(syntax_error, Progress { told: Some(2), passed: Some(12), ..Progress::default() });
         // It was the end of what was there before.
-        assert_eq!(syntax_error.mark(MarkKind::Command, 20, ""), None);
-        assert_eq!(syntax_error, Progress { began: Some(20), told: None, passed: None });
+        let begun = after(&[(CommandEnd, 10, "2"), (Prompt, 12, ""), (Command, 20, "")]);
+        assert_eq!(begun, Progress { began: Some(20), ..Progress::default() });
 
-        let mut untold = Progress::default();
-        untold.mark(MarkKind::Command, 10, "");
-        assert_eq!(untold.mark(MarkKind::Prompt, 20, ""), Some(Ended { exit_code: None, start: 10, end: 20 }));
+        let untold = after(&[(Command, 10, ""), (Prompt, 20, "")]);
+        assert_eq!((untold.ended, untold.prompted), (Some(Ended { exit_code: None, start: 10, end: 20 }), true));
+    }
+
+    #[test]
+    fn the_last_end_counts_whatever_a_program_wrote_before() {
+        use MarkKind::{Command, CommandEnd, Prompt};
+        let forged = after(&[(Command, 10, ""), (CommandEnd, 20, "0"), (Prompt, 30, ""), (CommandEnd, 40, "7")]);
+        assert_eq!(forged.ended, Some(Ended { exit_code: Some(7), start: 10, end: 40 }));
     }
 }

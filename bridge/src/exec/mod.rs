@@ -11,12 +11,12 @@ mod wrapped;
 
 use std::time::{Duration, Instant};
 
+use baton_proto::ErrorCode;
 use baton_proto::api::{ExecAnswer, ExecRequest};
 use baton_proto::ids::Epoch;
 use baton_proto::v1::ExitRecord;
 
 use crate::app::App;
-use crate::hub::marks::Round;
 use crate::hub::session::{RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
 use crate::routes::input::type_bytes;
@@ -33,6 +33,9 @@ const OUTPUT_BYTES_MAX: usize = 1 << 20;
 /// [`QUIET_MAX`].
 const QUIET: Duration = Duration::from_millis(100);
 const QUIET_MAX: Duration = Duration::from_millis(500);
+
+/// How long a line waits for the one before it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A command on its way.
 struct Run<'a> {
@@ -76,6 +79,8 @@ impl End {
 struct Part {
     start: u64,
     bytes: Vec<u8>,
+    /// Bytes of the shell's own marks that were taken out.
+    marks: usize,
     truncated: bool,
 }
 
@@ -110,7 +115,7 @@ impl Run<'_> {
             exit_code: end.exit_code,
             output: String::from_utf8_lossy(&part.bytes).into_owned(),
             cursor_start: self.session.cursor(part.start),
-            cursor_end: self.session.cursor(part.start + part.bytes.len() as u64),
+            cursor_end: self.session.cursor(part.start + (part.bytes.len() + part.marks) as u64),
             truncated: part.truncated,
             timed_out: end.timed_out,
             exit: end.exit.as_ref().map(show::exit),
@@ -140,18 +145,22 @@ pub async fn run(
         ));
     }
     let deadline = Instant::now() + timeout(request.timeout_s)?;
+    // Two lines at one prompt would be each other's output.
+    let _turn = tokio::time::timeout(TURN_TIMEOUT.min(deadline - Instant::now()), session.exec_turn())
+        .await
+        .map_err(|_| Failure::new(ErrorCode::Busy, "another `exec` is under way in this session; wait for its end"))?;
     let prompt = prompt::wait(session, attached).await?;
     let alive = (app.context.lease_ttl / 3).max(Duration::from_millis(50));
     let run = Run { session, attached, epoch, command, prompt: &prompt, deadline, alive };
     if command.trim().is_empty() {
         // Nothing is what runs, and what it writes.
-        let part = Part { start: prompt.head, bytes: Vec::new(), truncated: false };
+        let part = Part { start: prompt.head, bytes: Vec::new(), marks: 0, truncated: false };
         return Ok(run.answer(End::code(Some(0)), &part));
     }
     // fish leaves tabs out of what is pasted.
     let pasted = prompt.paste && !(prompt.shell == Shell::Fish && command.contains('\t'));
     let typable = !command.contains(['\n', '\t']) || pasted;
-    if session.live().round == Round::Prompt && typable {
+    if typable && prompt::is_marked(session, prompt.head).await? {
         return integrated::run(&run).await;
     }
     wrapped::run(&run).await

@@ -6,11 +6,13 @@ use baton_proto::ErrorCode;
 use baton_proto::v1::{Inspection, ScreenAt, ScreenFormat, SnapshotRequest};
 use serde::Deserialize;
 
+use super::said;
 use super::shell::{PromptEnd, Shell};
 use crate::hub::marks::Round;
 use crate::hub::session::{RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
 use crate::routes::input::not_owner;
+use crate::tail::read_output;
 
 /// How long a fresh shell may take to show its prompt.
 const PROMPT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -18,7 +20,9 @@ const PROMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const DRAWN_WITHIN: Duration = Duration::from_millis(300);
 /// How often the prompt is looked for. That a process has gone to sleep is no event: the last that is heard of a shell is its
 /// prompt, and it waits for a line only after that.
-const PROMPT_INTERVAL: Duration = Duration::from_millis(20);
+pub(super) const PROMPT_INTERVAL: Duration = Duration::from_millis(20);
+/// Bytes of output in which the prompt's own mark is looked for.
+const PROMPT_BYTES_MAX: u64 = 8 << 10;
 
 /// A shell that waits for a line.
 #[derive(Debug)]
@@ -122,6 +126,30 @@ async fn catch_up(session: &Session) -> Option<Screen> {
         }
     };
     serde_json::from_slice(&drawn.payload()).ok()
+}
+
+/// Whether the prompt that the shell waits at was marked by that shell: the newest mark may be of a program that it ran.
+///
+/// # Errors
+/// As [`read_output`].
+pub(super) async fn is_marked(session: &Session, head: u64) -> Outcome<bool> {
+    if session.live().round != Round::Prompt {
+        return Ok(false);
+    }
+    let (_, bytes) = read_output(session, head.saturating_sub(PROMPT_BYTES_MAX), head).await?;
+    Ok(said::is_marked_prompt(&bytes))
+}
+
+/// Whether the shell waits for a line. Every mark of what it wrote before that has been told by then.
+///
+/// # Errors
+/// As [`Session::inspect`].
+pub(super) async fn is_shown(session: &Session) -> Outcome<bool> {
+    if !waits(&session.inspect().await?) {
+        return Ok(false);
+    }
+    catch_up(session).await;
+    Ok(waits(&session.inspect().await?))
 }
 
 /// Whether the shell is back at a prompt with everything heard that it wrote, up to `heard`.

@@ -10,6 +10,8 @@ use super::shell::{Shell, name};
 /// How the marks begin that the shell makes where a command's output begins, and where it ends.
 const BEGIN_MARK: &[u8] = b"\x1b]133;C";
 const END_MARK: &[u8] = b"\x1b]133;D";
+/// How every mark begins.
+const MARK: &[u8] = b"\x1b]133;";
 /// Switched off when a line has been read: what follows is not the editor's any more.
 const PASTE_OFF: &[u8] = b"\x1b[?2004l";
 /// Bytes that a mark may have, with the command line that it tells.
@@ -21,6 +23,30 @@ const ZSH_EOL_MARKS: [&[u8]; 2] = [b"\x1b[1m\x1b[7m%\x1b[27m\x1b[1m\x1b[0m", b"\
 pub(super) fn end_of_command(bytes: &[u8], shell: Shell, cols: usize) -> usize {
     let end = end_mark(bytes).unwrap_or(bytes.len());
     if shell == Shell::Zsh { without_eol_mark(&bytes[..end], cols) } else { end }
+}
+
+/// Whether output up to where a shell waits ends with a prompt that is marked to its end. Behind a mark that something else
+/// left there are lines.
+pub(super) fn is_marked_prompt(bytes: &[u8]) -> bool {
+    let Some(place) = bytes.windows(MARK.len()).rposition(|window| window == MARK) else { return false };
+    let rest = &bytes[place + MARK.len()..];
+    rest.first() == Some(&b'B') && !rest.contains(&b'\n')
+}
+
+/// Takes the marks out that a shell makes between the commands of one line; how many bytes they were.
+pub(super) fn take_marks(bytes: &mut Vec<u8>) -> usize {
+    let (mut kept, mut rest) = (Vec::new(), bytes.as_slice());
+    while let Some(place) = rest.windows(MARK.len()).position(|window| window == MARK) {
+        let near = &rest[place..rest.len().min(place + MARK_BYTES_MAX)];
+        // What is no whole mark is output.
+        let (mark, length) = osc_bytes(near).map_or((false, MARK.len()), |length| (true, length));
+        kept.extend_from_slice(&rest[..if mark { place } else { place + length }]);
+        rest = &rest[place + length..];
+    }
+    kept.extend_from_slice(rest);
+    let taken = bytes.len() - kept.len();
+    *bytes = kept;
+    taken
 }
 
 /// Where it begins, in what came since the mark of its beginning.
@@ -278,5 +304,25 @@ mod tests {
     fn a_prompt_has_no_end_of_line() {
         assert_eq!(whole_lines(b"a\r\nb\r\n$ "), 6);
         assert_eq!(whole_lines(b"$ "), 0);
+    }
+
+    #[test]
+    fn a_prompt_is_marked_to_its_end_or_not_at_all() {
+        assert!(is_marked_prompt(b"out\r\n\x1b]133;A\x07two\r\nlines $ \x1b]133;B\x07\x1b[?2004h"));
+        for other in [
+            &b"$ "[..],
+            b"\x1b]133;A\x07$ ",
+            b"\x1b]133;A\x07inner $ \x1b]133;B\x07exit\r\nouter $ ",
+            b"\x1b]133;B\x07$ \x1b]133;D;0\x07",
+        ] {
+            assert!(!is_marked_prompt(other), "{}", other.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn marks_are_taken_out_and_nothing_else_is() {
+        let mut bytes = b"a\r\n\x1b]133;C;cmdline_url=x\x07b\x1b]133;D;1\x1b\\c\x1b]133;\x1b[md\x1b]0;t\x07".to_vec();
+        assert_eq!(take_marks(&mut bytes), 22 + 11);
+        assert_eq!(bytes, b"a\r\nbc\x1b]133;\x1b[md\x1b]0;t\x07");
     }
 }

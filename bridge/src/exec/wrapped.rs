@@ -108,11 +108,11 @@ impl Marks {
     /// The newest of the output between the marks.
     fn output(mut self) -> Part {
         if !self.begun {
-            return Part { start: self.at + self.kept.len() as u64, bytes: Vec::new(), truncated: false };
+            return Part { start: self.at + self.kept.len() as u64, bytes: Vec::new(), marks: 0, truncated: false };
         }
         let skip = self.kept.len().saturating_sub(OUTPUT_BYTES_MAX);
         self.forget(skip);
-        Part { start: self.at, bytes: self.kept, truncated: self.truncated || skip > 0 }
+        Part { start: self.at, bytes: self.kept, marks: 0, truncated: self.truncated || skip > 0 }
     }
 }
 

@@ -186,6 +186,7 @@ pub struct Session {
     lease_ttl: Duration,
     pub(super) newest: Newest,
     pub(super) drawing: Semaphore,
+    exec: tokio::sync::Mutex<()>,
     /// Sockets on it.
     pub sockets: AtomicUsize,
 }
@@ -204,10 +205,16 @@ impl Session {
             lease_ttl: context.lease_ttl,
             newest: Newest::default(),
             drawing: Semaphore::new(SCREENS_AT_ONCE),
+            exec: tokio::sync::Mutex::default(),
             sockets: AtomicUsize::new(0),
         });
         tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), queue, Arc::clone(context)));
         session
+    }
+
+    /// Waits for the turn to type a command at the shell's prompt and to watch what becomes of it.
+    pub async fn exec_turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.exec.lock().await
     }
 
     /// What sessiond last said.

@@ -426,7 +426,7 @@ pub struct ExportArgs {
     /// Shorten pauses to so many seconds
     #[arg(long, value_name = "S")]
     pub idle_max: Option<f64>,
-    /// Go on until the program ends
+    /// Go on until the program ends, or until Ctrl-C; what is written by then is kept
     #[arg(long, short = 'f')]
     pub follow: bool,
 }

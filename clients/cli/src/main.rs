@@ -9,6 +9,7 @@ mod commands;
 mod connect;
 mod context;
 mod integration;
+mod interrupt;
 mod launcher;
 mod moment;
 mod names;

@@ -20,6 +20,10 @@ struct Before {
     modes: Modes,
 }
 
+/// Keeps the window's title on the terminal's stack, and takes it from there.
+const KEEP_TITLE: &[u8] = b"\x1b[22;0t";
+const OWN_TITLE: &[u8] = b"\x1b[23;0t";
+
 /// The terminal is in raw mode for as long as this lives.
 #[derive(Debug)]
 pub struct RawMode(());
@@ -39,7 +43,7 @@ impl RawMode {
         let guard = Self(());
         guard.apply(termios)?;
         // What the program titles its window is the program's: the user's own title comes back at the end.
-        write_to_terminal(b"\x1b[22;0t");
+        write_to_terminal(KEEP_TITLE);
         Ok(guard)
     }
 
@@ -48,6 +52,18 @@ impl RawMode {
         if let Some(before) = before().as_mut() {
             before.modes = modes;
         }
+    }
+
+    /// The terminal as it was, until [`Self::resume`]: this process is about to be stopped.
+    pub fn suspend(&self) {
+        if let Some(state) = before().as_ref() {
+            give_back(state, b"");
+        }
+    }
+
+    /// After [`Self::suspend`], what [`Self::reenter`] does not.
+    pub fn resume(&self) {
+        write_to_terminal(KEEP_TITLE);
     }
 
     /// Raw mode again: the process was stopped, and a shell took the terminal back meanwhile.
@@ -73,11 +89,14 @@ fn before() -> std::sync::MutexGuard<'static, Option<Before>> {
 
 fn restore(panicking: bool) {
     let Some(state) = before().take() else { return };
+    give_back(&state, if panicking { b"\r\n" } else { b"" });
+}
+
+/// Modes, title and settings as they were, and then some bytes more.
+fn give_back(state: &Before, last: &[u8]) {
     let mut out = reset::bytes(state.modes);
-    out.extend_from_slice(b"\x1b[23;0t");
-    if panicking {
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(OWN_TITLE);
+    out.extend_from_slice(last);
     write_to_terminal(&out);
     // Nothing better can be done about a terminal that is gone.
     let _ = tcsetattr(io::stdin(), SetArg::TCSANOW, &state.termios);

@@ -5,9 +5,12 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Zoned;
+
 use crate::api::{Api, query_value, terminal};
 use crate::args::ExportArgs;
 use crate::context::Context;
+use crate::interrupt::{self, Told};
 use crate::names::{self, label, short};
 use crate::out;
 use crate::report::Report;
@@ -50,6 +53,7 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Result<u8, Report> {
         _ => Target::Stdout,
     };
     let mut progress = Progress::new(matches!(target, Target::File(_)) && io::stderr().is_terminal());
+    let mut interrupted = None;
     let piece = |bytes: &[u8]| {
         progress.add(bytes.len());
         match &mut target {
@@ -59,18 +63,40 @@ pub async fn run(context: &Context, args: &ExportArgs) -> Result<u8, Report> {
     };
     let written = tokio::select! {
         written = api.download(&what, &path, piece) => written,
-        // Half a file would stay behind.
-        _ = tokio::signal::ctrl_c() => Err(Report::failed(&what).why("it was interrupted")),
+        told = interrupt::told() => {
+            interrupted = Some(told);
+            Err(Report::failed(&what).why("it was interrupted"))
+        }
     };
     progress.end();
-    written.map_err(|report| {
+    let written = written.map_err(|report| {
         report.in_words(&[("from", "--from"), ("to", "--to"), ("idle_max_s", "--idle-max"), ("follow", "--follow")])
-    })?;
-    if let Target::File(partial) = target {
-        let file = partial.finish()?;
-        out::remark(&format!("baton: `{name}` is in `{}`", file.display()));
+    });
+    match (written, target) {
+        (Ok(()), Target::File(partial)) => {
+            let file = partial.finish()?;
+            out::remark(&format!("baton: `{name}` is in `{}`", file.display()));
+            Ok(0)
+        }
+        (Ok(()), Target::Stdout) => Ok(0),
+        // It may have been followed for days: what there is of it is a recording of its own.
+        (Err(report), target) if args.follow => {
+            let mut report = report;
+            if let Target::File(partial) = target {
+                let Some((file, until)) = partial.keep()? else { return Err(report) };
+                let until = until.strftime("%F %T");
+                out::remark(&format!("baton: `{name}` is in `{}` up to {until}", file.display()));
+                report = report.hint("what came later is in the session: export it again into another file");
+            }
+            match interrupted {
+                // That is how following ends.
+                Some(Told::Interrupt) => Ok(0),
+                Some(told) => Ok(told.exit_code()),
+                None => Err(report),
+            }
+        }
+        (Err(report), _) => Err(report),
     }
-    Ok(0)
 }
 
 enum Target {
@@ -84,6 +110,9 @@ struct Partial {
     path: PathBuf,
     partial: PathBuf,
     finished: bool,
+    written: u64,
+    /// Up to the end of its last whole line, and when that came.
+    whole: Option<(u64, Zoned)>,
 }
 
 impl Partial {
@@ -92,11 +121,23 @@ impl Partial {
         name.push(format!(".{}.part", std::process::id()));
         let partial = path.with_file_name(name);
         let file = File::options().write(true).create_new(true).open(&partial).map_err(|err| refused(path, &err))?;
-        Ok(Self { file, path: path.to_owned(), partial, finished: false })
+        Ok(Self { file, path: path.to_owned(), partial, finished: false, written: 0, whole: None })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Report> {
-        self.file.write_all(bytes).map_err(|err| refused(&self.path, &err))
+        self.file.write_all(bytes).map_err(|err| refused(&self.path, &err))?;
+        if let Some(at) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            self.whole = Some((self.written + at as u64 + 1, Zoned::now()));
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Gives what there is of it its name, without a line that is not whole; nothing if no line is. Says when the last came.
+    fn keep(mut self) -> Result<Option<(PathBuf, Zoned)>, Report> {
+        let Some((length, came)) = self.whole.take() else { return Ok(None) };
+        self.file.set_len(length).map_err(|err| refused(&self.path, &err))?;
+        self.finish().map(|path| Some((path, came)))
     }
 
     fn finish(mut self) -> Result<PathBuf, Report> {

@@ -18,6 +18,7 @@ use crate::attach::screen::Screen;
 use crate::attach::stream::{Broken, Incoming, Stream};
 use crate::commands::search::{Pattern, Printer, missing};
 use crate::context::Context;
+use crate::interrupt;
 use crate::moment::Moment;
 use crate::names::{self, label};
 use crate::out;
@@ -43,6 +44,9 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// Signs of life.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// Cancels an escape sequence.
+const CAN: u8 = 0x18;
 
 /// A piece of output, for `--json`.
 #[derive(Debug, Serialize)]
@@ -114,12 +118,36 @@ pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
     }
     let glance = !args.json && !args.raw && io::stdout().is_terminal();
     let mut sink = Sink { json: args.json, screen: glance.then(Screen::new) };
+    let ended = tokio::select! {
+        printed = print(&api, &session, since, args.follow, &mut sink) => printed.map(|()| 0),
+        // Ended by a signal it would leave the terminal to the shell as the program has it.
+        told = interrupt::told(), if glance => Ok(told.exit_code()),
+    };
+    let reset = sink.screen.as_ref().map_or(Ok(()), |screen| {
+        let mut out = if screen.is_ground() { Vec::new() } else { vec![CAN] };
+        out.extend_from_slice(&crate::attach::reset_bytes(screen));
+        out::bytes(&out)
+    });
+    match (ended, reset) {
+        (Ok(0), Err(report)) => Err(report),
+        (ended, _) => ended,
+    }
+}
+
+/// Prints what is kept from a place on, and what follows if it is to be followed.
+async fn print(
+    api: &Api,
+    session: &Session,
+    since: Option<Cursor>,
+    following: bool,
+    sink: &mut Sink,
+) -> Result<(), Report> {
     let mut cursor = since;
     while cursor
         .is_none_or(|cursor| cursor.instance != session.cursor.instance || cursor.offset < session.cursor.offset)
     {
         let (bytes, next, lost) =
-            api.output(session.id, cursor, PAGE_BYTES).await.map_err(|report| trimmed(report, &session))?;
+            api.output(session.id, cursor, PAGE_BYTES).await.map_err(|report| trimmed(report, session))?;
         if cursor == Some(next) {
             break;
         }
@@ -139,13 +167,10 @@ pub async fn run(context: &Context, args: &LogArgs) -> Result<u8, Report> {
         }
     }
     let cursor = cursor.unwrap_or(session.cursor);
-    if args.follow && session.status.is_living() {
-        follow(&api, &session, cursor, &mut sink).await?;
+    if following && session.status.is_living() {
+        follow(api, session, cursor, sink).await?;
     }
-    if let Some(screen) = &sink.screen {
-        out::bytes(&crate::attach::reset_bytes(screen))?;
-    }
-    Ok(0)
+    Ok(())
 }
 
 /// Prints the lines in which something is found. A line counts once it has ended; the last one when nothing follows.

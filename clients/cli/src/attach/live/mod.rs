@@ -253,6 +253,7 @@ impl Live {
                 },
                 told = signals.next() => match told {
                     Told::Resized => { self.on_resized(); None }
+                    Told::Suspend => { self.suspend(input, output, signals, raw).await; None }
                     Told::Continued => { self.on_continued(raw); None }
                     Told::End(kind) => Some(Left::Signal(kind.as_raw_value())),
                 },
@@ -384,6 +385,23 @@ impl Live {
             }
         }
         raw.note(self.screen.modes());
+    }
+
+    /// Gives the terminal back to the user's shell for as long as this process is stopped.
+    async fn suspend(&mut self, input: &mut Input, output: &mut Output, signals: &mut Signals, raw: &RawMode) {
+        if let Some(asking) = self.asking.take() {
+            asking.drain(&mut self.keys, input).await;
+        }
+        self.show_last(&Left::Detached, output);
+        // What a terminal does not take by then comes once it goes on.
+        let _ = tokio::time::timeout(FAREWELL, output.drained()).await;
+        raw.note(self.screen.modes());
+        raw.suspend();
+        signals.stop().await;
+        // What the shell wrote meanwhile goes up into the terminal's history.
+        self.unshown = true;
+        raw.resume();
+        self.on_continued(raw);
     }
 
     async fn detach(&mut self) {
