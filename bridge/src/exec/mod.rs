@@ -1,7 +1,7 @@
 //! `exec`: types one command at the shell's prompt and cuts its output out of the stream.
 //!
-//! A shell with integration marks its commands itself ([`integrated`]); for any other the line is wrapped so that it marks
-//! its own beginning and end ([`wrapped`]).
+//! A shell with integration marks its commands itself (`integrated`); for any other the line is wrapped so that it marks
+//! its own beginning and end (`wrapped`).
 
 mod integrated;
 mod prompt;
