@@ -34,11 +34,14 @@ enum Harm {
     CutWithinRecord,
     Emptied,
     Removed,
+    /// Nobody ever writes to it.
+    Fifo,
+    Directory,
     Garbage,
     Swapped,
 }
 
-const HARMS: [Harm; 10] = [
+const HARMS: [Harm; 12] = [
     Harm::Nothing,
     Harm::Payload,
     Harm::Header,
@@ -49,6 +52,8 @@ const HARMS: [Harm; 10] = [
     // What was the oldest byte is remembered: it only ever rises.
     Harm::Emptied,
     Harm::Removed,
+    Harm::Fifo,
+    Harm::Directory,
     Harm::Swapped,
 ];
 
@@ -82,6 +87,14 @@ impl Harm {
             Self::CutWithinRecord => file.set_len((record + HEADER_BYTES + len / 2) as u64).unwrap(),
             Self::Emptied => file.set_len(0).unwrap(),
             Self::Removed => fs::remove_file(&path).unwrap(),
+            Self::Fifo => {
+                fs::remove_file(&path).unwrap();
+                nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            }
+            Self::Directory => {
+                fs::remove_file(&path).unwrap();
+                fs::create_dir(&path).unwrap();
+            }
             Self::Garbage => {
                 let garbage: Vec<u8> = bytes.iter().rev().take(5000).map(|byte| byte.wrapping_mul(31)).collect();
                 file.write_all_at(&garbage, bytes.len() as u64).unwrap();
@@ -109,7 +122,9 @@ fn files(dir: &Path) -> Files {
     entries
         .map(|path| {
             let meta = fs::metadata(&path).unwrap();
-            (path.clone(), (fs::read(&path).unwrap(), meta.mtime(), meta.mtime_nsec()))
+            // Whoever opens a FIFO waits for somebody to write to it.
+            let bytes = if meta.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+            (path.clone(), (bytes, meta.mtime(), meta.mtime_nsec()))
         })
         .collect()
 }

@@ -75,7 +75,17 @@ pub fn open(dir: &Path, number: u32, create: bool) -> io::Result<File> {
 /// # Errors
 /// What the file system says.
 pub fn open_read(dir: &Path, number: u32) -> io::Result<File> {
-    File::open(path(dir, number))
+    open_regular(&path(dir, number))
+}
+
+/// Opens a regular file for reading. Whatever else stands in its place (a directory, a FIFO that nobody writes to) is no part
+/// of a journal, and nobody waits for it.
+///
+/// # Errors
+/// What the file system says; `NotFound` when it is no regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 fn invalid(why: &str) -> io::Error {

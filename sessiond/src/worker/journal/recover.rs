@@ -1,6 +1,6 @@
 //! A journal that somebody else wrote: taken over, to be written on, or opened, to be read.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
@@ -178,7 +178,7 @@ fn list(dir: &Path) -> io::Result<Vec<u32>> {
 
 /// The end as it was noted beside the segments: output bytes before it, and how.
 fn noted_end(dir: &Path, instance: InstanceId) -> Option<(u64, ExitRecord)> {
-    let file = File::open(dir.join(END)).ok()?;
+    let file = segment::open_regular(&dir.join(END)).ok()?;
     let mut bytes = Vec::new();
     file.take(u64::from(Kind::Exit.payload_bytes_max()) + 64).read_to_end(&mut bytes).ok()?;
     let frame = baton_proto::frame::Frame::parse(&bytes).ok()??;

@@ -181,13 +181,13 @@ fn scan(file: &File, tag: u64, number: u32) -> (Vec<Entry>, u64) {
 /// The keyframes of a segment, oldest first. A file that is not there, or not readable, has none.
 #[must_use]
 pub fn entries(dir: &Path, tag: u64, number: u32) -> Vec<Entry> {
-    File::open(path(dir, number)).map(|file| scan(&file, tag, number).0).unwrap_or_default()
+    crate::worker::segment::open_regular(&path(dir, number)).map(|file| scan(&file, tag, number).0).unwrap_or_default()
 }
 
 /// The screen of an entry; `None` when it is damaged, or replaced since.
 #[must_use]
 pub fn load(dir: &Path, entry: &Entry) -> Option<Vec<u8>> {
-    let file = File::open(path(dir, entry.keyframe.place.number)).ok()?;
+    let file = crate::worker::segment::open_regular(&path(dir, entry.keyframe.place.number)).ok()?;
     let mut bytes = vec![0; entry.len as usize];
     file.read_exact_at(&mut bytes, entry.at + HEAD_BYTES as u64).ok()?;
     (crc32fast::hash(&bytes) == entry.crc).then_some(bytes)

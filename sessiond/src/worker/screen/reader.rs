@@ -230,7 +230,7 @@ impl Reader {
     fn file(&mut self, number: u32) -> Result<&File, ReadError> {
         let file = match self.open.take() {
             Some((open, file)) if open == number => file,
-            _ => File::open(segment::path(&self.dir, number)).map_err(|err| match err.kind() {
+            _ => segment::open_regular(&segment::path(&self.dir, number)).map_err(|err| match err.kind() {
                 io::ErrorKind::NotFound => ReadError::Trimmed,
                 _ => ReadError::Io(err),
             })?,
