@@ -322,7 +322,7 @@ impl Scribe {
 /// To be looked at before the journal is read: a program that ends in between has written its last words behind what was
 /// read.
 fn is_whole(session: &Session, follow: bool) -> bool {
-    !follow || session.has_ended() || session.live().exit.is_some()
+    !follow || session.has_ended()
 }
 
 /// What a marker says of a mark, if it is worth one.

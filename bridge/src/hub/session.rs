@@ -191,6 +191,10 @@ pub struct Session {
     pub sockets: AtomicUsize,
 }
 
+const fn has_ended(status: &Status) -> bool {
+    !matches!(status, Status::Starting | Status::Running)
+}
+
 impl Session {
     /// Takes note of a session and starts its hub.
     #[must_use]
@@ -261,10 +265,21 @@ impl Session {
         Cursor { instance: self.instance(), offset }
     }
 
-    /// Whether the program has ended, or never began.
+    /// Whether the program has ended, or never began. The worker may say so before sessiond does.
     #[must_use]
     pub fn has_ended(&self) -> bool {
-        !matches!(self.entry.borrow().status, Status::Starting | Status::Running)
+        has_ended(&self.entry.borrow().status) || self.live_mut().exit.is_some()
+    }
+
+    /// Waits for sessiond to know of an end that the worker has told already: what is asked of it next is about an
+    /// ended session.
+    pub async fn ended_for_sessiond(&self) {
+        if self.has_ended() {
+            let mut entry = self.entry.subscribe();
+            let heard = entry.wait_for(|entry| has_ended(&entry.status));
+            // Late, it says itself that the session runs.
+            let _ = tokio::time::timeout(ANSWER_TIMEOUT, heard).await;
+        }
     }
 
     /// Attaches a socket.

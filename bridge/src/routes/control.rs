@@ -194,7 +194,7 @@ pub async fn close(
 ) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    if session.has_ended() || session.live().exit.is_some() {
+    if session.has_ended() {
         return Err(Failure::new(ErrorCode::SessionEnded, "the session has ended already"));
     }
     let reason = request.reason.unwrap_or_default();

@@ -312,6 +312,7 @@ pub async fn events(
 pub async fn forget(State(app): State<Arc<App>>, Known(principal): Known, Id(id): Id<String>) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
     let session = app.session(&principal, session_id(&id)?).await?;
+    session.ended_for_sessiond().await;
     app.sessiond.forget(session.id).await?;
     app.catalog.remove(session.id);
     app.store.forget_session(session.id);
