@@ -151,6 +151,12 @@ impl Bridge {
         &self.app.url
     }
 
+    /// Resolves once this bridge has found sessiond and knows its sessions: it can do what it is for.
+    pub fn whole(&self) -> impl Future<Output = ()> + use<> {
+        let app = Arc::clone(&self.app);
+        async move { while app.sessiond.listed().await.is_err() {} }
+    }
+
     /// Serves until `shutdown` resolves; then tells every client, flushes, and leaves the sessions alone.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! `baton-bridge`: started by the launcher with its listeners as descriptors 3 and 4, and a life line as 5.
+//! `baton-bridge`: started by the launcher with its listeners as descriptors 3 and 4, and a channel to it as 5.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write as _};
@@ -8,9 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use baton_bridge::Bridge;
 use baton_bridge::config::Options;
+use baton_proto::ids::SessionId;
+use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_sandbox::fds::inherited;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -88,27 +90,43 @@ async fn serve(options: Options, tcp: OwnedFd, unix: Option<OwnedFd>, life: Opti
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let life = life.and_then(|life| {
+        let stream = std::os::unix::net::UnixStream::from(life);
+        stream.set_nonblocking(true).ok()?;
+        UnixStream::from_std(stream).ok()
+    });
     let bridge = Bridge::new(options, tcp, unix).await?;
+    let whole = bridge.whole();
     bridge
         .serve(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
-                () = launcher_gone(life) => {}
+                () = launcher_gone(life, whole) => {}
             }
         })
         .await?;
     Ok(())
 }
 
-/// Resolves when the launcher's end of the life line is closed; never when there is no life line.
-async fn launcher_gone(life: Option<OwnedFd>) {
-    let stream = life.and_then(|life| {
-        let stream = std::os::unix::net::UnixStream::from(life);
-        stream.set_nonblocking(true).ok()?;
-        UnixStream::from_std(stream).ok()
-    });
-    let Some(mut stream) = stream else { return std::future::pending().await };
-    let mut buffer = [0; 64];
-    while !matches!(stream.read(&mut buffer).await, Ok(0) | Err(_)) {}
+/// Tells the launcher once that this version serves. Resolves when launcher and spare have both closed their end; never
+/// without a launcher.
+async fn launcher_gone(life: Option<UnixStream>, whole: impl Future<Output = ()>) {
+    let Some(stream) = life else { return std::future::pending().await };
+    let (mut reader, mut writer) = stream.into_split();
+    let end = async {
+        let mut buffer = [0; LAUNCH_BYTES];
+        while !matches!(reader.read(&mut buffer).await, Ok(0) | Err(_)) {}
+    };
+    let say = async {
+        whole.await;
+        let ready = LaunchMessage::new(Op::Ready, SessionId::from_uuid(uuid::Uuid::nil())).to_bytes();
+        // One that is gone is noticed by reading.
+        let _ = writer.write_all(&ready).await;
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = end => {}
+        () = say => {}
+    }
 }

@@ -195,6 +195,8 @@ kinds! {
     ForgetSession = 195, CONTROL;
     /// To sessiond: [`crate::v1::AskStatus`].
     AskStatus = 196, CONTROL;
+    /// To sessiond: [`crate::v1::Upgrade`].
+    Upgrade = 198, CONTROL;
     /// From sessiond: [`crate::v1::SessionEntry`], the answer to `Spawn` and `OpenSession`.
     Session = 224, SPEC;
     /// From sessiond: [`crate::v1::Sessions`]; `last` ends the answer.

@@ -14,6 +14,14 @@
 //! | `Drained` | launcher → worker | | the duplicates are dropped |
 //! | `Stop` | sessiond → launcher | | end sessiond and bridge, then the launcher; workers stay |
 //! | `Listen` | launcher → worker | listener | the socket's file was gone: it is bound anew, listen here from now on |
+//! | `Ready` | sessiond, bridge → launcher | | it serves: the program it was started from is one that works |
+//! | `Replace` | sessiond → launcher | | start the installed version in this one's place: of `session`'s worker, else of the [`Part`] in `arg` |
+//! | `Standby` | next worker → launcher | | what it was given can be read by it, and it waits |
+//! | `Park` | launcher → worker | | stop at a record's end and leave: the next one stands by |
+//! | `Parked` | worker → launcher | | `arg` output bytes are in the journal, nothing more is read, and it leaves |
+//! | `Go` | launcher → next worker | | the one before has ended: take over |
+//! | `Taken` | worker → launcher | | it took over and serves |
+//! | `NotReplaced` | launcher → sessiond | | `session` keeps the version it has; `arg` says why ([`NotReplaced`]) |
 
 use crate::ids::SessionId;
 use uuid::Uuid;
@@ -60,6 +68,71 @@ ops! {
     Stop = 9;
     /// launcher → worker.
     Listen = 10;
+    /// sessiond or bridge → launcher.
+    Ready = 12;
+    /// sessiond → launcher.
+    Replace = 13;
+    /// next worker → launcher.
+    Standby = 14;
+    /// launcher → worker.
+    Park = 15;
+    /// worker → launcher.
+    Parked = 16;
+    /// launcher → next worker.
+    Go = 17;
+    /// worker → launcher.
+    Taken = 18;
+    /// launcher → sessiond.
+    NotReplaced = 19;
+}
+
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(i64)]
+        pub enum $name { $($(#[$variant_doc])* $variant = $number,)* }
+
+        impl $name {
+            /// The number in `arg`.
+            #[must_use]
+            pub const fn number(self) -> i64 {
+                self as i64
+            }
+
+            /// What the number in `arg` says.
+            #[must_use]
+            pub const fn from_number(number: i64) -> Option<Self> {
+                match number { $($number => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// A process of Baton's that is no worker, as `arg` of [`Op::Replace`]. Numbers are never reused.
+    Part {
+        /// The launcher itself, its spare with it.
+        Launcher = 1,
+        /// sessiond.
+        Supervisor = 2,
+        /// The bridge.
+        Bridge = 3,
+    }
+}
+
+numbered! {
+    /// Why a worker was not replaced, as `arg` of [`Op::NotReplaced`]. Numbers are never reused.
+    NotReplaced {
+        /// There is no worker with a program to hand over, or it is being replaced already.
+        Busy = 1,
+        /// The next one did not get as far as standing by; the one before never stopped.
+        NotStarted = 2,
+        /// The one before did not come to a record's end in time, and goes on.
+        NotParked = 3,
+        /// The next one took over and did not serve: a worker of the launcher's own version did.
+        RolledBack = 4,
+    }
 }
 
 /// One message.

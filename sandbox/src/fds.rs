@@ -14,7 +14,7 @@ use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockTy
 use nix::sys::stat::{Mode, fstat};
 
 /// Most descriptors beside one message.
-pub const FDS_MAX: usize = 8;
+pub const FDS_MAX: usize = 10;
 
 /// A connected pair of sockets that keep messages whole.
 ///

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use baton_sessiond::{launcher, supervisor, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
-       baton-sessiond supervisor | worker [--take-over | --replay]   (started by the launcher)
+       baton-sessiond supervisor | worker [--take-over | --succeed | --replay]   (started by the launcher)
        baton-sessiond --version";
 
 fn main() -> ExitCode {
@@ -14,6 +14,10 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     sys::log::start();
     let result = match args.as_slice() {
+        ["launcher", "--heir", options @ ..] => match launcher::HeirOptions::parse(options) {
+            Ok(options) => launcher::inherit(options),
+            Err(why) => return usage(&why.to_string()),
+        },
         ["launcher", options @ ..] => match launcher::Options::parse(options) {
             Ok(options) => launcher::run(&options),
             Err(why) => return usage(&why.to_string()),
@@ -21,6 +25,7 @@ fn main() -> ExitCode {
         ["supervisor"] => supervisor::run(),
         ["worker"] => worker::run(worker::Mode::Fresh),
         ["worker", "--take-over"] => worker::run(worker::Mode::TakeOver),
+        ["worker", "--succeed"] => worker::run(worker::Mode::Succeed),
         ["worker", "--replay"] => worker::run(worker::Mode::Replay),
         ["--version"] => {
             #[expect(clippy::print_stdout, reason = "the answer to `--version`; no session exists here")]

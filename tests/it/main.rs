@@ -35,6 +35,7 @@ mod storm;
 mod survive;
 mod time_travel;
 mod trouble;
+mod upgrade;
 
 /// A module that is not listed above would never run.
 #[test]

@@ -36,15 +36,15 @@ fn lines(bytes: &[u8]) -> Option<u64> {
 }
 
 /// A session that floods and then counts at 1000 lines a second until it is told to stop.
-struct Flood {
-    session: SessionId,
+pub struct Flood {
+    pub session: SessionId,
     stop: std::path::PathBuf,
-    shell: u32,
-    followers: Vec<JoinHandle<Followed>>,
+    pub shell: u32,
+    pub followers: Vec<JoinHandle<Followed>>,
 }
 
 impl Flood {
-    async fn start(baton: &Baton, name: &str) -> Self {
+    pub async fn start(baton: &Baton, name: &str) -> Self {
         let stop = baton.scratch().join(format!("stop-{name}"));
         let program = env!("CARGO_BIN_EXE_baton-test-program");
         // A line from the owner starts it, so that everybody is attached when the flood begins.
@@ -60,7 +60,7 @@ impl Flood {
     }
 
     /// Ends the program, and compares what everybody has.
-    async fn finish(self, baton: &Baton) {
+    pub async fn finish(self, baton: &Baton) {
         std::fs::write(&self.stop, "").unwrap();
         let mut all = Vec::new();
         for follower in self.followers {

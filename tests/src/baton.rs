@@ -19,6 +19,9 @@ use crate::binaries;
 use crate::http::{Api, Place};
 use crate::process::{self, Process};
 
+/// What is installed.
+const BINARIES: [&str; 3] = ["baton", "baton-bridge", "baton-sessiond"];
+
 /// How long one command line may take that only starts, stops or asks.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
 
@@ -29,6 +32,7 @@ const ENDING_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
     env: BTreeMap<String, String>,
+    installed: bool,
 }
 
 impl Setup {
@@ -36,6 +40,13 @@ impl Setup {
     #[must_use]
     pub fn plain() -> Self {
         Self::default()
+    }
+
+    /// With binaries in a directory of its own, where a test can put others in their place.
+    #[must_use]
+    pub const fn installed(mut self) -> Self {
+        self.installed = true;
+        self
     }
 
     /// With this environment variable, which is how configuration keys are set too.
@@ -94,6 +105,8 @@ pub struct Baton {
     /// Removed last.
     root: TempDir,
     env: BTreeMap<String, String>,
+    /// Where its binaries are, if not beside the test's.
+    bin: Option<PathBuf>,
     /// Where it keeps things.
     pub home: Home,
     /// Where the page is.
@@ -130,17 +143,37 @@ impl Baton {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         env.extend(setup.env);
+        let bin = setup.installed.then(|| root.path().join("bin"));
         let mut baton = Self {
             test: test.to_owned(),
             root,
             env,
+            bin,
             home: Home::below(&home),
             url: String::new(),
             socket: PathBuf::new(),
             token: String::new(),
         };
+        if let Some(bin) = &baton.bin {
+            fs::create_dir(bin).expect("a directory of binaries");
+            for name in BINARIES {
+                baton.install(name, &binaries::path(name));
+            }
+        }
         baton.up();
         baton
+    }
+
+    /// Puts a program in the place of one of its binaries, as a package manager does: the running ones keep theirs.
+    ///
+    /// # Panics
+    /// When this Baton is not [`Setup::installed`].
+    pub fn install(&self, name: &str, program: &Path) {
+        let bin = self.bin.as_ref().expect("an installed Baton");
+        let aside = bin.join(format!("{name}.new"));
+        // A copy, not a link: another file, as a new version is.
+        fs::copy(program, &aside).expect("a copy of the program");
+        fs::rename(&aside, bin.join(name)).expect("the program in its place");
     }
 
     /// Runs `baton up` (again) and learns where it listens now.
@@ -215,7 +248,8 @@ impl Baton {
     /// `baton` with these arguments, ready to start: this Baton's environment and no other.
     #[must_use]
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Command {
-        let mut command = Command::new(binaries::path("baton"));
+        let program = self.bin.as_ref().map_or_else(|| binaries::path("baton"), |bin| bin.join("baton"));
+        let mut command = Command::new(program);
         command.args(args).env_clear().envs(&self.env).current_dir(self.root.path()).stdin(Stdio::null());
         command
     }

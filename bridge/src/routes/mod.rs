@@ -14,6 +14,7 @@ pub mod sessions;
 pub mod system;
 pub mod time;
 pub mod tokens;
+pub mod upgrade;
 
 use std::sync::Arc;
 
@@ -92,6 +93,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(recording::recording))
         .routes(routes!(screen::snapshot))
         .routes(routes!(ws::stream::terminal_stream))
+        .routes(routes!(upgrade::upgrade))
         .routes(routes!(system::health))
         .routes(routes!(system::status))
         .routes(routes!(system::metrics))

@@ -13,7 +13,8 @@ use baton_proto::home::{Home, runtime};
 use baton_proto::ids::SessionId;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{
-    AskStatus, Failed, ForgetSession, ListSessions, OpenSession, SessionEntry, Sessions, SupervisorStatus,
+    AskStatus, Failed, ForgetSession, ListSessions, OpenSession, SessionEntry, Sessions, SupervisorStatus, Upgradable,
+    Upgrade,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -107,6 +108,23 @@ impl Sessiond {
     /// `not_found`, `session_running`, `sessiond_down`.
     pub async fn forget(&self, session: SessionId) -> Outcome<()> {
         let message = encode(Kind::ForgetSession, &ForgetSession { session })?;
+        expect_kind(&self.exchange(message).await?, Kind::Done)
+    }
+
+    /// Has a worker replaced by one of the installed version.
+    ///
+    /// # Errors
+    /// `not_found`; `session_ended`, `busy` and `invalid_transition` when the worker there is goes on; `sessiond_down`.
+    pub async fn upgrade_worker(&self, session: SessionId) -> Outcome<SessionEntry> {
+        self.ask(Kind::Upgrade, &Upgrade { what: Upgradable::Worker(session) }, Kind::Session).await
+    }
+
+    /// Has another of Baton's processes replaced; it is on its way then.
+    ///
+    /// # Errors
+    /// `sessiond_down`.
+    pub async fn upgrade(&self, what: Upgradable) -> Outcome<()> {
+        let message = encode(Kind::Upgrade, &Upgrade { what })?;
         expect_kind(&self.exchange(message).await?, Kind::Done)
     }
 

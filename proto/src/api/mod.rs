@@ -7,6 +7,7 @@ mod problem;
 mod screen;
 mod session;
 mod terminal;
+mod upgrade;
 
 pub use access::*;
 pub use frames::*;
@@ -14,6 +15,7 @@ pub use problem::*;
 pub use screen::*;
 pub use session::*;
 pub use terminal::*;
+pub use upgrade::*;
 
 /// A page of a list.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]

@@ -69,6 +69,27 @@ pub struct ForgetSession {
     pub session: SessionId,
 }
 
+/// Which process is to be replaced by one of the installed version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Upgradable {
+    /// The launcher and its spare.
+    Launcher,
+    /// sessiond itself.
+    Supervisor,
+    /// The bridge.
+    Bridge,
+    /// The worker of a session whose program runs.
+    Worker(SessionId),
+}
+
+/// Replace a process by one of the installed version. Answer for a worker: [`SessionEntry`] once the next one serves,
+/// `Failed` with `busy` or `invalid_transition` while the one before goes on. For the others: `Done`, and it is on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Upgrade {
+    /// Which.
+    pub what: Upgradable,
+}
+
 /// How is sessiond. Answer: [`SupervisorStatus`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct AskStatus {}

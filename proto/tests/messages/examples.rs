@@ -447,6 +447,15 @@ pub fn opens() -> Examples<OpenSession> {
     one(OpenSession { session: session() })
 }
 
+pub fn upgrades() -> Examples<Upgrade> {
+    vec![
+        ("launcher", Upgrade { what: Upgradable::Launcher }),
+        ("sessiond", Upgrade { what: Upgradable::Supervisor }),
+        ("bridge", Upgrade { what: Upgradable::Bridge }),
+        ("worker", Upgrade { what: Upgradable::Worker(session()) }),
+    ]
+}
+
 pub fn forgets() -> Examples<ForgetSession> {
     one(ForgetSession { session: session() })
 }

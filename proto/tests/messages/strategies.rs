@@ -457,6 +457,12 @@ pub fn open_session() -> impl Strategy<Value = OpenSession> {
     draw!(OpenSession { session: session_id() })
 }
 
+pub fn upgrade() -> impl Strategy<Value = Upgrade> {
+    use Upgradable::{Bridge, Launcher, Supervisor, Worker};
+    let what = prop_oneof![Just(Launcher), Just(Supervisor), Just(Bridge), session_id().prop_map(Worker)];
+    what.prop_map(|what| Upgrade { what })
+}
+
 pub fn forget_session() -> impl Strategy<Value = ForgetSession> {
     draw!(ForgetSession { session: session_id() })
 }

@@ -11,19 +11,27 @@
 //!                                                 with growing pauses, for as long as the session is not done
 //! ```
 //!
+//! A worker that is replaced is followed by one that stands by already: see `replace`.
+//!
 //! Handles are of any type `H`, so that tests count numbers instead of descriptors.
+
+mod replace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
-use baton_proto::launch::{LaunchMessage, Op};
+use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
 use nix::sys::signal::Signal;
 
 use super::backoff::{Backoff, Rule};
+pub use replace::{Next, Phase};
 
 /// How long sessiond and bridge have to end before they are killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// How long one that takes another's place by plan has to serve: the new version is given up then.
+pub const HEALTHY_WITHIN: Duration = Duration::from_secs(5);
 
 /// `arg` of [`Op::SpawnWorker`]: the session has ended, the worker serves its journal.
 pub const SPAWN_REPLAY: i64 = 1;
@@ -63,6 +71,8 @@ pub enum Mode {
     TakeOver,
     /// It serves the journal of an ended session.
     Replay,
+    /// It stands by until the one before it leaves, then takes the kept handles over.
+    Succeed,
 }
 
 /// A process whose end the launcher must notice.
@@ -70,6 +80,8 @@ pub enum Mode {
 pub enum Process {
     /// The worker of this session.
     Worker(SessionId),
+    /// The one that is to follow it.
+    Successor(SessionId),
     /// The program of this session, orphaned by its worker's death.
     Program(SessionId),
     /// sessiond or bridge.
@@ -119,6 +131,18 @@ pub struct Kept<H> {
     pub program: Option<Program<H>>,
     /// The worker, while one lives.
     pub worker: Option<Running<H>>,
+    /// The one that is to follow it, while it is being replaced.
+    pub next: Option<Next<H>>,
+    /// The worker has said that it serves.
+    pub serves: bool,
+    /// Workers are started from the launcher's own program: the installed one did not get as far as serving.
+    pub own: bool,
+    /// The worker has said that it reads nothing more.
+    pub parked: bool,
+    /// The worker follows another by plan and has not served yet.
+    pub trial: bool,
+    /// Until when it has to.
+    serve_by: Option<Instant>,
     /// Taken over from a dead launcher before a word of the worker was heard: the fork may not have got past its gate,
     /// so its end is not yet the session's.
     unsure: bool,
@@ -139,6 +163,12 @@ impl<H> Kept<H> {
             master: None,
             program: None,
             worker: None,
+            next: None,
+            serves: false,
+            own: false,
+            parked: false,
+            trial: false,
+            serve_by: None,
             unsure: false,
             backoff: Backoff::default(),
             start_at: None,
@@ -156,13 +186,28 @@ struct Restarted<H> {
     running: Option<Running<H>>,
     backoff: Backoff,
     start_at: Option<Instant>,
-    /// Asked to end, so that the next one gets new sockets: when it is killed instead.
+    /// Asked to end, so that the next one gets new sockets or is a new version: when it is killed instead.
     replace_by: Option<Instant>,
+    /// It has said that it serves.
+    ready: bool,
+    /// One that took another's place by plan: until when it has to.
+    ready_by: Option<Instant>,
+    /// It is started from the program that served last: the installed one did not get as far.
+    fallback: bool,
 }
 
 impl<H> Restarted<H> {
     fn new(running: Option<Running<H>>) -> Self {
-        Self { running, backoff: Backoff::default(), start_at: None, replace_by: None }
+        Self {
+            running,
+            backoff: Backoff::default(),
+            start_at: None,
+            replace_by: None,
+            // Of one that was taken over nothing else is known.
+            ready: true,
+            ready_by: None,
+            fallback: false,
+        }
     }
 }
 
@@ -173,12 +218,20 @@ pub enum Event<H> {
     Begin,
     /// A message of sessiond.
     FromSessiond(LaunchMessage, Vec<H>),
+    /// A message of the bridge.
+    FromBridge(LaunchMessage),
     /// A message of a session's worker.
     FromWorker(SessionId, LaunchMessage, Vec<H>),
+    /// A message of the one that is to follow it.
+    FromSuccessor(SessionId, LaunchMessage),
     /// A worker was forked.
     WorkerForked(SessionId, Running<H>),
     /// A worker could not be forked.
     WorkerNotForked(SessionId),
+    /// A worker that is to follow another was forked.
+    SuccessorForked(SessionId, Running<H>),
+    /// It could not be.
+    SuccessorNotForked(SessionId),
     /// A service was forked.
     ServiceForked(Service, Running<H>),
     /// A service could not be forked.
@@ -187,7 +240,7 @@ pub enum Event<H> {
     Ended(Process, Option<i64>),
     /// The worker's socket was bound anew: this is its listener now.
     Rebound(SessionId, H),
-    /// A service is to be replaced by one with new sockets.
+    /// A service is to be replaced, by one with new sockets or of a new version.
     Replace(Service),
     /// Somebody asked for an orderly end.
     Stop,
@@ -200,6 +253,12 @@ pub enum Event<H> {
 pub enum Action {
     /// Fork a worker; [`Event::WorkerForked`] or [`Event::WorkerNotForked`] answers.
     ForkWorker(SessionId, Mode),
+    /// Fork a worker that is to follow another; [`Event::SuccessorForked`] or [`Event::SuccessorNotForked`] answers.
+    ForkSuccessor(SessionId),
+    /// Start the installed launcher, to take this one's place once it stands by.
+    ForkHeir,
+    /// This service serves: what it was started from is to be kept for a successor that does not.
+    Proved(Service),
     /// Fork a service; [`Event::ServiceForked`] or [`Event::ServiceNotForked`] answers.
     ForkService(Service),
     /// Send to sessiond, if there is one.
@@ -208,6 +267,8 @@ pub enum Action {
     TellWorker(SessionId, LaunchMessage),
     /// Signal a service.
     Signal(Service, Signal),
+    /// End this process.
+    Kill(Process),
     /// Nothing is left to wait for.
     Exit,
 }
@@ -270,9 +331,29 @@ impl<H> Core<H> {
             if let Some(worker) = kept.worker.as_ref().filter(|worker| worker.pid == pid) {
                 return Some((Process::Worker(*session), &worker.pidfd));
             }
+            if let Some(next) = kept.next.as_ref().filter(|next| next.running.pid == pid) {
+                return Some((Process::Successor(*session), &next.running.pidfd));
+            }
             let program = kept.program.as_ref().filter(|program| program.pid == pid && program.exit.is_none())?;
             Some((Process::Program(*session), &program.pidfd))
         })
+    }
+
+    /// The handle of a process.
+    #[must_use]
+    pub fn pidfd(&self, process: Process) -> Option<&H> {
+        match process {
+            Process::Service(service) => self.service(service).map(|running| &running.pidfd),
+            Process::Worker(session) => Some(&self.sessions.get(&session)?.worker.as_ref()?.pidfd),
+            Process::Successor(session) => Some(&self.sessions.get(&session)?.next.as_ref()?.running.pidfd),
+            Process::Program(session) => Some(&self.sessions.get(&session)?.program.as_ref()?.pidfd),
+        }
+    }
+
+    /// Whether a service is to be started from the program that served last.
+    #[must_use]
+    pub fn falls_back(&self, service: Service) -> bool {
+        self.services.get(&service).is_some_and(|state| state.fallback)
     }
 
     /// Whether a program would die with its worker if nobody kept its handles.
@@ -284,9 +365,9 @@ impl<H> Core<H> {
     /// When [`Event::DeadlinePassed`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let sessions = self.sessions.values().filter_map(|kept| kept.start_at);
+        let sessions = self.sessions.values().flat_map(|kept| [kept.start_at, kept.serve_by, kept.next_by()]).flatten();
         let services = self.services.values().filter_map(|service| service.start_at);
-        let replaced = self.services.values().filter_map(|service| service.replace_by);
+        let replaced = self.services.values().flat_map(|service| [service.replace_by, service.ready_by]).flatten();
         let stop = self.stopping.filter(|_| !self.killed);
         sessions.chain(services).chain(replaced).chain(stop).min()
     }
@@ -302,7 +383,13 @@ impl<H> Core<H> {
         match event {
             Event::Begin => self.begin(now, &mut actions),
             Event::FromSessiond(message, fds) => self.hear_sessiond(message, fds, now, &mut actions),
+            Event::FromBridge(message) => self.hear_bridge(message, &mut actions),
             Event::FromWorker(session, message, fds) => self.hear_worker(session, message, fds, &mut actions),
+            Event::FromSuccessor(session, message) => self.hear_successor(session, message, now, &mut actions),
+            Event::SuccessorForked(session, running) => self.successor_forked(session, running, now),
+            Event::SuccessorNotForked(session) | Event::Ended(Process::Successor(session), _) => {
+                self.successor_ended(session, &mut actions);
+            }
             Event::WorkerForked(session, running) => self.worker_forked(session, running, now, &mut actions),
             Event::WorkerNotForked(session) => self.worker_ended(session, None, now, &mut actions),
             Event::ServiceForked(service, running) => self.service_forked(service, running, now, &mut actions),
@@ -359,6 +446,8 @@ impl<H> Core<H> {
                 actions.push(Action::ForkWorker(session, if replay { Mode::Replay } else { Mode::Fresh }));
             }
             Op::Stop => self.stop(now, actions),
+            Op::Ready => self.is_ready(Service::Supervisor, actions),
+            Op::Replace => self.hear_replace(&message, now, actions),
             // Nothing else is sessiond's to say.
             _ => {}
         }
@@ -380,11 +469,20 @@ impl<H> Core<H> {
                 if !same {
                     kept.program = Some(Program { pid: message.pid, pidfd, exit: None });
                 }
-                kept.announced = true;
+                (kept.announced, kept.serves) = (true, true);
                 actions.push(started(session, kept));
             }
+            Op::Taken => {
+                kept.serves = true;
+                if std::mem::take(&mut kept.trial) {
+                    kept.serve_by = None;
+                    actions.push(started(session, kept));
+                }
+            }
+            Op::Parked if !kept.done => kept.parked = true,
             Op::Done => {
                 kept.done = true;
+                kept.give_successor_up(session, NotReplaced::Busy, actions);
                 (kept.listener, kept.window, kept.master, kept.program) = (None, None, None, None);
                 if !kept.announced {
                     kept.announced = true;
@@ -400,6 +498,7 @@ impl<H> Core<H> {
     fn worker_forked(&mut self, session: SessionId, running: Running<H>, now: Instant, actions: &mut Vec<Action>) {
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         kept.worker = Some(running);
+        (kept.serves, kept.parked) = (false, false);
         kept.backoff.started(now);
         self.changed.insert(Changed::Session(session));
         if kept.announced {
@@ -415,6 +514,10 @@ impl<H> Core<H> {
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         kept.worker = None;
         self.changed.insert(Changed::Session(session));
+        if kept.promote(session, now, actions) {
+            return;
+        }
+        kept.learn_from_end(session, actions);
         if std::mem::take(&mut kept.unsure) && !kept.heard() {
             let mode = if kept.replay { Mode::Replay } else { Mode::Fresh };
             return actions.push(Action::ForkWorker(session, mode));
@@ -444,7 +547,7 @@ impl<H> Core<H> {
     fn service_forked(&mut self, service: Service, running: Running<H>, now: Instant, actions: &mut Vec<Action>) {
         let Some(state) = self.services.get_mut(&service) else { return };
         state.running = Some(running);
-        (state.start_at, state.replace_by) = (None, None);
+        (state.start_at, state.replace_by, state.ready) = (None, None, false);
         state.backoff.started(now);
         self.changed.insert(Changed::Service(service));
         if service == Service::Supervisor {
@@ -463,8 +566,12 @@ impl<H> Core<H> {
         }
         if state.replace_by.take().is_some() {
             // As it was asked to: no death to count.
+            (state.fallback, state.ready_by) = (false, Some(now + HEALTHY_WITHIN));
             return actions.push(Action::ForkService(service));
         }
+        // One that never served may be of a version that can't: the next is of the one that could, and so on in turn.
+        state.fallback = !state.ready && !state.fallback;
+        state.ready_by = None;
         let at = state.backoff.died(&Rule::SERVICE, now);
         if at <= now {
             actions.push(Action::ForkService(service));
@@ -496,7 +603,7 @@ impl<H> Core<H> {
         }
         self.stopping = Some(now + STOP_GRACE);
         for (service, state) in &mut self.services {
-            (state.start_at, state.replace_by) = (None, None);
+            (state.start_at, state.replace_by, state.ready_by) = (None, None, None);
             if state.running.is_some() {
                 actions.push(Action::Signal(*service, Signal::SIGTERM));
             }
@@ -520,8 +627,12 @@ impl<H> Core<H> {
                 *at = now + STOP_GRACE;
                 actions.push(Action::Signal(*service, Signal::SIGKILL));
             }
+            if state.ready_by.take_if(|at| *at <= now).is_some() {
+                actions.push(Action::Signal(*service, Signal::SIGKILL));
+            }
         }
         for (session, kept) in &mut self.sessions {
+            kept.late(*session, now, actions);
             if kept.start_at.take_if(|at| *at <= now).is_some() {
                 actions.push(Action::ForkWorker(*session, Mode::TakeOver));
             }

@@ -6,10 +6,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
-use baton_proto::launch::{LaunchMessage, Op};
+use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
 use nix::sys::signal::Signal;
 
-use super::core::{Action, Core, Event, Mode, Process, Running, SPAWN_REPLAY, STOP_GRACE, Service};
+use super::core::{
+    Action, Core, Event, HEALTHY_WITHIN, Mode, Process, Running, SPAWN_REPLAY, STOP_GRACE, Service,
+};
 
 /// A descriptor that counts its copies.
 type Handle = Rc<()>;
@@ -48,6 +50,14 @@ struct Life {
     done: bool,
     /// What the worker alive now was told.
     told_exit: bool,
+    next: Option<u32>,
+    stands_by: bool,
+    next_killed: bool,
+    park_asked: bool,
+    parked: bool,
+    killed: bool,
+    on_trial: bool,
+    serves: bool,
     /// The launcher reaped the program.
     reaped: bool,
     handles: Vec<Handle>,
@@ -65,6 +75,8 @@ struct World {
     services: BTreeMap<Service, u32>,
     /// Sessions sessiond waits to hear of.
     asked: BTreeSet<SessionId>,
+    /// How often a worker was not replaced.
+    refused: u32,
     stopped: bool,
     exited: bool,
 }
@@ -79,6 +91,7 @@ impl World {
             lives: BTreeMap::new(),
             services: BTreeMap::new(),
             asked: BTreeSet::new(),
+            refused: 0,
             stopped: false,
             exited: false,
         };
@@ -107,7 +120,9 @@ impl World {
                     Mode::TakeOver => assert!(life.program.is_some() && !life.done, "nothing to take over"),
                     Mode::Fresh => assert!(life.program.is_none(), "the program would be started twice"),
                     Mode::Replay => {}
+                    Mode::Succeed => panic!("nobody is there to follow"),
                 }
+                (life.on_trial, life.killed, life.parked, life.serves) = (false, false, false, false);
                 if self.random.one_in(8) {
                     return self.feed(Event::WorkerNotForked(id));
                 }
@@ -117,6 +132,32 @@ impl World {
                 let running = Running { pid, pidfd: Handle::default(), channel: Some(Handle::default()) };
                 self.feed(Event::WorkerForked(id, running));
             }
+            Action::ForkSuccessor(id) => {
+                let life = &self.lives[&id];
+                assert!(life.program.is_some() && !life.done && life.worker.is_some(), "nothing to hand over");
+                assert_eq!(life.next, None, "two successors of one worker");
+                if self.random.one_in(8) {
+                    return self.feed(Event::SuccessorNotForked(id));
+                }
+                let pid = self.pid();
+                let life = self.lives.get_mut(&id).unwrap();
+                (life.next, life.stands_by, life.park_asked) = (Some(pid), false, false);
+                let running = Running { pid, pidfd: Handle::default(), channel: Some(Handle::default()) };
+                self.feed(Event::SuccessorForked(id, running));
+            }
+            Action::Kill(Process::Successor(id)) => {
+                let life = self.lives.get_mut(&id).unwrap();
+                assert!(life.next.is_some(), "nobody is there to kill");
+                life.next_killed = true;
+            }
+            Action::Kill(Process::Worker(id)) => {
+                let life = self.lives.get_mut(&id).unwrap();
+                assert!(life.worker.is_some() && (life.on_trial || life.parked), "a worker that serves is killed");
+                life.killed = true;
+            }
+            Action::Kill(other) => panic!("{other:?} is killed"),
+            Action::Proved(service) => assert!(self.services.contains_key(&service)),
+            Action::ForkHeir => {}
             Action::ForkService(service) => {
                 assert!(!self.stopped, "started after the stop");
                 assert!(!self.services.contains_key(&service), "two of one service");
@@ -144,12 +185,24 @@ impl World {
                         "handles of nobody are kept"
                     );
                 }
+                Op::NotReplaced => self.refused += 1,
                 other => panic!("{other:?} to sessiond"),
             },
             Action::TellWorker(id, told) => {
                 let life = self.lives.get_mut(&id).unwrap();
+                if told.op == Op::Go {
+                    assert_eq!(life.worker, None, "two readers of one terminal");
+                    assert!(life.stands_by && !life.next_killed && !life.done);
+                    (life.worker, life.mode, life.told_exit) = (life.next.take(), Some(Mode::TakeOver), false);
+                    (life.on_trial, life.killed, life.parked, life.serves) = (true, false, false, false);
+                    return;
+                }
                 assert!(life.worker.is_some());
                 match told.op {
+                    Op::Park => {
+                        assert!(life.stands_by && !life.park_asked, "asked before anybody can follow");
+                        life.park_asked = true;
+                    }
                     Op::ProgramExited => {
                         assert_eq!(Some(told.pid), life.program);
                         assert!(life.reaped);
@@ -175,7 +228,28 @@ impl World {
         self.now += Duration::from_millis(self.random.below(3000) as u64);
         let ids: Vec<SessionId> = self.lives.keys().copied().collect();
         let some = if ids.is_empty() { None } else { Some(ids[self.random.below(ids.len())]) };
-        match (self.random.below(14), some) {
+        match (self.random.below(24), some) {
+            (14, Some(id)) => self.feed(Event::FromSessiond(message(Op::Replace, id, 0, 0), vec![])),
+            (15..=17, Some(id)) => self.successor_goes_on(id),
+            (18, Some(id)) => self.successor_dies(id),
+            (19 | 20, Some(id)) => self.worker_parks(id),
+            (21, Some(id)) => self.worker_serves(id),
+            (22, Some(id)) => {
+                if self.lives[&id].killed {
+                    self.worker_dies(id);
+                } else if self.lives[&id].next_killed {
+                    self.successor_dies(id);
+                }
+            }
+            (23, _) => {
+                let service = Service::ALL[self.random.below(2)];
+                let ready = message(Op::Ready, session(0), 0, 0);
+                match service {
+                    _ if !self.services.contains_key(&service) => {}
+                    Service::Supervisor => self.feed(Event::FromSessiond(ready, vec![])),
+                    Service::Bridge => self.feed(Event::FromBridge(ready)),
+                }
+            }
             (0 | 1, _) => self.spawn(),
             (2..=5, Some(id)) => self.worker_goes_on(id),
             (6 | 7, Some(id)) => self.worker_dies(id),
@@ -229,6 +303,39 @@ impl World {
         self.feed(Event::FromWorker(id, message(op, id, pid, 0), handles));
     }
 
+    fn successor_goes_on(&mut self, id: SessionId) {
+        let Some(life) = self.lives.get_mut(&id).filter(|life| life.next.is_some() && !life.stands_by) else { return };
+        life.stands_by = true;
+        self.feed(Event::FromSuccessor(id, message(Op::Standby, id, 0, 0)));
+    }
+
+    fn successor_dies(&mut self, id: SessionId) {
+        let Some(life) = self.lives.get_mut(&id) else { return };
+        if life.next.take().is_some() {
+            life.next_killed = false;
+            self.feed(Event::Ended(Process::Successor(id), Some(0x6500)));
+        }
+    }
+
+    /// It says so, and leaves now or later.
+    fn worker_parks(&mut self, id: SessionId) {
+        let asked = |life: &&mut Life| life.park_asked && life.worker.is_some() && !life.done && !life.on_trial;
+        let Some(life) = self.lives.get_mut(&id).filter(asked) else { return };
+        if !std::mem::replace(&mut life.parked, true) {
+            self.feed(Event::FromWorker(id, message(Op::Parked, id, 0, 1234), vec![]));
+        }
+        if self.random.one_in(2) {
+            self.worker_dies(id);
+        }
+    }
+
+    fn worker_serves(&mut self, id: SessionId) {
+        let taken = |life: &&mut Life| life.mode == Some(Mode::TakeOver) && life.worker.is_some() && !life.serves;
+        let Some(life) = self.lives.get_mut(&id).filter(taken) else { return };
+        (life.serves, life.on_trial) = (true, false);
+        self.feed(Event::FromWorker(id, message(Op::Taken, id, 0, 0), vec![]));
+    }
+
     /// Of a worker that has been heard of: the first of its handles is the listener.
     fn socket_vanishes(&mut self, id: SessionId) {
         let Some(life) = self.lives.get_mut(&id) else { return };
@@ -267,6 +374,9 @@ impl World {
         for (id, life) in &self.lives {
             let kept = &self.core.sessions()[id];
             assert_eq!(kept.worker.as_ref().map(|worker| worker.pid), life.worker);
+            assert_eq!(kept.next.as_ref().map(|next| next.running.pid), life.next);
+            let waits = life.next.is_some() && !life.next_killed || life.on_trial && !life.killed;
+            assert!(!waits || self.core.deadline().is_some(), "one that may never answer is waited for");
             assert!(life.worker.is_some() || self.core.deadline().is_some(), "a session without worker or plan");
             assert!(life.worker.is_none() || life.done || life.told_exit == life.reaped, "an exit status was not told");
             let held = life.handles.iter().filter(|handle| Rc::strong_count(handle) > 1).count();
@@ -345,7 +455,9 @@ fn a_service_with_old_sockets_is_replaced_at_once_and_by_force_if_it_must_be() {
         let ended = core.step(Event::Ended(Process::Service(service), None), start);
         assert_eq!(ended, [Action::ForkService(service)]);
         core.step(forked(2), start);
-        assert_eq!(core.deadline(), None);
+        assert_eq!(core.deadline(), Some(start + HEALTHY_WITHIN), "it has to serve");
+        let ready = core.step(Event::FromBridge(message(Op::Ready, session(0), 0, 0)), start);
+        assert_eq!((ready, core.deadline()), (vec![Action::Proved(service)], None));
     }
     // One that stops for good is not replaced.
     core.step(Event::Replace(service), start);
@@ -412,4 +524,135 @@ fn a_spare_tries_a_worker_again_that_may_not_have_got_past_its_gate() {
     // Once, not for ever.
     let gone = core.step(Event::Ended(Process::Worker(session(1)), Some(1)), now);
     assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, session(1), 0, 1))]);
+}
+
+fn running(pid: u32) -> Running<Handle> {
+    Running { pid, pidfd: Handle::default(), channel: Some(Handle::default()) }
+}
+
+#[test]
+fn a_service_that_does_not_serve_is_followed_by_the_program_that_did() {
+    let mut core = Core::<Handle>::new(10);
+    let (service, start) = (Service::Bridge, Instant::now());
+    core.step(Event::ServiceForked(service, running(1)), start);
+    core.step(Event::FromBridge(message(Op::Ready, session(0), 0, 0)), start);
+    core.step(Event::Replace(service), start);
+    core.step(Event::Ended(Process::Service(service), None), start);
+    assert!(!core.falls_back(service), "the installed one is tried");
+    // It hangs.
+    core.step(Event::ServiceForked(service, running(2)), start);
+    let late = start + HEALTHY_WITHIN;
+    assert_eq!(core.step(Event::DeadlinePassed, late), [Action::Signal(service, Signal::SIGKILL)]);
+    assert_eq!(core.step(Event::Ended(Process::Service(service), None), late), [Action::ForkService(service)]);
+    assert!(core.falls_back(service));
+    core.step(Event::ServiceForked(service, running(3)), late);
+    assert_eq!(core.deadline(), None, "what is known to work has all the time it needs");
+    core.step(Event::FromBridge(message(Op::Ready, session(0), 0, 0)), late);
+    // A crash of one that served is no reason to change.
+    core.step(Event::Ended(Process::Service(service), None), late);
+    assert!(!core.falls_back(service));
+}
+
+/// A launcher with one session whose program runs and whose worker was replaced up to the phase asked for.
+fn replacing(standing: bool) -> (Core<Handle>, SessionId, Instant) {
+    let (mut core, id, now) = (Core::<Handle>::new(10), session(1), Instant::now());
+    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+    core.step(Event::WorkerForked(id, running(5)), now);
+    let handles = (0..3).map(|_| Handle::default()).collect();
+    core.step(Event::FromWorker(id, message(Op::Keep, id, 0, 0), handles), now);
+    core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
+    let asked = core.step(Event::FromSessiond(message(Op::Replace, id, 0, 0), vec![]), now);
+    assert_eq!(asked, [Action::ForkSuccessor(id)]);
+    core.step(Event::SuccessorForked(id, running(7)), now);
+    if standing {
+        let park = core.step(Event::FromSuccessor(id, message(Op::Standby, id, 0, 0)), now);
+        assert_eq!(park, [Action::TellWorker(id, message(Op::Park, id, 0, 0))]);
+    }
+    (core, id, now)
+}
+
+fn refused(id: SessionId, why: NotReplaced) -> Action {
+    Action::TellSessiond(message(Op::NotReplaced, id, 0, why.number()))
+}
+
+#[test]
+fn a_worker_is_followed_by_the_one_that_stands_by() {
+    let (mut core, id, now) = replacing(true);
+    core.step(Event::FromWorker(id, message(Op::Parked, id, 0, 99), vec![]), now);
+    let gone = core.step(Event::Ended(Process::Worker(id), Some(0)), now);
+    assert_eq!(gone, [Action::TellWorker(id, message(Op::Go, id, 0, 0))]);
+    assert_eq!(core.sessions()[&id].worker.as_ref().unwrap().pid, 7);
+    let taken = core.step(Event::FromWorker(id, message(Op::Taken, id, 0, 0), vec![]), now);
+    assert_eq!(taken, [Action::TellSessiond(message(Op::WorkerStarted, id, 7, 6))]);
+    assert_eq!(core.deadline(), None);
+    // Asked twice in a row: one after the other.
+    assert_eq!(
+        core.step(Event::FromSessiond(message(Op::Replace, id, 0, 0), vec![]), now),
+        [Action::ForkSuccessor(id)]
+    );
+    core.step(Event::SuccessorForked(id, running(8)), now);
+    let again = core.step(Event::FromSessiond(message(Op::Replace, id, 0, 0), vec![]), now);
+    assert_eq!(again, [refused(id, NotReplaced::Busy)]);
+}
+
+#[test]
+fn a_successor_that_does_not_get_ready_changes_nothing() {
+    for hangs in [false, true] {
+        let (mut core, id, now) = replacing(false);
+        let gone = if hangs {
+            core.step(Event::DeadlinePassed, now + HEALTHY_WITHIN)
+        } else {
+            core.step(Event::Ended(Process::Successor(id), Some(0x6500)), now)
+        };
+        assert_eq!(gone.last(), Some(&refused(id, NotReplaced::NotStarted)));
+        assert_eq!(hangs, gone.contains(&Action::Kill(Process::Successor(id))));
+        if hangs {
+            assert_eq!(core.step(Event::Ended(Process::Successor(id), Some(9)), now), []);
+        }
+        assert_eq!(core.sessions()[&id].worker.as_ref().unwrap().pid, 5);
+        assert_eq!(core.deadline(), None);
+    }
+}
+
+#[test]
+fn one_that_took_over_and_does_not_serve_is_followed_by_the_launchers_own_version() {
+    for hangs in [false, true] {
+        let (mut core, id, now) = replacing(true);
+        core.step(Event::Ended(Process::Worker(id), Some(0)), now);
+        if hangs {
+            let killed = core.step(Event::DeadlinePassed, now + HEALTHY_WITHIN);
+            assert_eq!(killed, [Action::Kill(Process::Worker(id))]);
+        }
+        let gone = core.step(Event::Ended(Process::Worker(id), Some(0x6500)), now);
+        assert_eq!(gone, [refused(id, NotReplaced::RolledBack), Action::ForkWorker(id, Mode::TakeOver)]);
+        assert!(core.sessions()[&id].own);
+        core.step(Event::WorkerForked(id, running(8)), now);
+        core.step(Event::FromWorker(id, message(Op::Taken, id, 0, 0), vec![]), now);
+        // Killed later, it is followed by the installed version, which may have been mended since.
+        core.step(Event::Ended(Process::Worker(id), Some(9)), now);
+        assert!(!core.sessions()[&id].own);
+    }
+}
+
+#[test]
+fn a_worker_that_does_not_come_to_an_end_goes_on() {
+    let (mut core, id, now) = replacing(true);
+    let late = core.step(Event::DeadlinePassed, now + HEALTHY_WITHIN);
+    assert_eq!(late, [Action::Kill(Process::Successor(id)), refused(id, NotReplaced::NotParked)]);
+    // One that has said that it reads nothing more is not left in the way.
+    let (mut core, id, now) = replacing(true);
+    core.step(Event::FromWorker(id, message(Op::Parked, id, 0, 3), vec![]), now);
+    assert_eq!(core.step(Event::DeadlinePassed, now + HEALTHY_WITHIN), [Action::Kill(Process::Worker(id))]);
+    let gone = core.step(Event::Ended(Process::Worker(id), Some(9)), now + HEALTHY_WITHIN);
+    assert_eq!(gone, [Action::TellWorker(id, message(Op::Go, id, 0, 0))]);
+}
+
+#[test]
+fn a_program_that_ends_meanwhile_ends_the_replacing() {
+    let (mut core, id, now) = replacing(true);
+    let done = core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now);
+    assert!(done.contains(&Action::Kill(Process::Successor(id))), "{done:?}");
+    core.step(Event::Ended(Process::Successor(id), Some(9)), now);
+    let gone = core.step(Event::Ended(Process::Worker(id), Some(0)), now);
+    assert!(matches!(gone[..], [Action::TellSessiond(LaunchMessage { op: Op::WorkerGone, .. })]), "{gone:?}");
 }

@@ -26,13 +26,11 @@ use baton_proto::launch::{LaunchMessage, Op};
 use baton_sandbox::fds;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use super::children::LAUNCHER_LOG;
 use super::core::{Event, Kept, Service};
 use super::turn::Watch;
 use super::{Launcher, announced, setup};
 use crate::supervisor::registry::Registry;
-
-/// Where whoever starts a launcher lets it write.
-const LOG: &str = "launcher.log";
 
 /// From the first sign to the look: who removes a directory is done with it by then, and is not met half-way. Short, as
 /// with the state directory gone too nothing tells of this launcher meanwhile.
@@ -235,19 +233,21 @@ impl Launcher {
     }
 
     fn hand(&self, session: SessionId, listener: &OwnedFd) {
-        let worker = self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref());
-        let Some(channel) = worker.and_then(|worker| worker.channel.as_ref()) else { return };
+        let Some(kept) = self.core.sessions().get(&session) else { return };
         let message = LaunchMessage::new(Op::Listen, session).to_bytes();
-        if let Err(err) = fds::send(channel, &message, &[listener.as_fd()]) {
-            // It is gone, and its successor starts with this listener.
-            tracing::info!(%session, "the worker was not told of its new socket: {err}");
+        let workers = kept.worker.iter().chain(kept.next.iter().map(|next| &next.running));
+        for channel in workers.filter_map(|worker| worker.channel.as_ref()) {
+            if let Err(err) = fds::send(channel, &message, &[listener.as_fd()]) {
+                // It is gone, and its successor starts with this listener.
+                tracing::info!(%session, "the worker was not told of its new socket: {err}");
+            }
         }
     }
 }
 
 /// The log was deleted with its directory: what is said from now on goes into a new one.
 fn reopen_log(home: &Home) {
-    let path = home.logs_dir().join(LOG);
+    let path = home.logs_dir().join(LAUNCHER_LOG);
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     if let Err(err) = log.and_then(|log| Ok(nix::unistd::dup2_stderr(log)?)) {
         tracing::warn!("could not open `{}`: {err}", path.display());

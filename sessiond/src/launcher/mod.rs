@@ -44,6 +44,26 @@ pub struct Options {
     pub ready: Option<i32>,
 }
 
+/// What the launcher that is to be followed says to the installed one on its command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeirOptions {
+    /// The soft limit of open files that programs are to have.
+    pub nofile: u64,
+}
+
+impl HeirOptions {
+    /// Reads the arguments behind `launcher --heir`.
+    ///
+    /// # Errors
+    /// [`OptionsError`].
+    pub fn parse(args: &[&str]) -> Result<Self, OptionsError> {
+        match args {
+            ["--nofile", limit] if limit.parse::<u64>().is_ok() => Ok(Self { nofile: limit.parse().unwrap_or(1024) }),
+            other => Err(OptionsError::Unknown(other.join(" "))),
+        }
+    }
+}
+
 /// A command line that says something else.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
@@ -105,7 +125,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let key = setup::install_key(&home)?;
     let sockets = setup::bind(&home, &options.listen)?;
     baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
-    let nursery = Nursery::new(&home)?;
+    let nursery = Nursery::new(&home, None)?;
     let signals = watch_signals()?;
     announced::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
     tracing::info!(listen = %sockets.listen, pid = std::process::id(), "launcher runs");
@@ -123,6 +143,36 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let launcher =
         Launcher { home, sockets, key, nursery, core, signals, for_sessiond, spare, keeper, locks, sentinel };
     launcher.run(ready)
+}
+
+/// Takes over from a launcher that leaves, as its spare would, with everything it holds at descriptor 3.
+///
+/// # Errors
+/// What it could not take; the other goes on then.
+pub fn inherit(options: HeirOptions) -> anyhow::Result<()> {
+    const CHANNEL: i32 = 3;
+    baton_sandbox::fds::close_inherited(Some(CHANNEL)).context("closing inherited descriptors")?;
+    let socket = baton_sandbox::fds::inherited(CHANNEL).context("an heir is started by a launcher")?;
+    let home = Home::from_env(|name| std::env::var(name).ok())?;
+    let (sockets, locks) = setup::inherit_places(&home, spare::first_word(&socket)?)?;
+    let key = setup::install_key(&home)?;
+    let nursery = Nursery::new(&home, Some(options.nofile))?;
+    let signals = watch_signals()?;
+    let sentinel = Sentinel::new(&home);
+    let launcher = Launcher {
+        core: Core::new(nursery.sessions_max()),
+        sockets: Some(sockets),
+        locks: Some(locks),
+        for_sessiond: turn::Outbox::default(),
+        spare: None,
+        keeper: None,
+        home,
+        key,
+        nursery,
+        signals,
+        sentinel,
+    };
+    launcher.inherit(&socket)
 }
 
 /// Signals as readable events; blocked here, set back in every child.

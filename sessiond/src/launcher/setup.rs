@@ -88,19 +88,42 @@ pub struct Sockets {
 
 /// What the launcher bound and locked anew, for its spare.
 #[must_use]
-pub fn places<'a>(sockets: &'a Sockets, locks: &'a Locks) -> [BorrowedFd<'a>; 4] {
-    [sockets.bridge.listener.as_fd(), sockets.supervisor.listener.as_fd(), locks.state.as_fd(), locks.runtime.as_fd()]
+pub fn places<'a>(sockets: &'a Sockets, locks: &'a Locks) -> [BorrowedFd<'a>; 5] {
+    [
+        sockets.bridge.listener.as_fd(),
+        sockets.supervisor.listener.as_fd(),
+        locks.state.as_fd(),
+        locks.runtime.as_fd(),
+        sockets.tcp.as_fd(),
+    ]
+}
+
+/// What another launcher bound and locked, in the order of [`places`].
+///
+/// # Errors
+/// Descriptors that are something else.
+pub fn inherit_places(home: &Home, handles: Vec<OwnedFd>) -> anyhow::Result<(Sockets, Locks)> {
+    let [bridge, supervisor, state, runtime, tcp] = <[OwnedFd; 5]>::try_from(handles)
+        .map_err(|handles| anyhow::anyhow!("{} descriptors came, not 5", handles.len()))?;
+    let tcp = TcpListener::from(tcp);
+    let listen = tcp.local_addr().context("the listener has no address")?;
+    let bound = |listener, name| Bound { listener, file: FileId::at(&home.runtime.join(name)).unwrap_or(FileId::NONE) };
+    let sockets = Sockets {
+        tcp: tcp.into(),
+        listen,
+        bridge: bound(bridge, runtime::BRIDGE_SOCKET),
+        supervisor: bound(supervisor, runtime::SESSIOND_SOCKET),
+        workers: workers_dir(home).unwrap_or(FileId::NONE),
+    };
+    Ok((sockets, Locks { state: state.into(), runtime: runtime.into() }))
 }
 
 /// Takes [`places`] in the spare. What does not fit is left: a launcher that finds a socket's file to be another's binds
 /// it anew.
 pub fn take_places(home: &Home, handles: Vec<OwnedFd>, sockets: &mut Sockets, locks: &mut Locks) {
-    let Ok([bridge, supervisor, state, runtime]) = <[OwnedFd; 4]>::try_from(handles) else { return };
-    let bound = |listener, name| Bound { listener, file: FileId::at(&home.runtime.join(name)).unwrap_or(FileId::NONE) };
-    sockets.bridge = bound(bridge, runtime::BRIDGE_SOCKET);
-    sockets.supervisor = bound(supervisor, runtime::SESSIOND_SOCKET);
-    sockets.workers = workers_dir(home).unwrap_or(FileId::NONE);
-    *locks = Locks { state: state.into(), runtime: runtime.into() };
+    if let Ok((there, held)) = inherit_places(home, handles) {
+        (*sockets, *locks) = (there, held);
+    }
 }
 
 /// Makes a directory and its parents, for this user only.

@@ -6,12 +6,17 @@
 //! is still in them (messages are peeked, acted on, then taken). What it did not fork it watches by pidfd; whose status
 //! it can't reap it asks the kernel for.
 //!
+//! When the launcher is to be of another version, the spare is not a fork but the installed program: an heir. It is told
+//! everything as a message, says when it has all of it, is given the word, and takes over from a launcher that leaves as
+//! a spare takes over from one that dies. Without the word it takes nothing: there must be one successor.
+//!
 //! The launcher dies → the spare takes over and forks the next. The spare dies → the launcher forks the next. Both die
 //! at once → sessiond and bridge see their life lines close and exit; workers live on, and the next launcher's sessiond
 //! adopts them.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use baton_proto::SessionId;
 use baton_sandbox::exec::{Twin, fork_twin};
@@ -19,7 +24,8 @@ use baton_sandbox::{Child, fds, process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 
-use super::core::{Changed, Core, Kept, Program, Running, Service};
+use super::children::Nursery;
+use super::core::{Changed, Core, HEALTHY_WITHIN, Kept, Next, Phase, Program, Running, Service};
 
 /// The launcher's view of its spare. Dropped, it kills it: a copy that missed a change must never take over.
 #[derive(Debug)]
@@ -58,7 +64,61 @@ pub fn fork() -> anyhow::Result<Forked> {
     })
 }
 
+/// Starts the installed launcher and tells it everything.
+///
+/// # Errors
+/// What failed; nothing is changed then.
+pub fn start_heir(nursery: &Nursery, places: &[BorrowedFd<'_>], core: &Core<OwnedFd>) -> anyhow::Result<Spare> {
+    let (ours, theirs) = fds::seqpacket_pair()?;
+    let (child, gate) = nursery.heir(theirs)?;
+    let heir = Spare { child, socket: ours };
+    gate.release()?;
+    fds::set_nonblocking(&heir.socket)?;
+    heir.send(&Note { what: HEIR, present: true, flags: HEIR_VERSION, ..Note::default() }.to_bytes(), places)?;
+    for service in Service::ALL {
+        heir.tell(Changed::Service(service), core)?;
+    }
+    for session in core.sessions().keys() {
+        heir.tell(Changed::Session(*session), core)?;
+    }
+    heir.send(&Note { what: WHOLE, ..Note::default() }.to_bytes(), &[])?;
+    Ok(heir)
+}
+
 impl Spare {
+    /// Readable when an heir answers or is gone.
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether an heir has said that it has everything.
+    ///
+    /// # Errors
+    /// That it is gone, or says something else.
+    pub fn has_everything(&self) -> io::Result<bool> {
+        let mut bytes = [0; BYTES];
+        match fds::receive(&self.socket, &mut bytes) {
+            Ok((count, _)) if count == BYTES && bytes[0] == WHOLE => Ok(true),
+            Ok((0, _)) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Err(io::ErrorKind::InvalidData.into()),
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Gives an heir the word: from now on it takes over when this process ends.
+    ///
+    /// # Errors
+    /// When it does not listen.
+    pub fn appoint(&self) -> io::Result<()> {
+        self.send(&Note { what: HEIR, flags: HEIR_VERSION, ..Note::default() }.to_bytes(), &[])
+    }
+
+    /// Lets go of it without killing it.
+    pub fn leave_alone(self) {
+        std::mem::forget(self);
+    }
+
     /// Tells what changed.
     ///
     /// # Errors
@@ -110,10 +170,42 @@ pub fn wait(socket: &OwnedFd, mut told: impl FnMut(&[u8; BYTES], Vec<OwnedFd>)) 
     }
 }
 
+/// What the heir's first message says, its descriptors beside it; an heir that does not know this version of the notes
+/// takes nothing.
+///
+/// # Errors
+/// What came instead.
+pub fn first_word(socket: &OwnedFd) -> io::Result<Vec<OwnedFd>> {
+    let mut bytes = [0; BYTES];
+    match fds::receive(socket, &mut bytes)? {
+        (count, handles) if count == BYTES && bytes[0] == HEIR && bytes[2] == HEIR_VERSION => Ok(handles),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a launcher that speaks another version of the notes")),
+    }
+}
+
+/// Whether this note is the last of the beginning: then everything has come. Says so to the launcher.
+///
+/// # Errors
+/// When the launcher does not listen.
+pub fn answer_whole(socket: &OwnedFd, bytes: &[u8; BYTES]) -> io::Result<bool> {
+    if bytes[0] != WHOLE {
+        return Ok(false);
+    }
+    fds::send(socket, bytes, &[]).map(|_| true)
+}
+
+/// Whether this note gives the heir the word.
+pub const fn is_word(bytes: &[u8; BYTES]) -> bool {
+    bytes[0] == HEIR
+}
+
 /// Whether a note is of [`Spare::tell_places`]; others are for [`apply`].
 pub(super) const fn is_places(bytes: &[u8; BYTES]) -> bool {
     bytes[0] == PLACES
 }
+
+/// Version of the notes as a launcher of another version reads them.
+const HEIR_VERSION: u8 = 1;
 
 /// Bytes of a note.
 pub(super) const BYTES: usize = 48;
@@ -121,10 +213,17 @@ const SESSION: u8 = 1;
 const SERVICE: u8 = 2;
 const PLACES: u8 = 3;
 
+const HEIR: u8 = 4;
+const WHOLE: u8 = 5;
+
 const REPLAY: u8 = 1;
 const DONE: u8 = 2;
 const ANNOUNCED: u8 = 4;
 const EXITED: u8 = 8;
+const SERVES: u8 = 16;
+const OWN: u8 = 32;
+const PARKED: u8 = 64;
+const TRIAL: u8 = 128;
 
 /// A message's fixed fields, for the spare and for the next launcher ([`super::handover`]); which handles follow is a bit each, in order.
 #[derive(Default)]
@@ -133,22 +232,36 @@ pub(super) struct Note {
     /// Whether the thing is there at all.
     present: bool,
     flags: u8,
-    handles: u8,
+    handles: u16,
     service: u8,
+    /// How far the worker that is to follow is; 0 if there is none.
+    phase: u8,
     pid: u32,
     program: u32,
     exit: i64,
     session: [u8; 16],
+    /// The process of the worker that is to follow.
+    next: u32,
 }
 
 impl Note {
     pub(super) fn to_bytes(&self) -> [u8; BYTES] {
         let mut out = [0; BYTES];
-        out[..5].copy_from_slice(&[self.what, u8::from(self.present), self.flags, self.handles, self.service]);
+        let [few, more] = self.handles.to_le_bytes();
+        out[..7].copy_from_slice(&[
+            self.what,
+            u8::from(self.present),
+            self.flags,
+            few,
+            self.service,
+            more,
+            self.phase,
+        ]);
         out[8..12].copy_from_slice(&self.pid.to_le_bytes());
         out[12..16].copy_from_slice(&self.program.to_le_bytes());
         out[16..24].copy_from_slice(&self.exit.to_le_bytes());
         out[24..40].copy_from_slice(&self.session);
+        out[40..44].copy_from_slice(&self.next.to_le_bytes());
         out
     }
 
@@ -162,19 +275,21 @@ impl Note {
             what: bytes[0],
             present: bytes[1] != 0,
             flags: bytes[2],
-            handles: bytes[3],
+            handles: u16::from_le_bytes([bytes[3], bytes[5]]),
             service: bytes[4],
+            phase: bytes[6],
             pid: number(8),
             program: number(12),
             exit: i64::from_le_bytes(exit),
             session,
+            next: number(40),
         }
     }
 }
 
 /// Picks the handles that are there and the bits that say which.
-fn pack<'a>(all: &[Option<&'a OwnedFd>]) -> (u8, Vec<BorrowedFd<'a>>) {
-    let bits = all.iter().enumerate().fold(0, |bits, (at, handle)| bits | u8::from(handle.is_some()) << at);
+fn pack<'a>(all: &[Option<&'a OwnedFd>]) -> (u16, Vec<BorrowedFd<'a>>) {
+    let bits = all.iter().enumerate().fold(0, |bits, (at, handle)| bits | u16::from(handle.is_some()) << at);
     (bits, all.iter().copied().flatten().map(AsFd::as_fd).collect())
 }
 
@@ -182,6 +297,8 @@ pub(super) fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -
     let mut note = Note { what: SESSION, session: *session.uuid().as_bytes(), ..Note::default() };
     let Some(kept) = kept else { return (note.to_bytes(), Vec::new()) };
     let (worker, program) = (kept.worker.as_ref(), kept.program.as_ref());
+    // One that was given up is nobody's any more.
+    let next = kept.next.as_ref().filter(|next| next.phase != Phase::Ending);
     let (bits, handles) = pack(&[
         Some(&kept.spec),
         kept.listener.as_ref(),
@@ -190,17 +307,28 @@ pub(super) fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -
         program.map(|program| &program.pidfd),
         worker.map(|worker| &worker.pidfd),
         worker.and_then(|worker| worker.channel.as_ref()),
+        next.map(|next| &next.running.pidfd),
+        next.and_then(|next| next.running.channel.as_ref()),
     ]);
     note.present = true;
+    note.next = next.map_or(0, |next| next.running.pid);
+    note.phase = next.map_or(0, |next| if next.phase == Phase::Starting { 1 } else { 2 });
     note.handles = bits;
     note.pid = worker.map_or(0, |worker| worker.pid);
     note.program = program.map_or(0, |program| program.pid);
     let exit = program.and_then(|program| program.exit);
     note.exit = exit.unwrap_or_default();
-    for (flag, set) in [(REPLAY, kept.replay), (DONE, kept.done), (ANNOUNCED, kept.announced), (EXITED, exit.is_some())]
-    {
-        note.flags |= if set { flag } else { 0 };
-    }
+    let flags = [
+        (REPLAY, kept.replay),
+        (DONE, kept.done),
+        (ANNOUNCED, kept.announced),
+        (EXITED, exit.is_some()),
+        (SERVES, kept.serves),
+        (OWN, kept.own),
+        (PARKED, kept.parked),
+        (TRIAL, kept.trial),
+    ];
+    note.flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag);
     (note.to_bytes(), handles)
 }
 
@@ -228,10 +356,20 @@ pub(super) fn apply(bytes: &[u8; BYTES], handles: Vec<OwnedFd>, core: &mut Core<
     let mut kept = Kept::new(spec, note.flags & REPLAY != 0);
     kept.done = note.flags & DONE != 0;
     kept.announced = note.flags & ANNOUNCED != 0;
+    (kept.serves, kept.own) = (note.flags & SERVES != 0, note.flags & OWN != 0);
+    (kept.parked, kept.trial) = (note.flags & PARKED != 0, note.flags & TRIAL != 0);
     (kept.listener, kept.window, kept.master) = (next(1), next(2), next(3));
     let exit = (note.flags & EXITED != 0).then_some(note.exit);
     kept.program = next(4).map(|pidfd| Program { pid: note.program, pidfd, exit });
     kept.worker = next(5).map(|pidfd| Running { pid: note.pid, pidfd, channel: next(6) });
+    let phase = if note.phase == 1 { Phase::Starting } else { Phase::Standing };
+    let now = Instant::now();
+    let follows = next(7).map(|pidfd| Next {
+        running: Running { pid: note.next, pidfd, channel: next(8) },
+        phase,
+        by: now + HEALTHY_WITHIN,
+    });
+    kept.restore_next(follows, now);
     core.restore_session(session, Some(kept));
 }
 

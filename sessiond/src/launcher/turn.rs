@@ -17,7 +17,8 @@ use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 
 use super::children::Born;
-use super::core::{Action, Event, Process, Service};
+use super::core::{Action, Event, HEALTHY_WITHIN, Mode, Process, Service};
+use super::spare::Spare;
 use super::{Launcher, announced, handover, setup, spare};
 
 /// Messages sessiond may leave unread. One that reads none of thousands hangs: it is killed, and its successor asks anew.
@@ -38,13 +39,15 @@ enum Source {
     Foreign(u32),
     NextLauncher,
     RuntimeDir,
+    Heir,
 }
 
 /// A channel that messages come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Channel {
-    Sessiond,
+    Service(Service),
     Worker(SessionId),
+    Successor(SessionId),
 }
 
 /// What this launcher knows and its successor finds out for itself.
@@ -54,7 +57,11 @@ pub(super) struct Watch {
     foreign: BTreeSet<u32>,
     /// Whose channel has ended while the process lives: not worth polling.
     silent: BTreeSet<u32>,
+    /// The installed launcher, on its way to take this one's place, and until when it has to have everything.
+    heir: Option<(Spare, Instant)>,
     exit: bool,
+    /// The heir is the launcher now.
+    succeeded: bool,
 }
 
 impl Launcher {
@@ -77,6 +84,10 @@ impl Launcher {
         self.fork_spare(&mut watch);
         while !watch.exit {
             self.turn(&mut watch);
+        }
+        if watch.succeeded {
+            // It holds everything, locks and sockets too.
+            return Ok(());
         }
         // The spare first, so that it does not take over from a launcher that ends in order.
         self.spare = None;
@@ -131,8 +142,11 @@ impl Launcher {
     /// As if somebody else had forked everything that runs: watched by pidfd, not reaped.
     fn watch_all(&self) -> Watch {
         let services = Service::ALL.iter().filter_map(|service| self.core.service(*service));
-        let workers = self.core.sessions().values().filter_map(|kept| kept.worker.as_ref());
-        Watch { foreign: services.chain(workers).map(|running| running.pid).collect(), ..Watch::default() }
+        let sessions = self.core.sessions().values();
+        let workers = sessions.clone().filter_map(|kept| kept.worker.as_ref());
+        let successors = sessions.filter_map(|kept| Some(&kept.next.as_ref()?.running));
+        let foreign = services.chain(workers).chain(successors).map(|running| running.pid).collect();
+        Watch { foreign, ..Watch::default() }
     }
 
     fn turn(&mut self, watch: &mut Watch) {
@@ -143,6 +157,7 @@ impl Launcher {
                 Source::Foreign(pid) => self.foreign_ended(pid, watch),
                 Source::NextLauncher => self.hand_over(watch),
                 Source::RuntimeDir => self.sentinel.heard(Instant::now()),
+                Source::Heir => self.hear_heir(watch),
             }
             if watch.exit {
                 // What else is ready is the next launcher's to read.
@@ -155,6 +170,9 @@ impl Launcher {
         }
         if self.core.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
             self.feed(Event::DeadlinePassed, watch);
+        }
+        if watch.heir.as_ref().is_some_and(|(_, by)| *by <= Instant::now()) {
+            give_heir_up(watch, "it does not say that it has everything");
         }
         if self.spare.is_none() && self.keeper.is_none() && !watch.exit {
             self.fork_spare(watch);
@@ -183,13 +201,18 @@ impl Launcher {
             sources.push(Source::RuntimeDir);
             fds.push(PollFd::new(events, PollFlags::POLLIN));
         }
+        if let Some((heir, _)) = &watch.heir {
+            sources.push(Source::Heir);
+            fds.push(PollFd::new(heir.as_fd(), PollFlags::POLLIN));
+        }
         let services =
-            Service::ALL.iter().filter_map(|service| self.core.service(*service)).map(|it| (Channel::Sessiond, it));
-        let workers =
-            self.core.sessions().iter().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
-        for (channel, running) in services.chain(workers) {
+            Service::ALL.iter().filter_map(|service| Some((Channel::Service(*service), self.core.service(*service)?)));
+        let sessions = self.core.sessions().iter();
+        let workers = sessions.clone().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
+        let successors = sessions.filter_map(|(id, kept)| Some((Channel::Successor(*id), &kept.next.as_ref()?.running)));
+        for (channel, running) in services.chain(workers).chain(successors) {
             if let Some(fd) = running.channel.as_ref().filter(|_| !watch.silent.contains(&running.pid)) {
-                let waits = channel == Channel::Sessiond && !self.for_sessiond.0.is_empty();
+                let waits = channel == Channel::Service(Service::Supervisor) && !self.for_sessiond.0.is_empty();
                 let interest = if waits { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
                 sources.push(Source::Channel(channel));
                 fds.push(PollFd::new(fd.as_fd(), interest));
@@ -199,7 +222,8 @@ impl Launcher {
                 fds.push(PollFd::new(running.pidfd.as_fd(), PollFlags::POLLIN));
             }
         }
-        let deadline = self.core.deadline().into_iter().chain(self.sentinel.deadline()).min();
+        let heir = watch.heir.as_ref().map(|(_, by)| *by);
+        let deadline = self.core.deadline().into_iter().chain(self.sentinel.deadline()).chain(heir).min();
         let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up, or the loop would spin through the deadline's last millisecond.
             let wait = deadline.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
@@ -254,6 +278,9 @@ impl Launcher {
                 self.ended(known, number, Some(i64::from(status.into_raw())), watch);
                 continue;
             }
+            if watch.heir.as_ref().is_some_and(|(heir, _)| heir.child.pid == pid) {
+                give_heir_up(watch, "it ended");
+            }
             if self.spare.as_ref().is_some_and(|spare| spare.child.pid == pid) {
                 tracing::warn!(pid = number, "the spare died; another takes its place");
                 self.spare = None;
@@ -273,13 +300,15 @@ impl Launcher {
         // What it sent before it died counts.
         match known {
             Process::Worker(session) => self.read(Channel::Worker(session), usize::MAX, watch),
-            Process::Service(Service::Supervisor) => self.read(Channel::Sessiond, usize::MAX, watch),
-            Process::Service(Service::Bridge) | Process::Program(_) => {}
+            Process::Successor(session) => self.read(Channel::Successor(session), usize::MAX, watch),
+            Process::Service(service) => self.read(Channel::Service(service), usize::MAX, watch),
+            Process::Program(_) => {}
         }
         watch.foreign.remove(&pid);
         watch.silent.remove(&pid);
         match known {
             Process::Worker(session) => tracing::info!(%session, pid, status, "worker ended"),
+            Process::Successor(session) => tracing::warn!(%session, pid, status, "the worker's successor ended"),
             Process::Program(session) => tracing::info!(%session, pid, status, "program ended, orphaned by its worker"),
             Process::Service(service) => tracing::warn!(pid, status, "{} ended", service.name()),
         }
@@ -291,8 +320,11 @@ impl Launcher {
     fn read(&mut self, channel: Channel, most: usize, watch: &mut Watch) {
         for _ in 0..most {
             let running = match channel {
-                Channel::Sessiond => self.core.service(Service::Supervisor),
+                Channel::Service(service) => self.core.service(service),
                 Channel::Worker(session) => self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref()),
+                Channel::Successor(session) => {
+                    self.core.sessions().get(&session).and_then(|kept| kept.next.as_ref()).map(|next| &next.running)
+                }
             };
             let Some((pid, Some(fd))) = running.map(|running| (running.pid, running.channel.as_ref())) else { return };
             let mut bytes = [0; LAUNCH_BYTES];
@@ -319,8 +351,10 @@ impl Launcher {
             match LaunchMessage::from_bytes(&bytes[..count]) {
                 Some(message) => {
                     let event = match channel {
-                        Channel::Sessiond => Event::FromSessiond(message, handles),
+                        Channel::Service(Service::Supervisor) => Event::FromSessiond(message, handles),
+                        Channel::Service(Service::Bridge) => Event::FromBridge(message),
                         Channel::Worker(session) => Event::FromWorker(session, message, handles),
+                        Channel::Successor(session) => Event::FromSuccessor(session, message),
                     };
                     self.feed(event, watch);
                 }
@@ -333,7 +367,7 @@ impl Launcher {
     /// Decides, tells the spare, acts.
     pub(super) fn feed(&mut self, event: Event<OwnedFd>, watch: &mut Watch) {
         let actions = self.core.step(event, Instant::now());
-        self.tell_spare();
+        self.tell_spare(watch);
         for action in actions {
             self.act(action, watch);
         }
@@ -374,6 +408,34 @@ impl Launcher {
                     self.feed(Event::ServiceNotForked(service), watch);
                 }
             },
+            Action::ForkSuccessor(session) => {
+                let Some(kept) = self.core.sessions().get(&session) else { return };
+                match self.nursery.worker(kept, Mode::Succeed) {
+                    Ok(born) => {
+                        tracing::info!(%session, pid = born.running.pid, "a worker starts that is to follow");
+                        self.feed(Event::SuccessorForked(session, born.running), watch);
+                        if let Err(err) = born.gate.release() {
+                            tracing::error!(%session, "{:#}", anyhow::Error::from(err));
+                        }
+                    }
+                    Err(err) => {
+                        tracing::error!(%session, "no worker could be started to follow: {err:#}");
+                        self.feed(Event::SuccessorNotForked(session), watch);
+                    }
+                }
+            }
+            Action::ForkHeir => self.start_heir(watch),
+            Action::Proved(service) => {
+                if let Some(running) = self.core.service(service) {
+                    self.nursery.keep_proved(service, running.pid);
+                }
+            }
+            Action::Kill(known) => {
+                if let Some(pidfd) = self.core.pidfd(known) {
+                    // One that has just ended is what was wanted.
+                    let _ = process::pidfd_send_signal(pidfd, Signal::SIGKILL);
+                }
+            }
             Action::TellSessiond(message) => self.tell_sessiond(message),
             Action::TellWorker(session, message) => {
                 let worker = self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref());
@@ -398,7 +460,7 @@ impl Launcher {
         // Without its directories it would die at once.
         self.mend(watch);
         let sockets = self.sockets.as_ref().context("a keeper starts no services")?;
-        self.nursery.service(service, sockets)
+        self.nursery.service(service, sockets, self.core.falls_back(service))
     }
 
     fn tell_sessiond(&mut self, message: LaunchMessage) {
@@ -424,18 +486,53 @@ impl Launcher {
         }
     }
 
-    fn tell_spare(&mut self) {
+    fn tell_spare(&mut self, watch: &mut Watch) {
         let changed = self.core.take_changed();
-        let Some(spare) = &self.spare else { return };
-        for changed in changed {
-            if let Err(err) = spare.tell(changed, &self.core) {
-                tracing::warn!(
-                    pid = spare.child.pid.as_raw(),
-                    "the spare does not follow ({err}); another takes its place"
-                );
-                self.spare = None;
-                return;
+        let tell = |who: &Spare| changed.iter().try_for_each(|changed| who.tell(*changed, &self.core));
+        if let Some(Err(err)) = watch.heir.as_ref().map(|(heir, _)| tell(heir)) {
+            give_heir_up(watch, &err.to_string());
+        }
+        if let Some(spare) = &self.spare
+            && let Err(err) = tell(spare)
+        {
+            tracing::warn!(
+                pid = spare.child.pid.as_raw(),
+                "the spare does not follow ({err}); another takes its place"
+            );
+            self.spare = None;
+        }
+    }
+
+    /// Starts the installed launcher; until it has everything, this one goes on as if nothing were.
+    fn start_heir(&mut self, watch: &mut Watch) {
+        let (Some(sockets), Some(locks), None) = (&self.sockets, &self.locks, &watch.heir) else { return };
+        match spare::start_heir(&self.nursery, &setup::places(sockets, locks), &self.core) {
+            Ok(heir) => {
+                tracing::info!(pid = heir.child.pid.as_raw(), "the installed launcher starts");
+                watch.heir = Some((heir, Instant::now() + HEALTHY_WITHIN));
             }
+            Err(err) => tracing::error!("the installed launcher could not be started; this one goes on: {err:#}"),
+        }
+    }
+
+    fn hear_heir(&mut self, watch: &mut Watch) {
+        let Some((heir, _)) = &watch.heir else { return };
+        match heir.has_everything() {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(err) => return give_heir_up(watch, &err.to_string()),
+        }
+        // One successor at any moment: the spare is dead before the heir is given the word.
+        self.spare = None;
+        match heir.appoint() {
+            Ok(()) => {
+                tracing::info!(pid = heir.child.pid.as_raw(), "the installed launcher takes over; this one leaves");
+                if let Some((heir, _)) = watch.heir.take() {
+                    heir.leave_alone();
+                }
+                (watch.exit, watch.succeeded) = (true, true);
+            }
+            Err(err) => give_heir_up(watch, &err.to_string()),
         }
     }
 
@@ -462,6 +559,33 @@ impl Launcher {
             }
             _ => spare::apply(bytes, handles, core),
         });
+        self.take_over(watch);
+    }
+
+    /// The heir's life: hears everything, says so, and serves once the launcher before it has left with a word.
+    pub(super) fn inherit(mut self, socket: &OwnedFd) -> anyhow::Result<()> {
+        name_process(c"baton-spare");
+        let (mut whole, mut appointed, mut watch) = (false, false, Watch::default());
+        let Self { home, core, sockets, locks, .. } = &mut self;
+        spare::wait(socket, |bytes, handles| match (sockets.as_mut(), locks.as_mut()) {
+            _ if spare::is_word(bytes) => appointed = whole,
+            (Some(sockets), Some(locks)) if spare::is_places(bytes) => {
+                setup::take_places(home, handles, sockets, locks)
+            }
+            _ => match spare::answer_whole(socket, bytes) {
+                Ok(true) => whole = true,
+                Ok(false) => spare::apply(bytes, handles, core),
+                // The end follows.
+                Err(_) => {}
+            },
+        });
+        anyhow::ensure!(appointed, "the launcher that started this one went on without it");
+        self.take_over(&mut watch);
+        self.serve(watch)
+    }
+
+    /// The launcher is gone: this process is.
+    fn take_over(&mut self, watch: &mut Watch) {
         name_process(c"baton-launcher");
         // Signals that reached the spare were not meant for a launcher.
         while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -470,10 +594,13 @@ impl Launcher {
         tracing::warn!(
             pid = std::process::id(),
             sessions = self.core.sessions().len(),
-            "the launcher died; its spare takes over"
+            "the launcher is gone; this process takes over"
         );
         if let Err(err) = process::set_child_subreaper() {
             tracing::error!("could not become the reaper of orphans: {err}");
+        }
+        if let Some(bridge) = self.core.service(Service::Bridge) {
+            self.nursery.keep_proved(Service::Bridge, bridge.pid);
         }
         self.mend(watch);
         // The dead one may have bound sockets anew and not said so.
@@ -484,6 +611,13 @@ impl Launcher {
             tracing::error!("could not write `launcher.json`: {err}");
         }
         self.feed(Event::Begin, watch);
+    }
+}
+
+/// This launcher goes on. Dropped, the heir is killed.
+fn give_heir_up(watch: &mut Watch, why: &str) {
+    if let Some((heir, _)) = watch.heir.take() {
+        tracing::error!(pid = heir.child.pid.as_raw(), "the installed launcher does not take over; this one goes on: {why}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Kind, read_body};
 use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
-use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession};
+use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Upgrade};
 use baton_proto::{ProtoError, SessionId};
 
 use super::event::Request;
@@ -102,6 +102,7 @@ impl Conn {
                 }
                 Kind::OpenSession => Request::Open(read_body::<OpenSession>(kind, &payload)?.session),
                 Kind::ForgetSession => Request::Forget(read_body::<ForgetSession>(kind, &payload)?.session),
+                Kind::Upgrade => Request::Upgrade(read_body::<Upgrade>(kind, &payload)?.what),
                 Kind::AskStatus => {
                     let AskStatus {} = read_body(kind, &payload)?;
                     Request::Status

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use baton_proto::SessionId;
-use baton_proto::launch::LaunchMessage;
+use baton_proto::launch::{LaunchMessage, Part};
 use baton_proto::spec::SessionSpec;
-use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry};
+use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Upgradable};
 
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,8 @@ pub enum Request {
     Open(SessionId),
     /// Forget it.
     Forget(SessionId),
+    /// Have it replaced by the installed version.
+    Upgrade(Upgradable),
     /// How is sessiond.
     Status,
 }
@@ -77,6 +79,10 @@ pub enum Action {
     Store(Box<SessionSpec>),
     /// Have a worker started for a session that is written down.
     Replay(SessionId),
+    /// Have the launcher replace one of its own.
+    Replace(Part),
+    /// Have the launcher replace a worker.
+    ReplaceWorker(SessionId),
     /// Connect to the worker.
     Dial(SessionId),
     /// Let the worker go.

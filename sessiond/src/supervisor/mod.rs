@@ -19,6 +19,7 @@ pub mod step;
 #[cfg(test)]
 mod step_tests;
 mod turn;
+mod upgrade;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
@@ -59,7 +60,7 @@ struct Supervisor {
     started_us: u64,
     launcher: OwnedFd,
     /// Requests for workers that the launcher's channel had no room for.
-    for_launcher: VecDeque<(LaunchMessage, OwnedFd)>,
+    for_launcher: VecDeque<(LaunchMessage, Option<OwnedFd>)>,
     listener: UnixListener,
     /// Directory of the workers' sockets.
     workers: OwnedFd,
@@ -115,6 +116,7 @@ pub fn run() -> anyhow::Result<()> {
         supervisor.feed(Event::Found(Box::new(one.spec), one.end), Instant::now());
     }
     supervisor.warn_of_strangers();
+    supervisor.is_ready();
     supervisor.serve()
 }
 

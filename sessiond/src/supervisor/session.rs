@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub(super) retry_at: Option<Instant>,
     /// Who waits for the session's worker, and until when.
     pub(super) waiting: Vec<(ConnId, u64, Instant)>,
+    /// Who waits for its worker to be replaced, and until when.
+    pub(super) replacing: Vec<(ConnId, u64, Instant)>,
 }
 
 impl Session {
@@ -66,6 +68,7 @@ impl Session {
             failures: 0,
             retry_at: None,
             waiting: Vec::new(),
+            replacing: Vec::new(),
         }
     }
 

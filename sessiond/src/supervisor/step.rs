@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-use baton_proto::launch::{LaunchMessage, Op};
+use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{ExitRecord, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
@@ -88,7 +88,8 @@ impl Core {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let retries = self.sessions.values().filter_map(|session| session.retry_at);
-        let answers = self.sessions.values().flat_map(|session| session.waiting.iter().map(|(_, _, until)| *until));
+        let waiting = |session: &Session| session.waiting.iter().chain(&session.replacing).map(|(.., until)| *until).min();
+        let answers = self.sessions.values().filter_map(waiting);
         retries.chain(answers).chain(self.measure_at).min()
     }
 
@@ -102,6 +103,7 @@ impl Core {
                 self.listeners.remove(&conn);
                 for session in self.sessions.values_mut() {
                     session.waiting.retain(|(waiting, ..)| *waiting != conn);
+                    session.replacing.retain(|(waiting, ..)| *waiting != conn);
                 }
             }
             Event::Launcher(message) => self.launcher(message, now, &mut out),
@@ -158,6 +160,10 @@ impl Core {
                 }
                 Some(_) => return out.push(Action::Forget(session, conn, id)),
             },
+            Request::Upgrade(what) => match self.upgrade(what, conn, id, now, out) {
+                Some(answer) => answer,
+                None => return,
+            },
             Request::Status => Answer::Status(self.counts()),
         };
         out.push(Action::Answer(conn, id, answer));
@@ -204,6 +210,7 @@ impl Core {
         let Some(session) = self.sessions.get_mut(&message.session) else { return };
         let id = message.session;
         match message.op {
+            Op::NotReplaced => self.not_replaced(id, NotReplaced::from_number(message.arg), out),
             Op::WorkerStarted => {
                 (session.kept, session.asked) = (true, false);
                 let before = (session.worker_pid, session.program_pid);
@@ -230,6 +237,7 @@ impl Core {
                 if changed {
                     self.tell_of(id, out);
                 }
+                self.replaced(id, out);
             }
             Op::WorkerGone => {
                 let asked = std::mem::take(&mut session.asked);
@@ -423,6 +431,7 @@ impl Core {
                 }
             }
         }
+        self.replacing_is_late(now, out);
         if self.measure_at.take_if(|at| *at <= now).is_some() {
             out.push(Action::Measure);
         }

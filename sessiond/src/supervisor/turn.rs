@@ -147,7 +147,8 @@ impl Supervisor {
 
     fn flush_launcher(&mut self) {
         while let Some((message, spec)) = self.for_launcher.front() {
-            match fds::send(&self.launcher, &message.to_bytes(), &[spec.as_fd()]) {
+            let handles: Vec<_> = spec.iter().map(AsFd::as_fd).collect();
+            match fds::send(&self.launcher, &message.to_bytes(), &handles) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 // Sent, or the launcher is gone, which the next read tells.
                 _ => drop(self.for_launcher.pop_front()),
@@ -321,6 +322,11 @@ impl Supervisor {
                     self.feed(Event::SpawnFailed(session, why), now);
                 }
             }
+            Action::Replace(part) => {
+                let nobody = SessionId::from_uuid(uuid::Uuid::nil());
+                self.tell_launcher(LaunchMessage { arg: part.number(), ..LaunchMessage::new(Op::Replace, nobody) });
+            }
+            Action::ReplaceWorker(session) => self.tell_launcher(LaunchMessage::new(Op::Replace, session)),
             Action::Dial(session) => self.dial(session, now),
             Action::HangUp(session) => drop(self.links.remove(&session)),
             Action::NoteWorker(session, pid) => {
@@ -364,13 +370,21 @@ impl Supervisor {
         }
     }
 
+    /// What the launcher does not hear it does not answer: whoever waits for it waits until the deadline.
+    pub(super) fn tell_launcher(&mut self, message: LaunchMessage) {
+        if self.for_launcher.len() < FOR_LAUNCHER_MAX {
+            self.for_launcher.push_back((message, None));
+            self.flush_launcher();
+        }
+    }
+
     fn ask_launcher(&mut self, session: SessionId, arg: i64) -> Result<(), String> {
         if self.for_launcher.len() >= FOR_LAUNCHER_MAX {
             return Err("the launcher does not answer".to_owned());
         }
         let spec = self.registry.spec_bytes(session).and_then(|bytes| fds::sealed_memfd(c"baton-spec", &bytes));
         let spec = spec.map_err(|err| format!("its spec could not be passed on: {err}"))?;
-        self.for_launcher.push_back((LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, spec));
+        self.for_launcher.push_back((LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec)));
         self.flush_launcher();
         Ok(())
     }

@@ -23,6 +23,7 @@ mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod park;
 mod processes;
 mod pty;
 mod scan;
@@ -57,6 +58,7 @@ use nix::sys::signalfd::SignalFd;
 use conn::{Conn, Identity};
 use ending::Life;
 use journal::{Appended, Journal};
+use park::Parking;
 use pty::{Pty, Terminal as _};
 use screen::Screens;
 use typing::Typing;
@@ -78,6 +80,8 @@ pub enum Mode {
     Fresh,
     /// The worker before this one died: go on.
     TakeOver,
+    /// The worker before this one leaves: stand by until it has, then go on.
+    Succeed,
     /// The session has ended: serve its journal.
     Replay,
 }
@@ -132,6 +136,7 @@ struct Worker {
     record_input: bool,
     typing: Typing,
     uncertain: Option<InputUncertain>,
+    parking: Parking,
     conns: BTreeMap<u64, Conn>,
     next_conn: u64,
     attached: HashMap<Attachment, AttachedClient>,
@@ -169,7 +174,7 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
     loop {
         let now = clock::now();
         worker.tick(now);
-        if worker.is_over(now) {
+        if worker.is_over(now) || worker.parking == Parking::Parked {
             return Ok(());
         }
         worker.turn(now)?;
@@ -264,6 +269,7 @@ impl Worker {
             .chain(linger)
             .chain(idle)
             .chain(self.hung_up_until)
+            .chain(self.parking_deadline())
             .min()
     }
 
@@ -303,6 +309,7 @@ impl Worker {
             let grace = Duration::from_millis(u64::from(self.spec.close_grace_ms));
             self.close("idle_timeout", grace, now);
         }
+        self.park_if_whole(now);
         for conn in self.conns.values_mut() {
             if conn.deadline().is_some_and(|deadline| deadline <= now) {
                 conn.refuse("the handshake took too long".to_owned());
@@ -483,6 +490,7 @@ impl Worker {
                     self.program_reaped(i32::try_from(arg).unwrap_or(0), now);
                 }
                 Some(LaunchMessage { op: Op::Listen, .. }) => self.listen_on(fds, now),
+                Some(LaunchMessage { op: Op::Park, .. }) => self.park(now),
                 _ => {}
             },
             Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}

@@ -31,6 +31,7 @@ use super::clock::{self, wall_us};
 use super::conn::Identity;
 use super::ending::Life;
 use super::journal::{Journal, Predecessor};
+use super::park::{self, Parking};
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
 use super::screen::Screens;
@@ -68,9 +69,8 @@ struct Found {
     in_flight: InFlight,
 }
 
-fn read_window() -> anyhow::Result<Found> {
-    let memory = fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?;
-    fds::check_shared_memfd(&memory, WINDOW_BYTES).context("the read window")?;
+fn read_window(memory: &OwnedFd) -> anyhow::Result<Found> {
+    fds::check_shared_memfd(memory, WINDOW_BYTES).context("the read window")?;
     let (window, base, bytes, in_flight) = Window::recover(memory.as_fd()).context("the read window")?;
     Ok(Found { window, base, bytes, in_flight })
 }
@@ -96,7 +96,6 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         .mode(0o700)
         .create(&dir)
         .with_context(|| format!("making {}", dir.display()))?;
-    let lock = lock(&dir)?;
     let key: [u8; InstallKey::BYTES] = fs::read(home.key_file())
         .context("reading the install key")?
         .try_into()
@@ -109,10 +108,21 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         resized_at: 0,
         streams: Vec::new(),
     };
-    let found = match mode {
-        Mode::TakeOver => Some(read_window()?),
+    let memory = match mode {
+        Mode::TakeOver | Mode::Succeed => {
+            Some(fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?)
+        }
         Mode::Fresh | Mode::Replay => None,
     };
+    let rebound = match &memory {
+        Some(memory) if mode == Mode::Succeed => {
+            park::stand_by(&keeper, &spec, &dir, memory, state.clone())?
+        }
+        _ => None,
+    };
+    let lock = lock(&dir)?;
+    // Only now nobody else writes to it.
+    let found = memory.as_ref().map(read_window).transpose()?;
     let journal = match (mode, &found) {
         (Mode::Fresh, _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
         (_, Some(found)) => {
@@ -125,9 +135,13 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let parts = Parts { spec, identity, keeper, children, lock, journal, dir, read_only: mode == Mode::Replay };
     let worker = match (mode, found) {
         (Mode::Fresh, _) => fresh(parts, &home),
-        (_, Some(found)) => take_over(parts, &home, found),
+        (_, Some(found)) => take_over(parts, &home, found, rebound),
         (_, None) => replay(parts, &home),
     }?;
+    let mut worker = worker;
+    if matches!(mode, Mode::TakeOver | Mode::Succeed) {
+        worker.tell_launcher(Op::Taken, 0, &[]);
+    }
     // Only now: what the launcher must have before the program runs was sent for certain.
     if let Some(keeper) = &worker.keeper {
         fds::set_nonblocking(keeper)?;
@@ -205,6 +219,7 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Resul
         lease_since_us: wall_us(),
         typing: Typing::default(),
         uncertain: None,
+        parking: Parking::No,
         conns: BTreeMap::new(),
         next_conn: 0,
         attached: HashMap::new(),
@@ -267,11 +282,12 @@ fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError
     launch.spawn_gated()
 }
 
-fn take_over(mut parts: Parts, home: &Home, found: Found) -> anyhow::Result<Worker> {
+fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedFd>) -> anyhow::Result<Worker> {
     let Found { mut window, base, bytes, in_flight } = found;
-    let listener = match fds::inherited(FD_LISTENER) {
-        Ok(fd) => UnixListener::from(fd),
-        Err(_) => bind(&parts.spec, home)?,
+    let passed = fds::inherited(FD_LISTENER).ok();
+    let listener = match rebound.or(passed) {
+        Some(fd) => UnixListener::from(fd),
+        None => bind(&parts.spec, home)?,
     };
     listener.set_nonblocking(true)?;
     let master = fds::inherited(FD_MASTER).context("no terminal at descriptor 7")?;
@@ -279,7 +295,7 @@ fn take_over(mut parts: Parts, home: &Home, found: Found) -> anyhow::Result<Work
     window.flushed(parts.journal.head());
     let mut worker = worker(parts, listener, window)?;
     worker.settle_in_flight(in_flight);
-    tracing::warn!(session = %worker.spec.session, rescued, "took over from a dead worker");
+    tracing::warn!(session = %worker.spec.session, rescued, "took over from the worker before");
     if worker.exit.is_some() {
         // It died between writing the end down and saying so.
         worker.tell_launcher(Op::Done, 0, &[]);

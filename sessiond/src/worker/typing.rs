@@ -97,6 +97,8 @@ pub struct Typing {
     replies: VecDeque<Reply>,
     /// Told already that answers are dropped.
     replies_dropped: bool,
+    /// What was begun is typed to its end, and nothing else: the next worker types the rest.
+    begins_nothing: bool,
 }
 
 impl Typing {
@@ -109,7 +111,25 @@ impl Typing {
     /// Whether `poll` is to wait for room in the terminal.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        !self.queue.is_empty() || !self.replies.is_empty()
+        if self.begins_nothing { !self.is_between_frames() } else { !self.is_empty() }
+    }
+
+    /// Whether nothing waits to be typed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.replies.is_empty()
+    }
+
+    /// Whether nothing is typed in part.
+    #[must_use]
+    pub fn is_between_frames(&self) -> bool {
+        let frame = self.queue.front().is_none_or(|pending| pending.done == 0);
+        frame && self.replies.front().is_none_or(|reply| reply.done == 0)
+    }
+
+    /// From now on nothing new is begun; or it is again.
+    pub fn begin_nothing(&mut self, nothing: bool) {
+        self.begins_nothing = nothing;
     }
 
     /// Takes an answer to a query up to `offset`; false when it is dropped.
@@ -254,6 +274,9 @@ impl Worker {
     pub(super) fn type_queued(&mut self, now: Monotonic) {
         let mut budget = TURN_BYTES;
         while budget > 0 {
+            if self.typing.begins_nothing && self.typing.is_between_frames() {
+                return;
+            }
             if self.typing.reply_is_next() {
                 if !self.type_reply() {
                     return;
