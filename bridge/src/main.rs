@@ -51,7 +51,10 @@ fn run() -> anyhow::Result<()> {
             let document = baton_bridge::routes::openapi()?;
             return writeln!(io::stdout(), "{document}").context("writing the document");
         }
-        _ => bail!("usage: baton-bridge [openapi]; it is started by `baton up`"),
+        (Some("--version"), None) => {
+            return writeln!(io::stdout(), "baton-bridge {}", env!("CARGO_PKG_VERSION")).context("writing the version");
+        }
+        _ => bail!("usage: baton-bridge [openapi | --version]; it is started by `baton up`"),
     }
     // Whatever this process makes is its user's alone: SQLite would make its files readable to all.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));

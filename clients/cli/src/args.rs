@@ -35,6 +35,8 @@ pub enum Command {
     Down(DownArgs),
     /// Show Baton's processes
     Status(JsonArgs),
+    /// Replace Baton's processes by the installed version; shells live on
+    Upgrade(UpgradeArgs),
     /// Start a session and attach to it
     New(NewArgs),
     /// List sessions
@@ -117,6 +119,20 @@ pub struct DownArgs {
 /// A command that only reads.
 #[derive(Debug, clap::Args)]
 pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton upgrade`
+#[derive(Debug, clap::Args)]
+pub struct UpgradeArgs {
+    /// Say what would be replaced, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Replace what is of the installed version too
+    #[arg(long)]
+    pub force: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

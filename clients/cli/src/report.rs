@@ -97,6 +97,11 @@ impl Report {
         self
     }
 
+    /// Why, in one line: for a list in which what was tried stands already.
+    pub fn reason(&self) -> &str {
+        self.why.as_deref().unwrap_or(&self.what)
+    }
+
     /// The stable code, if the bridge sent one.
     pub const fn code(&self) -> Option<ErrorCode> {
         self.code

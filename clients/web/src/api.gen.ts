@@ -607,6 +607,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Replaces one process by one of the installed version, if that serves; else the one before goes on. */
+        post: operations["post_upgrade"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1768,6 +1785,25 @@ export interface components {
             client_id: components["schemas"]["ClientId"];
             /** @description Who gets. */
             to_client_id: components["schemas"]["ClientId"];
+        };
+        /**
+         * @description One of Baton's processes.
+         * @enum {string}
+         */
+        UpgradePart: "launcher" | "sessiond" | "bridge" | "worker";
+        /** @description `POST /v1/upgrade`: which process is to be replaced. */
+        UpgradeRequest: {
+            /** @description Which. */
+            part: components["schemas"]["UpgradePart"];
+            session_id?: components["schemas"]["SessionId"] | null;
+        };
+        /** @description The answer to [`UpgradeRequest`]. */
+        Upgrading: {
+            /**
+             * Format: int32
+             * @description The process that serves now, where the answer waits for it: of a worker.
+             */
+            worker_pid?: number | null;
         };
         /** @description Columns and rows. */
         Viewport: {
@@ -3042,6 +3078,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ServerFrame"];
+                };
+            };
+        };
+    };
+    post_upgrade: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UpgradeRequest"];
+            };
+        };
+        responses: {
+            /** @description the next worker serves */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upgrading"];
+                };
+            };
+            /** @description on its way: `/v1/status` shows who serves */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Upgrading"];
+                };
+            };
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

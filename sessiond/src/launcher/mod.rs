@@ -15,7 +15,10 @@ pub mod core;
 #[cfg(test)]
 mod core_tests;
 mod handover;
+mod heir;
 mod mend;
+#[cfg(test)]
+mod replace_tests;
 pub mod setup;
 mod spare;
 mod turn;

@@ -248,15 +248,7 @@ impl Note {
     pub(super) fn to_bytes(&self) -> [u8; BYTES] {
         let mut out = [0; BYTES];
         let [few, more] = self.handles.to_le_bytes();
-        out[..7].copy_from_slice(&[
-            self.what,
-            u8::from(self.present),
-            self.flags,
-            few,
-            self.service,
-            more,
-            self.phase,
-        ]);
+        out[..7].copy_from_slice(&[self.what, u8::from(self.present), self.flags, few, self.service, more, self.phase]);
         out[8..12].copy_from_slice(&self.pid.to_le_bytes());
         out[12..16].copy_from_slice(&self.program.to_le_bytes());
         out[16..24].copy_from_slice(&self.exit.to_le_bytes());

@@ -17,7 +17,8 @@ use nix::sys::signal::Signal;
 use std::os::unix::process::ExitStatusExt;
 
 use super::children::Born;
-use super::core::{Action, Event, HEALTHY_WITHIN, Mode, Process, Service};
+use super::core::{Action, Event, Mode, Process, Service};
+use super::heir::give_heir_up;
 use super::spare::Spare;
 use super::{Launcher, announced, handover, setup, spare};
 
@@ -58,10 +59,10 @@ pub(super) struct Watch {
     /// Whose channel has ended while the process lives: not worth polling.
     silent: BTreeSet<u32>,
     /// The installed launcher, on its way to take this one's place, and until when it has to have everything.
-    heir: Option<(Spare, Instant)>,
-    exit: bool,
+    pub(super) heir: Option<(Spare, Instant)>,
+    pub(super) exit: bool,
     /// The heir is the launcher now.
-    succeeded: bool,
+    pub(super) succeeded: bool,
 }
 
 impl Launcher {
@@ -80,7 +81,7 @@ impl Launcher {
         self.serve(watch)
     }
 
-    fn serve(mut self, mut watch: Watch) -> anyhow::Result<()> {
+    pub(super) fn serve(mut self, mut watch: Watch) -> anyhow::Result<()> {
         self.fork_spare(&mut watch);
         while !watch.exit {
             self.turn(&mut watch);
@@ -209,7 +210,8 @@ impl Launcher {
             Service::ALL.iter().filter_map(|service| Some((Channel::Service(*service), self.core.service(*service)?)));
         let sessions = self.core.sessions().iter();
         let workers = sessions.clone().filter_map(|(id, kept)| Some((Channel::Worker(*id), kept.worker.as_ref()?)));
-        let successors = sessions.filter_map(|(id, kept)| Some((Channel::Successor(*id), &kept.next.as_ref()?.running)));
+        let successors =
+            sessions.filter_map(|(id, kept)| Some((Channel::Successor(*id), &kept.next.as_ref()?.running)));
         for (channel, running) in services.chain(workers).chain(successors) {
             if let Some(fd) = running.channel.as_ref().filter(|_| !watch.silent.contains(&running.pid)) {
                 let waits = channel == Channel::Service(Service::Supervisor) && !self.for_sessiond.0.is_empty();
@@ -503,39 +505,6 @@ impl Launcher {
         }
     }
 
-    /// Starts the installed launcher; until it has everything, this one goes on as if nothing were.
-    fn start_heir(&mut self, watch: &mut Watch) {
-        let (Some(sockets), Some(locks), None) = (&self.sockets, &self.locks, &watch.heir) else { return };
-        match spare::start_heir(&self.nursery, &setup::places(sockets, locks), &self.core) {
-            Ok(heir) => {
-                tracing::info!(pid = heir.child.pid.as_raw(), "the installed launcher starts");
-                watch.heir = Some((heir, Instant::now() + HEALTHY_WITHIN));
-            }
-            Err(err) => tracing::error!("the installed launcher could not be started; this one goes on: {err:#}"),
-        }
-    }
-
-    fn hear_heir(&mut self, watch: &mut Watch) {
-        let Some((heir, _)) = &watch.heir else { return };
-        match heir.has_everything() {
-            Ok(false) => return,
-            Ok(true) => {}
-            Err(err) => return give_heir_up(watch, &err.to_string()),
-        }
-        // One successor at any moment: the spare is dead before the heir is given the word.
-        self.spare = None;
-        match heir.appoint() {
-            Ok(()) => {
-                tracing::info!(pid = heir.child.pid.as_raw(), "the installed launcher takes over; this one leaves");
-                if let Some((heir, _)) = watch.heir.take() {
-                    heir.leave_alone();
-                }
-                (watch.exit, watch.succeeded) = (true, true);
-            }
-            Err(err) => give_heir_up(watch, &err.to_string()),
-        }
-    }
-
     /// Makes a spare. In the spare itself this returns only to the launcher it has become by then.
     fn fork_spare(&mut self, watch: &mut Watch) {
         match spare::fork() {
@@ -562,30 +531,8 @@ impl Launcher {
         self.take_over(watch);
     }
 
-    /// The heir's life: hears everything, says so, and serves once the launcher before it has left with a word.
-    pub(super) fn inherit(mut self, socket: &OwnedFd) -> anyhow::Result<()> {
-        name_process(c"baton-spare");
-        let (mut whole, mut appointed, mut watch) = (false, false, Watch::default());
-        let Self { home, core, sockets, locks, .. } = &mut self;
-        spare::wait(socket, |bytes, handles| match (sockets.as_mut(), locks.as_mut()) {
-            _ if spare::is_word(bytes) => appointed = whole,
-            (Some(sockets), Some(locks)) if spare::is_places(bytes) => {
-                setup::take_places(home, handles, sockets, locks)
-            }
-            _ => match spare::answer_whole(socket, bytes) {
-                Ok(true) => whole = true,
-                Ok(false) => spare::apply(bytes, handles, core),
-                // The end follows.
-                Err(_) => {}
-            },
-        });
-        anyhow::ensure!(appointed, "the launcher that started this one went on without it");
-        self.take_over(&mut watch);
-        self.serve(watch)
-    }
-
     /// The launcher is gone: this process is.
-    fn take_over(&mut self, watch: &mut Watch) {
+    pub(super) fn take_over(&mut self, watch: &mut Watch) {
         name_process(c"baton-launcher");
         // Signals that reached the spare were not meant for a launcher.
         while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -614,15 +561,8 @@ impl Launcher {
     }
 }
 
-/// This launcher goes on. Dropped, the heir is killed.
-fn give_heir_up(watch: &mut Watch, why: &str) {
-    if let Some((heir, _)) = watch.heir.take() {
-        tracing::error!(pid = heir.child.pid.as_raw(), "the installed launcher does not take over; this one goes on: {why}");
-    }
-}
-
 /// Tells launcher and spare apart for `ps` and `top`; their command lines are the same.
-fn name_process(name: &CStr) {
+pub(super) fn name_process(name: &CStr) {
     // Cosmetic: no reason to stop.
     let _ = nix::sys::prctl::set_name(name);
 }

@@ -88,7 +88,8 @@ impl Core {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         let retries = self.sessions.values().filter_map(|session| session.retry_at);
-        let waiting = |session: &Session| session.waiting.iter().chain(&session.replacing).map(|(.., until)| *until).min();
+        let waiting =
+            |session: &Session| session.waiting.iter().chain(&session.replacing).map(|(.., until)| *until).min();
         let answers = self.sessions.values().filter_map(waiting);
         retries.chain(answers).chain(self.measure_at).min()
     }

@@ -384,7 +384,8 @@ impl Supervisor {
         }
         let spec = self.registry.spec_bytes(session).and_then(|bytes| fds::sealed_memfd(c"baton-spec", &bytes));
         let spec = spec.map_err(|err| format!("its spec could not be passed on: {err}"))?;
-        self.for_launcher.push_back((LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec)));
+        self.for_launcher
+            .push_back((LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec)));
         self.flush_launcher();
         Ok(())
     }

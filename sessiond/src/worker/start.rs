@@ -109,15 +109,11 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         streams: Vec::new(),
     };
     let memory = match mode {
-        Mode::TakeOver | Mode::Succeed => {
-            Some(fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?)
-        }
+        Mode::TakeOver | Mode::Succeed => Some(fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?),
         Mode::Fresh | Mode::Replay => None,
     };
     let rebound = match &memory {
-        Some(memory) if mode == Mode::Succeed => {
-            park::stand_by(&keeper, &spec, &dir, memory, state.clone())?
-        }
+        Some(memory) if mode == Mode::Succeed => park::stand_by(&keeper, &spec, &dir, memory, state.clone())?,
         _ => None,
     };
     let lock = lock(&dir)?;

@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 9] = [
     ("sessiond", &["baton-proto", "baton-sandbox", "baton-screen"]),
     ("bridge", &["baton-proto", "baton-sandbox"]),
     ("clients/cli", &["baton-proto", "baton-screen"]),
-    ("tests", &["baton-proto", "baton-screen"]),
+    ("tests", &["baton-proto", "baton-sandbox", "baton-screen"]),
     ("benches", &[]),
     ("xtask", &[]),
 ];

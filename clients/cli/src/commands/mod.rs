@@ -17,6 +17,7 @@ mod snapshot;
 mod status;
 mod token;
 mod up;
+mod upgrade;
 mod wait;
 
 use crate::args::Command;
@@ -30,6 +31,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Up(args) => up::run(context, &args).await,
         Command::Down(args) => down::run(context, &args).await,
         Command::Status(args) => status::run(context, args.json).await,
+        Command::Upgrade(args) => upgrade::run(context, &args).await,
         Command::New(args) => new::run(context, args).await,
         Command::Ls(args) => ls::run(context, &args).await,
         Command::Attach(args) => attach::run(context, &args).await,
