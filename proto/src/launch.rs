@@ -13,6 +13,7 @@
 //! | `Done` | worker → launcher | | the program is gone: drop the duplicates |
 //! | `Drained` | launcher → worker | | the duplicates are dropped |
 //! | `Stop` | sessiond → launcher | | end sessiond and bridge, then the launcher; workers stay |
+//! | `Retire` | sessiond → launcher | | kill the worker if its session has ended; `WorkerGone` answers |
 //! | `Listen` | launcher → worker | listener | the socket's file was gone: it is bound anew, listen here from now on |
 
 use crate::ids::SessionId;
@@ -60,6 +61,8 @@ ops! {
     Stop = 9;
     /// launcher → worker.
     Listen = 10;
+    /// sessiond → launcher.
+    Retire = 11;
 }
 
 /// One message.

@@ -20,6 +20,7 @@ mod marks;
 mod openapi;
 mod queries;
 mod recording;
+mod respawn;
 mod resume;
 mod roles;
 mod routes;

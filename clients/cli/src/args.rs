@@ -57,6 +57,8 @@ pub enum Command {
     Close(CloseArgs),
     /// Give a session another name
     Rename(RenameArgs),
+    /// Start a session again that has ended by itself or was lost with its host
+    Respawn(RespawnArgs),
     /// Signal the program in the foreground
     Signal(SignalArgs),
     /// Type into a session
@@ -252,6 +254,19 @@ pub struct RenameArgs {
     pub name: String,
     /// Its name from now on
     pub new: String,
+}
+
+/// `baton respawn`
+#[derive(Debug, clap::Args)]
+pub struct RespawnArgs {
+    /// Which session
+    pub name: String,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Print the session as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `baton signal`

@@ -426,6 +426,7 @@ pub fn spec() -> SessionSpec {
         record_input: false,
         created_us: 1_700_000_000_000_000,
         boot_id: "6f0c3a52-0000-4000-8000-000000000000".to_owned(),
+        parked_ttl_s: 86_400,
     }
 }
 
@@ -449,6 +450,18 @@ pub fn opens() -> Examples<OpenSession> {
 
 pub fn forgets() -> Examples<ForgetSession> {
     one(ForgetSession { session: session() })
+}
+
+pub fn respawns() -> Examples<Respawn> {
+    let same = Respawn { session: session(), command: None, cwd: None, idle_timeout_s: None, record_input: None };
+    let resumed = Respawn {
+        command: Some(vec!["agent".to_owned(), "--resume".to_owned()]),
+        cwd: Some("/srv/project".to_owned()),
+        idle_timeout_s: Some(60),
+        record_input: Some(false),
+        ..same.clone()
+    };
+    vec![("", same), ("resumed", resumed)]
 }
 
 pub fn entries() -> Examples<SessionEntry> {

@@ -7,6 +7,9 @@ use baton_proto::launch::LaunchMessage;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry};
 
+use super::registry::Bytes;
+use super::respawn::Change;
+
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -22,6 +25,8 @@ pub enum Request {
     Open(SessionId),
     /// Forget it.
     Forget(SessionId),
+    /// Start an ended one again.
+    Respawn(Box<Change>),
     /// How is sessiond.
     Status,
 }
@@ -60,8 +65,10 @@ pub enum Event {
     Remains(SessionId, Option<ExitRecord>, u64),
     /// A session's files are removed, or not.
     Forgotten(SessionId, ConnId, u64, Result<(), String>),
+    /// The spec of a session's new instance is written down, or not.
+    Rewritten(SessionId, Result<Box<SessionSpec>, String>),
     /// Bytes of journal on disk, by session.
-    Measured(BTreeMap<SessionId, u64>),
+    Measured(BTreeMap<SessionId, Bytes>),
     /// A deadline of [`super::step::Core::deadline`] may have passed.
     DeadlinePassed,
 }
@@ -77,6 +84,12 @@ pub enum Action {
     Store(Box<SessionSpec>),
     /// Have a worker started for a session that is written down.
     Replay(SessionId),
+    /// Have the worker killed that serves an ended session's journal.
+    Retire(SessionId),
+    /// Write the spec of a new instance down; [`Event::Rewritten`] answers.
+    Rewrite(Box<Change>),
+    /// Have a worker started for a new instance that is written down.
+    Start(SessionId),
     /// Connect to the worker.
     Dial(SessionId),
     /// Let the worker go.
@@ -95,6 +108,8 @@ pub enum Action {
     Trim(SessionId, u64),
     /// Remove the journals of an ended session that has no worker.
     DropJournals(SessionId),
+    /// Remove the journals of a session's earlier instances.
+    DropEarlier(SessionId),
 }
 
 /// An answer.

@@ -14,6 +14,9 @@ pub mod event;
 mod link;
 mod pipe;
 pub mod registry;
+pub mod respawn;
+#[cfg(test)]
+mod respawn_tests;
 mod session;
 pub mod step;
 #[cfg(test)]
@@ -59,7 +62,7 @@ struct Supervisor {
     started_us: u64,
     launcher: OwnedFd,
     /// Requests for workers that the launcher's channel had no room for.
-    for_launcher: VecDeque<(LaunchMessage, OwnedFd)>,
+    for_launcher: VecDeque<(LaunchMessage, Option<OwnedFd>)>,
     listener: UnixListener,
     /// Directory of the workers' sockets.
     workers: OwnedFd,
