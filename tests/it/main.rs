@@ -18,6 +18,7 @@ mod lifetime;
 mod local;
 mod marks;
 mod openapi;
+mod parked;
 mod queries;
 mod recording;
 mod respawn;

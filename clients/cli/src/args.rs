@@ -164,7 +164,7 @@ pub struct LsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Only those without supervisor and client
+    /// Only those without supervisor and client; while Baton is stopped, everything that runs on
     #[arg(long)]
     pub parked: bool,
     /// Ended ones too

@@ -3,6 +3,7 @@
 
 mod access;
 mod frames;
+mod parked;
 mod problem;
 mod screen;
 mod session;
@@ -10,6 +11,7 @@ mod terminal;
 
 pub use access::*;
 pub use frames::*;
+pub use parked::*;
 pub use problem::*;
 pub use screen::*;
 pub use session::*;

@@ -347,6 +347,7 @@ pub fn inspections() -> Examples<Inspection> {
         input_queued: 17,
         last_activity_us: 1_700_000_000_000_000,
         exit: exit_records().pop().map(|(_, exit)| exit),
+        parked_since_us: Some(1_700_000_000_000_001),
     })
 }
 

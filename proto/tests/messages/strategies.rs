@@ -346,7 +346,8 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
     let ids = (any::<u32>(), any::<u32>(), instance_id(), lease_record(), vec(client_entry(), 0..4));
     let journal = (any::<[u64; 4]>(), dimensions(), size_policy(), screen_state());
     let program = (option::of((any::<u32>(), text())), option::of(text()), any::<[bool; 3]>(), any::<[u64; 2]>());
-    (ids, journal, program, option::of(exit_record())).prop_map(|(ids, journal, program, exit)| {
+    let end = (option::of(exit_record()), option::of(any::<u64>()));
+    (ids, journal, program, end).prop_map(|(ids, journal, program, (exit, parked_since_us))| {
         let (program_pid, worker_pid, instance, lease, clients) = ids;
         let ([head, oldest, oldest_screen, journal_bytes], size, policy, screen) = journal;
         let (foreground, cwd, [echo, canonical, at_prompt], [input_queued, last_activity_us]) = program;
@@ -371,6 +372,7 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
             input_queued,
             last_activity_us,
             exit,
+            parked_since_us,
         }
     })
 }

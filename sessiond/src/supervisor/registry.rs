@@ -182,6 +182,12 @@ impl Registry {
         u32::try_from(pid).ok().and_then(host::start_ticks) == Some(start)
     }
 
+    /// Whether a worker is noted, and lives.
+    #[must_use]
+    pub fn has_worker(&self, session: SessionId) -> bool {
+        self.dir(session).join(WORKER).exists() && self.worker_lives(session)
+    }
+
     /// Notes how a session's instance ended.
     ///
     /// # Errors

@@ -72,6 +72,7 @@ pub(super) fn inspection(exit: Option<ExitRecord>) -> Box<Inspection> {
         input_queued: 0,
         last_activity_us: 77,
         exit,
+        parked_since_us: None,
     })
 }
 
