@@ -195,9 +195,11 @@ kinds! {
     ForgetSession = 195, CONTROL;
     /// To sessiond: [`crate::v1::AskStatus`].
     AskStatus = 196, CONTROL;
+    /// To sessiond: [`crate::v1::Respawn`].
+    Respawn = 197, SPEC;
     /// To sessiond: [`crate::v1::Upgrade`].
     Upgrade = 198, CONTROL;
-    /// From sessiond: [`crate::v1::SessionEntry`], the answer to `Spawn` and `OpenSession`.
+    /// From sessiond: [`crate::v1::SessionEntry`], the answer to `Spawn`, `OpenSession` and `Respawn`.
     Session = 224, SPEC;
     /// From sessiond: [`crate::v1::Sessions`]; `last` ends the answer.
     Sessions = 225, SPEC;

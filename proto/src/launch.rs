@@ -13,6 +13,7 @@
 //! | `Done` | worker → launcher | | the program is gone: drop the duplicates |
 //! | `Drained` | launcher → worker | | the duplicates are dropped |
 //! | `Stop` | sessiond → launcher | | end sessiond and bridge, then the launcher; workers stay |
+//! | `Retire` | sessiond → launcher | | kill the worker if its session has ended; `WorkerGone` answers |
 //! | `Listen` | launcher → worker | listener | the socket's file was gone: it is bound anew, listen here from now on |
 //! | `Ready` | sessiond, bridge → launcher | | it serves: the program it was started from is one that works |
 //! | `Replace` | sessiond → launcher | | start the installed version in this one's place: of `session`'s worker, else of the [`Part`] in `arg` |
@@ -68,6 +69,8 @@ ops! {
     Stop = 9;
     /// launcher → worker.
     Listen = 10;
+    /// sessiond → launcher.
+    Retire = 11;
     /// sessiond or bridge → launcher.
     Ready = 12;
     /// sessiond → launcher.

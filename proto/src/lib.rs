@@ -28,6 +28,7 @@ pub mod ids;
 pub mod launch;
 pub mod lease;
 pub mod spec;
+pub mod time;
 pub mod v1;
 
 pub use error::{ErrorCode, ProtoError};

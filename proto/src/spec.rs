@@ -74,6 +74,8 @@ pub struct SessionSpec {
     pub record_input: bool,
     /// When it was made, microseconds since 1970.
     pub created_us: u64,
-    /// Kernel boot id of the host it was made on.
+    /// Kernel boot id of the host this instance was started on.
     pub boot_id: String,
+    /// Seconds an agent's session lives without sessiond and client; a person's lives on. 0 = for ever.
+    pub parked_ttl_s: u64,
 }

@@ -171,6 +171,7 @@ fn the_launchers_messages_are_as_they_were() {
         Op::Drained,
         Op::Stop,
         Op::Listen,
+        Op::Retire,
     ];
     let messages = ops.map(|op| LaunchMessage { op, session: examples::session(), pid: 77, arg: -1 });
     let text: String =

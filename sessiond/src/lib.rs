@@ -6,11 +6,14 @@
 //! | supervisor | [`supervisor`] | `sessiond`: which sessions there are, spawn, adoption, limits; never touches their bytes |
 //! | worker | [`worker`] | owns one session: PTY, journal, subscribers, lease |
 //!
+//! Besides, [`survey`] looks at what runs while none of the first two does, for `baton ls --parked`.
+//!
 //! Each is single-threaded, decides in pure state machines and keeps I/O at the rim. `kill -9` of any one of them, and
 //! the session's program does not notice.
 #![deny(unsafe_code)]
 
 pub mod launcher;
 pub mod supervisor;
+pub mod survey;
 pub mod sys;
 pub mod worker;

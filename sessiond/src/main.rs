@@ -3,10 +3,11 @@
 
 use std::process::ExitCode;
 
-use baton_sessiond::{launcher, supervisor, sys, worker};
+use baton_sessiond::{launcher, supervisor, survey, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
        baton-sessiond supervisor | worker [--take-over | --succeed | --replay]   (started by the launcher)
+       baton-sessiond sessions   (what runs without the others, as JSON)
        baton-sessiond --version";
 
 fn main() -> ExitCode {
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
             Err(why) => return usage(&why.to_string()),
         },
         ["supervisor"] => supervisor::run(),
+        ["sessions"] => survey::run(),
         ["worker"] => worker::run(worker::Mode::Fresh),
         ["worker", "--take-over"] => worker::run(worker::Mode::TakeOver),
         ["worker", "--succeed"] => worker::run(worker::Mode::Succeed),

@@ -249,6 +249,7 @@ impl Client {
             record_input: false,
             created_us: 0,
             boot_id: String::new(),
+            parked_ttl_s: 0,
         };
         self.send(Kind::Spawn, 3, &spec).unwrap();
         self.receive(Kind::Session).unwrap()

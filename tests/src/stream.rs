@@ -39,6 +39,8 @@ pub struct Ready {
     pub mode: ResumeMode,
     /// Bytes no longer kept.
     pub lost: Option<u64>,
+    /// The cursor it came with was of an earlier life of the program.
+    pub restarted: bool,
 }
 
 /// A lease as a frame told it.
@@ -126,6 +128,7 @@ impl StreamClient {
             input_seq,
             mode,
             lost,
+            restarted,
             instance,
             ..
         }) = first
@@ -134,7 +137,8 @@ impl StreamClient {
         };
         assert_eq!(session_id, session);
         assert_eq!(instance, cursor.instance);
-        let ready = Ready { owner: lease_owner, epoch, cursor, size: (cols, rows), input_seq, mode, lost };
+        let restarted = restarted == Some(true);
+        let ready = Ready { owner: lease_owner, epoch, cursor, size: (cols, rows), input_seq, mode, lost, restarted };
         // Where the bytes begin: the cursor asked for, moved on by what is lost.
         let from = attach.resume.filter(|resume| resume.instance == instance).map_or(0, |resume| resume.offset);
         let offset = from + lost.unwrap_or(0);

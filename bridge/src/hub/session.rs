@@ -173,6 +173,8 @@ pub enum Command {
     },
     /// The session is forgotten.
     Forget,
+    /// The session has begun a new life, which another hub follows.
+    Supersede,
 }
 
 /// One session.
@@ -323,6 +325,11 @@ impl Session {
     pub fn forget(&self) {
         // A hub whose queue is full ends when the last who asks it is gone.
         drop(self.commands.try_send(Command::Forget));
+    }
+
+    /// Ends the hub: another one follows the session's new life. Its clients connect again.
+    pub fn supersede(&self) {
+        drop(self.commands.try_send(Command::Supersede));
     }
 
     /// A silent client is heard again.

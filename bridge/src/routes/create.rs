@@ -191,6 +191,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
         record_input: row.record_input,
         created_us: row.created_us,
         boot_id: String::new(),
+        parked_ttl_s: config.parked_ttl_s,
     };
     // Before the session is there, so that whoever hears of it first finds its name.
     app.catalog.set_row(row.clone());

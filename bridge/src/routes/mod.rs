@@ -8,6 +8,7 @@ pub mod input;
 pub mod output;
 pub mod query;
 pub mod recording;
+pub mod respawn;
 pub mod screen;
 pub mod search;
 pub mod sessions;
@@ -73,6 +74,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::detail, sessions::patch, sessions::forget))
         .routes(routes!(sessions::events))
+        .routes(routes!(respawn::respawn))
         .routes(routes!(ws::events::event_stream))
         .routes(routes!(create::create))
         .routes(routes!(sessions::terminal_detail))

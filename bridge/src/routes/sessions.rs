@@ -116,7 +116,7 @@ fn has_label(session: &ApiSession, label: &str) -> bool {
     }
 }
 
-async fn detail_of(app: &App, principal: &Principal, id: &str) -> Outcome<SessionDetail> {
+pub(super) async fn detail_of(app: &App, principal: &Principal, id: &str) -> Outcome<SessionDetail> {
     principal.need(Right::Observe)?;
     let session = app.session(principal, session_id(id)?).await?;
     // An ended session's worker is not woken to be asked what is known. What was known of the living one may be old.
@@ -157,7 +157,7 @@ pub async fn terminal_detail(
 }
 
 /// The row of a session, made up from what sessiond knows when the database has none.
-fn row_of(app: &App, session: &Session) -> SessionRow {
+pub(super) fn row_of(app: &App, session: &Session) -> SessionRow {
     app.catalog.row(session.id).unwrap_or_else(|| {
         let entry = session.entry();
         SessionRow {

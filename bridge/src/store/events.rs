@@ -114,6 +114,21 @@ impl Store {
         .await
     }
 
+    /// The directory that a session's shell told last, as far as the log reaches back.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn newest_directory(&self, id: SessionId) -> Outcome<Option<String>> {
+        self.call(move |connection| {
+            let newest = "SELECT json_extract(data, '$.text') FROM events WHERE scope_id = ?1 AND type = 'mark'
+                          AND json_extract(data, '$.kind') = 'cwd' ORDER BY seq DESC LIMIT 1";
+            let text: Option<Option<String>> =
+                connection.query_row(newest, [id.to_string()], |row| row.get(0)).optional()?;
+            Ok(text.flatten())
+        })
+        .await
+    }
+
     /// Keeps the newest events.
     pub fn prune_events(&self) {
         self.write(|connection| {

@@ -83,24 +83,34 @@ impl Catalog {
     /// sessiond said something about one session.
     pub fn update(&self, entry: SessionEntry) {
         let (id, status) = (entry.spec.session, show::status(&entry.status));
+        let (instance, mut begun) = (entry.spec.instance, false);
         let mut sessions = self.sessions_mut();
         let before = match sessions.get(&id) {
-            Some(session) => {
+            Some(session) if session.instance() == entry.spec.instance => {
                 let before = show::status(&session.entry().status);
                 session.set_entry(entry);
                 Some(before)
             }
-            None => {
+            // A new life of the program: nothing that is known of the last one is true of it.
+            other => {
+                let before = other.map(|last| {
+                    last.supersede();
+                    show::status(&last.entry().status)
+                });
                 let session = Session::start(entry, &self.context);
-                if let Some(row) = self.row(id) {
+                // What is noted is noted of an end.
+                if let Some(row) = self.row(id).filter(|_| !status.is_living()) {
                     session.remember(row.head, row.oldest, row.last_activity_us);
                 }
                 sessions.insert(id, session);
-                None
+                begun = before.is_some();
+                before
             }
         };
         drop(sessions);
-        if before != Some(status) && (before.is_some() || status.is_living()) {
+        if begun {
+            self.context.events.session(id, "status", json!({ "status": status, "instance": instance }));
+        } else if before != Some(status) && (before.is_some() || status.is_living()) {
             self.context.events.session(id, "status", json!({ "status": status }));
         }
     }

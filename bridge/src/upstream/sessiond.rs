@@ -13,8 +13,8 @@ use baton_proto::home::{Home, runtime};
 use baton_proto::ids::SessionId;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{
-    AskStatus, Failed, ForgetSession, ListSessions, OpenSession, SessionEntry, Sessions, SupervisorStatus, Upgradable,
-    Upgrade,
+    AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Respawn, SessionEntry, Sessions, SupervisorStatus,
+    Upgradable, Upgrade,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -100,6 +100,14 @@ impl Sessiond {
     /// `not_found`, `sessiond_down`.
     pub async fn open(&self, session: SessionId) -> Outcome<SessionEntry> {
         self.ask(Kind::OpenSession, &OpenSession { session }, Kind::Session).await
+    }
+
+    /// Starts an ended session again. The catalog has the new instance when this returns.
+    ///
+    /// # Errors
+    /// `not_found`, `session_running`, `invalid_transition`, `sessiond_down`.
+    pub async fn respawn(&self, request: &Respawn) -> Outcome<SessionEntry> {
+        self.ask(Kind::Respawn, request, Kind::Session).await
     }
 
     /// Forgets an ended session and its journal.

@@ -59,6 +59,8 @@ pub enum Command {
     Close(CloseArgs),
     /// Give a session another name
     Rename(RenameArgs),
+    /// Start a session again that has ended by itself or was lost with its host
+    Respawn(RespawnArgs),
     /// Signal the program in the foreground
     Signal(SignalArgs),
     /// Type into a session
@@ -178,7 +180,7 @@ pub struct LsArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Only those without supervisor and client
+    /// Only those without supervisor and client; while Baton is stopped, everything that runs on
     #[arg(long)]
     pub parked: bool,
     /// Ended ones too
@@ -268,6 +270,19 @@ pub struct RenameArgs {
     pub name: String,
     /// Its name from now on
     pub new: String,
+}
+
+/// `baton respawn`
+#[derive(Debug, clap::Args)]
+pub struct RespawnArgs {
+    /// Which session
+    pub name: String,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Print the session as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `baton signal`

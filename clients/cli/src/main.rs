@@ -14,6 +14,7 @@ mod launcher;
 mod moment;
 mod names;
 mod out;
+mod parked;
 mod report;
 mod start;
 mod table;

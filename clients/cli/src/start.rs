@@ -228,7 +228,7 @@ fn check_address(listen: &str, allow_remote: bool) -> Result<(), Report> {
 }
 
 /// A program that is installed beside this one.
-fn sibling(name: &str) -> Result<PathBuf, Report> {
+pub fn sibling(name: &str) -> Result<PathBuf, Report> {
     let me =
         std::env::current_exe().map_err(|err| Report::failed("where this program is cannot be found out").why(err))?;
     let path = me.with_file_name(name);

@@ -33,8 +33,16 @@ pub fn now() -> i64 {
 
 /// How long ago `text` was, in few characters: `45s`, `5m`, `2h`, `3d`.
 pub fn age(text: &str, now: i64) -> String {
-    let Some(at) = parse(text) else { return "?".to_owned() };
-    let seconds = (now - at).max(0) / 1000;
+    parse(text).map_or_else(|| "?".to_owned(), |at| span(now - at))
+}
+
+/// How long from now `text` is, likewise.
+pub fn until(text: &str, now: i64) -> String {
+    parse(text).map_or_else(|| "?".to_owned(), |at| span(at - now))
+}
+
+fn span(millis: i64) -> String {
+    let seconds = millis.max(0) / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m", seconds / 60),

@@ -3,6 +3,7 @@
 
 mod access;
 mod frames;
+mod parked;
 mod problem;
 mod screen;
 mod session;
@@ -11,6 +12,7 @@ mod upgrade;
 
 pub use access::*;
 pub use frames::*;
+pub use parked::*;
 pub use problem::*;
 pub use screen::*;
 pub use session::*;

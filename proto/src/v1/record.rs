@@ -49,7 +49,8 @@ pub enum ClientKind {
 }
 
 /// Person or agent: an agent never forces a person's lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A person, or a script of one.
     Person,

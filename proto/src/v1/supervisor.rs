@@ -62,7 +62,7 @@ pub struct OpenSession {
     pub session: SessionId,
 }
 
-/// Forget an ended session and remove its journal. Answer: `Done`; `Failed` with `not_found` or `session_running`.
+/// Forget an ended session and remove its journals. Answer: `Done`; `Failed` with `not_found` or `session_running`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct ForgetSession {
     /// Which.
@@ -88,6 +88,24 @@ pub enum Upgradable {
 pub struct Upgrade {
     /// Which.
     pub what: Upgradable,
+}
+
+/// Start a lost or exited session again: same id, same environment, a new instance. Answer: [`SessionEntry`]; `Failed` with
+/// `not_found`, `session_running`, or `invalid_transition` for one that was closed or never started.
+///
+/// What is left out is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Respawn {
+    /// Which.
+    pub session: SessionId,
+    /// Program and arguments; not a login shell then.
+    pub command: Option<Vec<String>>,
+    /// Directory it starts in; absolute.
+    pub cwd: Option<String>,
+    /// Seconds without output, input and client until it closes; 0 = never. It may have changed while the session lived.
+    pub idle_timeout_s: Option<u64>,
+    /// Whether typed bytes are kept; as above.
+    pub record_input: Option<bool>,
 }
 
 /// How is sessiond. Answer: [`SupervisorStatus`].

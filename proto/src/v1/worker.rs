@@ -452,6 +452,8 @@ pub struct Inspection {
     pub last_activity_us: u64,
     /// How the program ended, if it has.
     pub exit: Option<ExitRecord>,
+    /// Since when there is neither sessiond nor a client, in microseconds since 1970; `None` while there is one.
+    pub parked_since_us: Option<u64>,
 }
 
 /// Change what may change while a session lives; `None` leaves a thing as it is. Answer: `Done`.

@@ -347,6 +347,7 @@ pub fn inspections() -> Examples<Inspection> {
         input_queued: 17,
         last_activity_us: 1_700_000_000_000_000,
         exit: exit_records().pop().map(|(_, exit)| exit),
+        parked_since_us: Some(1_700_000_000_000_001),
     })
 }
 
@@ -426,6 +427,7 @@ pub fn spec() -> SessionSpec {
         record_input: false,
         created_us: 1_700_000_000_000_000,
         boot_id: "6f0c3a52-0000-4000-8000-000000000000".to_owned(),
+        parked_ttl_s: 86_400,
     }
 }
 
@@ -458,6 +460,18 @@ pub fn upgrades() -> Examples<Upgrade> {
 
 pub fn forgets() -> Examples<ForgetSession> {
     one(ForgetSession { session: session() })
+}
+
+pub fn respawns() -> Examples<Respawn> {
+    let same = Respawn { session: session(), command: None, cwd: None, idle_timeout_s: None, record_input: None };
+    let resumed = Respawn {
+        command: Some(vec!["agent".to_owned(), "--resume".to_owned()]),
+        cwd: Some("/srv/project".to_owned()),
+        idle_timeout_s: Some(60),
+        record_input: Some(false),
+        ..same.clone()
+    };
+    vec![("", same), ("resumed", resumed)]
 }
 
 pub fn entries() -> Examples<SessionEntry> {

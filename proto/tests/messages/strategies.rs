@@ -346,7 +346,8 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
     let ids = (any::<u32>(), any::<u32>(), instance_id(), lease_record(), vec(client_entry(), 0..4));
     let journal = (any::<[u64; 4]>(), dimensions(), size_policy(), screen_state());
     let program = (option::of((any::<u32>(), text())), option::of(text()), any::<[bool; 3]>(), any::<[u64; 2]>());
-    (ids, journal, program, option::of(exit_record())).prop_map(|(ids, journal, program, exit)| {
+    let end = (option::of(exit_record()), option::of(any::<u64>()));
+    (ids, journal, program, end).prop_map(|(ids, journal, program, (exit, parked_since_us))| {
         let (program_pid, worker_pid, instance, lease, clients) = ids;
         let ([head, oldest, oldest_screen, journal_bytes], size, policy, screen) = journal;
         let (foreground, cwd, [echo, canonical, at_prompt], [input_queued, last_activity_us]) = program;
@@ -371,6 +372,7 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
             input_queued,
             last_activity_us,
             exit,
+            parked_since_us,
         }
     })
 }
@@ -419,14 +421,14 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
     let program = (vec(text(), 1..4), any::<bool>(), text(), vec((text(), text()), 0..4));
     let shape = (dimensions(), size_policy(), select(vec![Profile::Host, Profile::Workspace, Profile::Locked]));
     let people = (text(), option::of(client_id()), class());
-    let bounds = (any::<[u64; 4]>(), any::<u32>(), any::<bool>(), text());
+    let bounds = (any::<[u64; 5]>(), any::<u32>(), any::<bool>(), text());
     (session_id(), instance_id(), kind, program, shape, people, bounds).prop_map(
         |(session, instance, kind, program, shape, people, bounds)| {
             let (command, login, cwd, env) = program;
             let (size, policy, profile) = shape;
             let (title, creator, class) = people;
-            let ([idle_timeout_s, lease_ttl_ms, journal_bytes, created_us], close_grace_ms, record_input, boot_id) =
-                bounds;
+            let (numbers, close_grace_ms, record_input, boot_id) = bounds;
+            let [idle_timeout_s, lease_ttl_ms, journal_bytes, created_us, parked_ttl_s] = numbers;
             SessionSpec {
                 session,
                 instance,
@@ -448,6 +450,7 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
                 record_input,
                 created_us,
                 boot_id,
+                parked_ttl_s,
             }
         },
     )
@@ -465,6 +468,17 @@ pub fn upgrade() -> impl Strategy<Value = Upgrade> {
 
 pub fn forget_session() -> impl Strategy<Value = ForgetSession> {
     draw!(ForgetSession { session: session_id() })
+}
+
+pub fn respawn() -> impl Strategy<Value = Respawn> {
+    let what = (option::of(vec(text(), 1..4)), option::of(text()), option::of(any::<u64>()), option::of(any::<bool>()));
+    (session_id(), what).prop_map(|(session, (command, cwd, idle_timeout_s, record_input))| Respawn {
+        session,
+        command,
+        cwd,
+        idle_timeout_s,
+        record_input,
+    })
 }
 
 pub fn session_entry() -> impl Strategy<Value = SessionEntry> + Clone {

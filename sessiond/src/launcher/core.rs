@@ -39,6 +39,9 @@ pub const SPAWN_REPLAY: i64 = 1;
 /// `arg` of a message about a status that nobody could learn.
 pub const STATUS_UNKNOWN: i64 = -1;
 
+/// `arg` of [`Op::WorkerGone`] as the answer to [`Op::Retire`] for a session that has no worker.
+pub const RETIRED: i64 = -2;
+
 /// A process the launcher restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -265,6 +268,8 @@ pub enum Action {
     TellSessiond(LaunchMessage),
     /// Send to the session's worker.
     TellWorker(SessionId, LaunchMessage),
+    /// Kill the worker of a session that has ended.
+    KillWorker(SessionId),
     /// Signal a service.
     Signal(Service, Signal),
     /// End this process.
@@ -445,6 +450,12 @@ impl<H> Core<H> {
                 self.changed.insert(Changed::Session(session));
                 actions.push(Action::ForkWorker(session, if replay { Mode::Replay } else { Mode::Fresh }));
             }
+            Op::Retire => match self.sessions.get(&session) {
+                None => actions.push(gone(session, RETIRED)),
+                Some(kept) if kept.done || kept.replay => actions.push(Action::KillWorker(session)),
+                // A program runs: its worker is not anybody's to end.
+                Some(_) => {}
+            },
             Op::Stop => self.stop(now, actions),
             Op::Ready => self.is_ready(Service::Supervisor, actions),
             Op::Replace => self.hear_replace(&message, now, actions),

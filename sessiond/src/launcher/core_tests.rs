@@ -9,7 +9,9 @@ use baton_proto::SessionId;
 use baton_proto::launch::{LaunchMessage, Op};
 use nix::sys::signal::Signal;
 
-use super::core::{Action, Core, Event, HEALTHY_WITHIN, Mode, Process, Running, SPAWN_REPLAY, STOP_GRACE, Service};
+use super::core::{
+    Action, Core, Event, HEALTHY_WITHIN, Mode, Process, RETIRED, Running, SPAWN_REPLAY, STOP_GRACE, Service,
+};
 
 /// A descriptor that counts its copies.
 pub(super) type Handle = Rc<()>;
@@ -213,6 +215,14 @@ impl World {
                     other => panic!("{other:?} to a worker"),
                 }
             }
+            Action::KillWorker(id) => {
+                let life = &self.lives[&id];
+                assert!(
+                    life.done || life.mode != Some(Mode::TakeOver) && life.program.is_none(),
+                    "a program's worker is killed"
+                );
+                self.worker_dies(id);
+            }
             Action::Signal(service, _) => assert!(self.services.contains_key(&service), "nobody is there to signal"),
             Action::Exit => {
                 assert!(self.stopped && self.services.is_empty());
@@ -263,6 +273,7 @@ impl World {
                 let service = Service::ALL[self.random.below(2)];
                 self.feed(Event::Replace(service));
             }
+            (13, Some(id)) => self.feed(Event::FromSessiond(message(Op::Retire, id, 0, 0), vec![])),
             // Asked twice, as after a launcher's death between acting and taking.
             (10, Some(id)) => {
                 self.feed(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]));
@@ -488,6 +499,28 @@ fn a_worker_that_dies_at_once_is_started_ever_more_slowly_and_never_given_up() {
     }
     assert_eq!(waits[19..23], [0, 50, 100, 200]);
     assert_eq!(waits[39], 2000);
+}
+
+#[test]
+fn only_the_worker_of_an_ended_session_is_retired() {
+    let mut core = Core::<Handle>::new(10);
+    let (id, now) = (session(1), Instant::now());
+    let retire = |core: &mut Core<Handle>| core.step(Event::FromSessiond(message(Op::Retire, id, 0, 0), vec![]), now);
+    // Nobody is there: said so, apart from any other end.
+    assert_eq!(retire(&mut core), [Action::TellSessiond(message(Op::WorkerGone, id, 0, RETIRED))]);
+    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+    core.step(Event::WorkerForked(id, Running { pid: 5, pidfd: Handle::default(), channel: None }), now);
+    assert_eq!(retire(&mut core), []);
+    core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
+    assert_eq!(retire(&mut core), []);
+    core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now);
+    assert_eq!(retire(&mut core), [Action::KillWorker(id)]);
+    let gone = core.step(Event::Ended(Process::Worker(id), Some(9)), now);
+    assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, id, 0, 9))]);
+    // One that serves a journal has not to be asked what it knows.
+    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, SPAWN_REPLAY), vec![Handle::default()]), now);
+    core.step(Event::WorkerForked(id, Running { pid: 7, pidfd: Handle::default(), channel: None }), now);
+    assert_eq!(retire(&mut core), [Action::KillWorker(id)]);
 }
 
 #[test]

@@ -14,8 +14,30 @@ pub const SESSIONS_MAX: usize = 20_000;
 pub const SHOWN_BYTES_MAX: usize = 256 << 10;
 
 impl Core {
-    /// Why a spec can't be started, if it can't.
+    /// Why a new session can't be started, if it can't.
     pub(super) fn refusal(&self, spec: &SessionSpec) -> Option<Failed> {
+        if let Some(unfit) = self.unfit(spec) {
+            return Some(unfit);
+        }
+        if self.sessions.contains_key(&spec.session) {
+            let why = "there is a session of this id already; every session has an id of its own";
+            return Some(failed(ErrorCode::Invalid, why));
+        }
+        if self.names.contains_key(&spec.session.socket_name()) {
+            return Some(failed(
+                ErrorCode::Busy,
+                "the id shares its socket's name with another session; mint a new one",
+            ));
+        }
+        if self.sessions.len() >= SESSIONS_MAX {
+            let why = format!("{SESSIONS_MAX} sessions are known; forget some that have ended");
+            return Some(failed(ErrorCode::RateLimited, &why));
+        }
+        None
+    }
+
+    /// Why nothing is started from a spec, whoever's it is.
+    pub(super) fn unfit(&self, spec: &SessionSpec) -> Option<Failed> {
         let invalid = |why: &str| Some(failed(ErrorCode::Invalid, why));
         let has_nul = |text: &str| text.contains('\0');
         if spec.command.first().is_none_or(String::is_empty) || spec.command.iter().any(|word| has_nul(word)) {
@@ -38,31 +60,12 @@ impl Core {
         }
         // The last word before something runs: nobody gets less confinement than they asked for.
         match (spec.kind, spec.profile) {
-            (SessionKind::Terminal, Profile::Host) if self.limits.allow_host => {}
+            (SessionKind::Terminal, Profile::Host) if self.limits.allow_host => None,
             (SessionKind::Terminal, Profile::Host) => {
-                return Some(failed(
-                    ErrorCode::Denied,
-                    "`sandbox.allow_host = false`: unconfined sessions are forbidden here",
-                ));
+                Some(failed(ErrorCode::Denied, "`sandbox.allow_host = false`: unconfined sessions are forbidden here"))
             }
-            (SessionKind::Terminal, _) => {
-                return invalid("this version confines no session; ask for the profile `host`");
-            }
-            _ => return invalid("this version runs terminals only"),
+            (SessionKind::Terminal, _) => invalid("this version confines no session; ask for the profile `host`"),
+            _ => invalid("this version runs terminals only"),
         }
-        if self.sessions.contains_key(&spec.session) {
-            return invalid("there is a session of this id already; every session has an id of its own");
-        }
-        if self.names.contains_key(&spec.session.socket_name()) {
-            return Some(failed(
-                ErrorCode::Busy,
-                "the id shares its socket's name with another session; mint a new one",
-            ));
-        }
-        if self.sessions.len() >= SESSIONS_MAX {
-            let why = format!("{SESSIONS_MAX} sessions are known; forget some that have ended");
-            return Some(failed(ErrorCode::RateLimited, &why));
-        }
-        None
     }
 }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Kind, read_body};
 use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
-use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Upgrade};
-use baton_proto::{ProtoError, SessionId};
+use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Respawn, Upgrade};
+use baton_proto::{InstanceId, ProtoError, SessionId};
 
 use super::event::Request;
 use super::pipe::{Pipe, PipeError};
+use super::respawn::Change;
 
 /// What sessiond says of itself in a handshake.
 #[derive(Debug)]
@@ -103,6 +104,12 @@ impl Conn {
                 Kind::OpenSession => Request::Open(read_body::<OpenSession>(kind, &payload)?.session),
                 Kind::ForgetSession => Request::Forget(read_body::<ForgetSession>(kind, &payload)?.session),
                 Kind::Upgrade => Request::Upgrade(read_body::<Upgrade>(kind, &payload)?.what),
+                Kind::Respawn => {
+                    let asked = read_body::<Respawn>(kind, &payload)?;
+                    // sessiond fills the rest in; see `Supervisor::complete`.
+                    let instance = InstanceId::from_uuid(uuid::Uuid::nil());
+                    Request::Respawn(Box::new(Change { asked, instance, boot_id: String::new(), worker_lives: true }))
+                }
                 Kind::AskStatus => {
                     let AskStatus {} = read_body(kind, &payload)?;
                     Request::Status

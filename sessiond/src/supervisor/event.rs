@@ -7,6 +7,9 @@ use baton_proto::launch::{LaunchMessage, Part};
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Upgradable};
 
+use super::registry::Bytes;
+use super::respawn::Change;
+
 /// A client's connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -24,6 +27,8 @@ pub enum Request {
     Forget(SessionId),
     /// Have it replaced by the installed version.
     Upgrade(Upgradable),
+    /// Start an ended one again.
+    Respawn(Box<Change>),
     /// How is sessiond.
     Status,
 }
@@ -62,8 +67,10 @@ pub enum Event {
     Remains(SessionId, Option<ExitRecord>, u64),
     /// A session's files are removed, or not.
     Forgotten(SessionId, ConnId, u64, Result<(), String>),
+    /// The spec of a session's new instance is written down, or not.
+    Rewritten(SessionId, Result<Box<SessionSpec>, String>),
     /// Bytes of journal on disk, by session.
-    Measured(BTreeMap<SessionId, u64>),
+    Measured(BTreeMap<SessionId, Bytes>),
     /// A deadline of [`super::step::Core::deadline`] may have passed.
     DeadlinePassed,
 }
@@ -83,6 +90,12 @@ pub enum Action {
     Replace(Part),
     /// Have the launcher replace a worker.
     ReplaceWorker(SessionId),
+    /// Have the worker killed that serves an ended session's journal.
+    Retire(SessionId),
+    /// Write the spec of a new instance down; [`Event::Rewritten`] answers.
+    Rewrite(Box<Change>),
+    /// Have a worker started for a new instance that is written down.
+    Start(SessionId),
     /// Connect to the worker.
     Dial(SessionId),
     /// Let the worker go.
@@ -101,6 +114,8 @@ pub enum Action {
     Trim(SessionId, u64),
     /// Remove the journals of an ended session that has no worker.
     DropJournals(SessionId),
+    /// Remove the journals of a session's earlier instances.
+    DropEarlier(SessionId),
 }
 
 /// An answer.

@@ -14,6 +14,9 @@ pub mod event;
 mod link;
 mod pipe;
 pub mod registry;
+pub mod respawn;
+#[cfg(test)]
+mod respawn_tests;
 mod session;
 pub mod step;
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //! ```text
 //! <state>/sessions/<session>/session.spec   the spec, as the worker gets it; written before the worker starts
 //! <state>/sessions/<session>/worker         number and start time of the worker that was last known
-//! <state>/sessions/<session>/session.end    how it ended, once sessiond knows (the journal knows first)
-//! <state>/sessions/<session>/<instance>/    the journal; the worker's alone while one lives
+//! <state>/sessions/<session>/<instance>.end  how that instance ended, once sessiond knows (the journal knows first)
+//! <state>/sessions/<session>/<instance>/    its journal; the worker's alone while one lives
 //! ```
+//!
+//! The spec names the instance that counts. A session that was started again keeps the journal of the one before.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -22,12 +24,21 @@ use crate::sys::host;
 
 const SPEC: &str = "session.spec";
 const WORKER: &str = "worker";
-const END: &str = "session.end";
+const END_SUFFIX: &str = ".end";
 
 /// The directory of all sessions.
 #[derive(Debug)]
 pub struct Registry {
     root: PathBuf,
+}
+
+/// Bytes of journal a session has on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Bytes {
+    /// Of the instance that counts.
+    pub current: u64,
+    /// Of the ones before.
+    pub earlier: u64,
 }
 
 /// A session found on disk.
@@ -74,7 +85,7 @@ impl Registry {
         if spec.session != session {
             return Err(io::Error::other("the spec is another session's"));
         }
-        let end = match File::open(self.dir(session).join(END)) {
+        let end = match File::open(self.dir(session).join(end_name(spec.instance))) {
             Ok(file) => {
                 let noted = file.metadata()?.mtime();
                 let bytes = read_bounded(file, codec::CONTROL_BYTES_MAX)?;
@@ -108,6 +119,28 @@ impl Registry {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         // Durable: after a power cut the session is to be known as lost, not forgotten.
         replace(&dir, SPEC, &bytes, Durable::Yes)
+    }
+
+    /// Writes down the spec of a session's new instance. What is kept of instances before the last is removed then.
+    ///
+    /// # Errors
+    /// What the file system says; nothing has changed then.
+    pub fn rewrite(
+        &self,
+        session: SessionId,
+        change: impl FnOnce(SessionSpec) -> SessionSpec,
+    ) -> io::Result<SessionSpec> {
+        let last = self.read(session)?.spec;
+        let before = last.instance;
+        let spec = change(last);
+        self.store(&spec)?;
+        // One that never came to write anything is nobody's history: what was before it is kept instead.
+        if self.dir(session).join(before.to_string()).exists()
+            && let Err(err) = self.drop_others(session, &[spec.instance, before])
+        {
+            tracing::warn!(%session, "an earlier journal could not be removed: {err}");
+        }
+        Ok(spec)
     }
 
     /// Whether a session's spec is there.
@@ -149,15 +182,21 @@ impl Registry {
         u32::try_from(pid).ok().and_then(host::start_ticks) == Some(start)
     }
 
-    /// Notes how a session ended.
+    /// Whether a worker is noted, and lives.
+    #[must_use]
+    pub fn has_worker(&self, session: SessionId) -> bool {
+        self.dir(session).join(WORKER).exists() && self.worker_lives(session)
+    }
+
+    /// Notes how a session's instance ended.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn store_end(&self, session: SessionId, exit: &ExitRecord) -> io::Result<()> {
+    pub fn store_end(&self, session: SessionId, instance: InstanceId, exit: &ExitRecord) -> io::Result<()> {
         let mut bytes = Vec::new();
         codec::encode(Kind::Exit, exit, &mut bytes).map_err(io::Error::other)?;
         // The journal has it too.
-        replace(&self.dir(session), END, &bytes, Durable::No)
+        replace(&self.dir(session), &end_name(instance), &bytes, Durable::No)
     }
 
     /// How the journal says that the session ended, if it does.
@@ -175,10 +214,39 @@ impl Registry {
 
     /// Bytes on disk below a session's journals.
     #[must_use]
-    pub fn journal_bytes(&self, session: SessionId) -> u64 {
+    pub fn journal_bytes(&self, session: SessionId, instance: InstanceId) -> Bytes {
         let entries = fs::read_dir(self.dir(session)).into_iter().flatten().flatten();
         let journals = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        journals.map(|journal| tree_bytes(&journal.path())).sum()
+        let name = instance.to_string();
+        journals.fold(Bytes::default(), |mut bytes, journal| {
+            let part = if journal.file_name() == *name { &mut bytes.current } else { &mut bytes.earlier };
+            *part += tree_bytes(&journal.path());
+            bytes
+        })
+    }
+
+    /// Removes what is kept of a session's instances but these.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn drop_others(&self, session: SessionId, keep: &[InstanceId]) -> io::Result<()> {
+        for entry in fs::read_dir(self.dir(session))? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(instance) = name.to_str().map(|name| name.strip_suffix(END_SUFFIX).unwrap_or(name)) else {
+                continue;
+            };
+            match instance.parse::<InstanceId>() {
+                Ok(instance) if !keep.contains(&instance) => {}
+                _ => continue,
+            }
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a session's journals and keeps the session.
@@ -203,6 +271,10 @@ impl Registry {
         self.drop_journals(session)?;
         fs::remove_dir_all(self.dir(session))
     }
+}
+
+fn end_name(instance: InstanceId) -> String {
+    format!("{instance}{END_SUFFIX}")
 }
 
 fn tree_bytes(dir: &Path) -> u64 {
@@ -271,6 +343,7 @@ mod tests {
             record_input: false,
             created_us: 5,
             boot_id: String::new(),
+            parked_ttl_s: 0,
         }
     }
 
@@ -286,21 +359,57 @@ mod tests {
         assert_eq!((&found[0].spec, found[0].end.is_none()), (&spec, true));
 
         let exit = ExitRecord { code: Some(3), signal: None, reason: "exit".to_owned(), closed: false };
-        registry.store_end(spec.session, &exit).unwrap();
+        registry.store_end(spec.session, spec.instance, &exit).unwrap();
         assert_eq!(registry.scan().unwrap()[0].end.as_ref().unwrap().0, exit);
         // A torn note is no note.
-        fs::write(own.join(END), b"torn").unwrap();
+        fs::write(own.join(end_name(spec.instance)), b"torn").unwrap();
         assert!(registry.scan().unwrap()[0].end.is_none());
 
         assert_eq!(registry.journal_end(spec.session, spec.instance), None);
         let journal = own.join(spec.instance.to_string());
         fs::create_dir(&journal).unwrap();
         fs::write(journal.join("0"), vec![1; 10_000]).unwrap();
-        assert!(registry.journal_bytes(spec.session) >= 10_000);
+        assert!(registry.journal_bytes(spec.session, spec.instance).current >= 10_000);
         registry.drop_journals(spec.session).unwrap();
-        assert_eq!((registry.journal_bytes(spec.session), registry.scan().unwrap().len()), (0, 1));
+        assert_eq!(registry.journal_bytes(spec.session, spec.instance), Bytes::default());
+        assert_eq!(registry.scan().unwrap().len(), 1);
         registry.remove(spec.session).unwrap();
         assert!(registry.scan().unwrap().is_empty() && !own.exists());
+    }
+
+    #[test]
+    fn a_new_instance_is_one_rename_and_keeps_the_journal_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (registry, first) = (Registry::new(dir.path().to_owned()), spec());
+        let session = first.session;
+        let instance = |number| InstanceId::from_uuid(uuid::Uuid::from_u128(number));
+        let journal = |number: u128| registry.dir(session).join(instance(number).to_string());
+        let exit = ExitRecord { code: Some(3), signal: None, reason: "exit".to_owned(), closed: false };
+        let again = |number| {
+            registry.rewrite(session, |spec| SessionSpec { instance: instance(number), cwd: "/new".to_owned(), ..spec })
+        };
+        registry.store(&first).unwrap();
+        fs::create_dir(journal(4)).unwrap();
+        fs::write(journal(4).join("0"), vec![1; 10_000]).unwrap();
+        registry.store_end(session, instance(4), &exit).unwrap();
+        let second = again(5).unwrap();
+        assert_eq!((second.env.len(), second.cwd.as_str()), (1, "/new"));
+        // The end of the instance before is not this one's.
+        let found = registry.scan().unwrap().remove(0);
+        assert_eq!((found.spec, found.end.is_none()), (second, true));
+        let bytes = registry.journal_bytes(session, instance(5));
+        assert!(bytes.current == 0 && bytes.earlier >= 10_000, "{bytes:?}");
+        // It never came to write anything: the journal before it stays.
+        again(6).unwrap();
+        assert!(journal(4).exists());
+        fs::create_dir(journal(6)).unwrap();
+        again(7).unwrap();
+        assert!(!journal(4).exists() && journal(6).exists());
+        assert!(!registry.dir(session).join(end_name(instance(4))).exists());
+        registry.drop_others(session, &[instance(7)]).unwrap();
+        assert!(!journal(6).exists());
+        registry.remove(session).unwrap();
+        assert!(!registry.dir(session).exists());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use baton_proto::v1::{ExitRecord, Failed, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
 use super::event::{Action, Answer, ConnId};
+use super::respawn::Respawning;
 
 /// Reason of an exit record that means "never started".
 pub(super) const FAILED_PREFIX: &str = "failed: ";
@@ -45,6 +46,8 @@ pub(super) struct Session {
     pub(super) kept: bool,
     /// A worker was asked for and the launcher has not answered.
     pub(super) asked: bool,
+    /// Ended, and to be started again.
+    pub(super) respawning: Option<Box<Respawning>>,
     pub(super) link: Link,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
@@ -64,6 +67,7 @@ impl Session {
             program_pid: None,
             kept: false,
             asked: false,
+            respawning: None,
             link: Link::Down,
             failures: 0,
             retry_at: None,
@@ -81,7 +85,7 @@ impl Session {
         match self.state {
             State::Starting => false,
             State::Running => true,
-            State::Ended(..) => self.kept && !self.asked,
+            State::Ended(..) => self.kept && !self.asked && self.respawning.is_none(),
         }
     }
 

@@ -8,6 +8,8 @@
 //!                                    ask the journal ──► Ended, or lost   (same state, with a socket)
 //! ```
 //!
+//! An ended session may be started again (`respawn`): Ended ─► Starting, under a new instance.
+//!
 //! A worker that does not answer is *unknown*: asked again for as long as its socket is there, never killed, never
 //! declared dead. Only a socket that nobody listens on ends that.
 
@@ -21,6 +23,7 @@ use baton_proto::v1::{ExitRecord, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
 use super::event::{Action, Answer, ConnId, Counts, Event, Request};
+use super::registry::Bytes;
 use super::session::{FAILED_PREFIX, Link, Session, State, answer_waiting, failed, not_found, shown_bytes, status_of};
 
 /// How long somebody who asked for a session waits for its worker.
@@ -91,7 +94,8 @@ impl Core {
         let waiting =
             |session: &Session| session.waiting.iter().chain(&session.replacing).map(|(.., until)| *until).min();
         let answers = self.sessions.values().filter_map(waiting);
-        retries.chain(answers).chain(self.measure_at).min()
+        let retiring = self.sessions.values().filter_map(|session| session.respawning.as_ref().map(|it| it.until));
+        retries.chain(retiring).chain(answers).chain(self.measure_at).min()
     }
 
     /// Decides.
@@ -115,6 +119,7 @@ impl Core {
             Event::Unreached(session) => self.unreached(session, now),
             Event::Remains(session, exit, wall_us) => self.remains(session, exit, wall_us, now, &mut out),
             Event::Forgotten(session, conn, id, result) => self.forgotten(session, conn, id, result, &mut out),
+            Event::Rewritten(session, result) => self.rewritten(session, result.map(|spec| *spec), &mut out),
             Event::Measured(bytes) => self.measured(&bytes, &mut out),
             Event::DeadlinePassed => self.deadline_passed(now, &mut out),
         }
@@ -159,10 +164,17 @@ impl Core {
                 Some(known) if !known.has_ended() => {
                     Answer::Failed(failed(ErrorCode::SessionRunning, "the session has not ended; close it first"))
                 }
+                Some(known) if known.respawning.is_some() => {
+                    Answer::Failed(failed(ErrorCode::SessionRunning, "the session is being started again just now"))
+                }
                 Some(_) => return out.push(Action::Forget(session, conn, id)),
             },
             Request::Upgrade(what) => match self.upgrade(what, conn, id, now, out) {
                 Some(answer) => answer,
+                None => return,
+            },
+            Request::Respawn(change) => match self.respawn(conn, id, *change, now, out) {
+                Some(failed) => Answer::Failed(failed),
                 None => return,
             },
             Request::Status => Answer::Status(self.counts()),
@@ -198,7 +210,7 @@ impl Core {
             return Some(Answer::Session(Box::new(session.entry())));
         }
         session.waiting.push((conn, request, now + ANSWER_WITHIN));
-        if session.has_ended() && !session.asked && session.link == Link::Down {
+        if session.has_ended() && !session.asked && session.respawning.is_none() && session.link == Link::Down {
             // A worker that the launcher does not know may still be there: of a launcher that is gone.
             session.link = Link::Dialling;
             session.retry_at = None;
@@ -208,6 +220,11 @@ impl Core {
     }
 
     fn launcher(&mut self, message: LaunchMessage, now: Instant, out: &mut Vec<Action>) {
+        if matches!(message.op, Op::WorkerStarted | Op::WorkerGone)
+            && self.retiring(&message, message.op == Op::WorkerGone, out)
+        {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&message.session) else { return };
         let id = message.session;
         match message.op {
@@ -386,16 +403,28 @@ impl Core {
         out.push(Action::Answer(conn, request, answer));
     }
 
-    /// Too much journal on disk: ended sessions give theirs up, the longest ended first; then the living ones share.
-    fn measured(&self, bytes: &BTreeMap<SessionId, u64>, out: &mut Vec<Action>) {
-        let mut total: u64 = bytes.values().sum();
-        let size = |id: &SessionId| bytes.get(id).copied().unwrap_or_default();
+    /// Too much journal on disk: earlier instances go first, then ended sessions give theirs up, the longest ended first; then the
+    /// living ones share.
+    fn measured(&self, bytes: &BTreeMap<SessionId, Bytes>, out: &mut Vec<Action>) {
+        let mut total: u64 = bytes.values().map(|bytes| bytes.current + bytes.earlier).sum();
+        for (id, bytes) in bytes {
+            if total <= self.limits.journal_total_bytes {
+                return;
+            }
+            // What nobody can read any more but by hand.
+            if bytes.earlier > 0 {
+                total -= bytes.earlier;
+                out.push(Action::DropEarlier(*id));
+            }
+        }
+        let size = |id: &SessionId| bytes.get(id).map(|bytes| bytes.current).unwrap_or_default();
         let mut ended: Vec<(u64, SessionId)> = Vec::new();
         for (id, session) in &self.sessions {
             // One that serves its journal just now goes on to; its turn comes.
             if let State::Ended(_, at) = session.state
                 && !session.kept
                 && !session.asked
+                && session.respawning.is_none()
             {
                 ended.push((at, *id));
             }
@@ -421,6 +450,7 @@ impl Core {
 
     fn deadline_passed(&mut self, now: Instant, out: &mut Vec<Action>) {
         for (id, session) in &mut self.sessions {
+            Self::retire_late(session, now, out);
             if session.retry_at.take_if(|at| *at <= now).is_some() {
                 session.link = Link::Dialling;
                 out.push(Action::Dial(*id));
@@ -451,7 +481,7 @@ impl Core {
         counts
     }
 
-    fn tell_of(&self, id: SessionId, out: &mut Vec<Action>) {
+    pub(super) fn tell_of(&self, id: SessionId, out: &mut Vec<Action>) {
         if let Some(session) = self.sessions.get(&id) {
             self.tell(session, out);
         }

@@ -11,15 +11,16 @@ use baton_proto::{Epoch, ErrorCode, InstanceId, SessionId};
 
 use super::admission::SHOWN_BYTES_MAX;
 use super::event::{Action, Answer, ConnId, Event, Request};
+use super::registry::Bytes;
 use super::step::{ANSWER_WITHIN, Core, Limits, SESSION_VARIABLE};
 
-const CONN: ConnId = ConnId(1);
+pub(super) const CONN: ConnId = ConnId(1);
 
-fn id(number: u128) -> SessionId {
+pub(super) fn id(number: u128) -> SessionId {
     SessionId::from_uuid(uuid::Uuid::from_u128(number))
 }
 
-fn spec(number: u128) -> SessionSpec {
+pub(super) fn spec(number: u128) -> SessionSpec {
     SessionSpec {
         session: id(number),
         instance: InstanceId::from_uuid(uuid::Uuid::from_u128(number + 1000)),
@@ -41,14 +42,15 @@ fn spec(number: u128) -> SessionSpec {
         record_input: false,
         created_us: 0,
         boot_id: "boot".to_owned(),
+        parked_ttl_s: 0,
     }
 }
 
-fn exit(reason: &str) -> ExitRecord {
+pub(super) fn exit(reason: &str) -> ExitRecord {
     ExitRecord { code: Some(0), signal: None, reason: reason.to_owned(), closed: false }
 }
 
-fn inspection(exit: Option<ExitRecord>) -> Box<Inspection> {
+pub(super) fn inspection(exit: Option<ExitRecord>) -> Box<Inspection> {
     Box::new(Inspection {
         program_pid: 21,
         worker_pid: 20,
@@ -70,34 +72,35 @@ fn inspection(exit: Option<ExitRecord>) -> Box<Inspection> {
         input_queued: 0,
         last_activity_us: 77,
         exit,
+        parked_since_us: None,
     })
 }
 
 /// A core and the moment it believes in.
-struct Bench {
-    core: Core,
-    now: Instant,
+pub(super) struct Bench {
+    pub(super) core: Core,
+    pub(super) now: Instant,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { core: Core::new(Limits { journal_total_bytes: 1000, allow_host: true }), now: Instant::now() }
     }
 
-    fn step(&mut self, event: Event) -> Vec<Action> {
+    pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
         self.core.step(event, self.now)
     }
 
-    fn ask(&mut self, request_id: u64, request: Request) -> Vec<Action> {
+    pub(super) fn ask(&mut self, request_id: u64, request: Request) -> Vec<Action> {
         self.step(Event::Request { conn: CONN, id: request_id, request, wall_us: 55 })
     }
 
-    fn launcher(&mut self, op: Op, number: u128, pid: u32, arg: i64) -> Vec<Action> {
+    pub(super) fn launcher(&mut self, op: Op, number: u128, pid: u32, arg: i64) -> Vec<Action> {
         self.step(Event::Launcher(LaunchMessage { op, session: id(number), pid, arg }))
     }
 
     /// A session that runs and whose worker is known to the launcher.
-    fn running(number: u128) -> Self {
+    pub(super) fn running(number: u128) -> Self {
         let mut bench = Self::new();
         bench.ask(9, Request::Spawn(Box::new(spec(number))));
         bench.launcher(Op::WorkerStarted, number, 20, 21);
@@ -105,12 +108,12 @@ impl Bench {
         bench
     }
 
-    fn entry(&self, number: u128) -> SessionEntry {
+    pub(super) fn entry(&self, number: u128) -> SessionEntry {
         self.core.list_part(None).0.into_iter().find(|entry| entry.spec.session == id(number)).unwrap()
     }
 }
 
-fn answers(actions: &[Action]) -> Vec<(u64, &Answer)> {
+pub(super) fn answers(actions: &[Action]) -> Vec<(u64, &Answer)> {
     actions
         .iter()
         .filter_map(|action| if let Action::Answer(_, id, answer) = action { Some((*id, answer)) } else { None })
@@ -121,7 +124,7 @@ fn dials(actions: &[Action]) -> bool {
     actions.iter().any(|action| matches!(action, Action::Dial(_)))
 }
 
-fn refused(actions: &[Action]) -> ErrorCode {
+pub(super) fn refused(actions: &[Action]) -> ErrorCode {
     match answers(actions)[..] {
         [(_, Answer::Failed(failed))] => failed.code,
         _ => panic!("{actions:?}"),
@@ -316,6 +319,7 @@ fn too_much_journal_costs_the_longest_ended_first_and_the_living_last() {
     bench.now += Duration::from_secs(1);
     assert!(matches!(&bench.step(Event::DeadlinePassed)[..], [Action::Measure]));
     let mut measured = |sizes: [u64; 4]| -> Vec<(u128, Option<u64>)> {
+        let sizes = sizes.map(|current| Bytes { current, earlier: 0 });
         let bytes: BTreeMap<_, _> = (1..).map(id).zip(sizes).collect();
         let numbered = |action: &Action| match action {
             Action::DropJournals(session) => ((1..5).find(|number| id(*number) == *session).unwrap(), None),

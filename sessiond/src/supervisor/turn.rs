@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use baton_proto::SessionId;
@@ -23,6 +23,8 @@ use super::conn::{Conn, ConnError};
 use super::event::{Action, Answer, ConnId, Event, Request};
 use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
+use super::registry::Bytes;
+use super::respawn::Change;
 use crate::launcher::core::SPAWN_REPLAY;
 use crate::sys::host;
 
@@ -216,6 +218,12 @@ impl Supervisor {
                 boot_id: self.boot_id.clone(),
                 ..*spec
             })),
+            Request::Respawn(change) => Request::Respawn(Box::new(Change {
+                instance: InstanceId::from_uuid(uuid::Uuid::now_v7()),
+                boot_id: self.boot_id.clone(),
+                worker_lives: self.registry.worker_lives(change.asked.session),
+                ..*change
+            })),
             other => other,
         }
     }
@@ -327,6 +335,20 @@ impl Supervisor {
                 self.tell_launcher(LaunchMessage { arg: part.number(), ..LaunchMessage::new(Op::Replace, nobody) });
             }
             Action::ReplaceWorker(session) => self.tell_launcher(LaunchMessage::new(Op::Replace, session)),
+            Action::Retire(session) => self.tell_launcher(LaunchMessage::new(Op::Retire, session)),
+            Action::Rewrite(change) => {
+                let session = change.asked.session;
+                let rewritten = self.registry.rewrite(session, |spec| change.applied(spec));
+                tracing::info!(%session, instance = %change.instance, written = rewritten.is_ok(), "session is started again");
+                let rewritten = rewritten.map(Box::new).map_err(|err| err.to_string());
+                self.feed(Event::Rewritten(session, rewritten), now);
+            }
+            Action::Start(session) => {
+                if let Err(why) = self.ask_launcher(session, 0) {
+                    tracing::error!(%session, "{why}");
+                    self.feed(Event::SpawnFailed(session, why), now);
+                }
+            }
             Action::Dial(session) => self.dial(session, now),
             Action::HangUp(session) => drop(self.links.remove(&session)),
             Action::NoteWorker(session, pid) => {
@@ -335,7 +357,8 @@ impl Supervisor {
                 }
             }
             Action::NoteEnd(session, exit) => {
-                if let Err(err) = self.registry.store_end(session, &exit) {
+                let Some(instance) = self.core.instance(session) else { return };
+                if let Err(err) = self.registry.store_end(session, instance, &exit) {
                     tracing::warn!(%session, "the end could not be noted; the journal has it: {err}");
                 }
             }
@@ -351,14 +374,23 @@ impl Supervisor {
                 self.feed(Event::Forgotten(session, conn, id, result), now);
             }
             Action::Measure => {
-                let bytes: BTreeMap<SessionId, u64> =
-                    self.core.ids().map(|session| (session, self.registry.journal_bytes(session))).collect();
+                let bytes =
+                    |session| Some((session, self.registry.journal_bytes(session, self.core.instance(session)?)));
+                let bytes: BTreeMap<SessionId, Bytes> = self.core.ids().filter_map(bytes).collect();
                 self.feed(Event::Measured(bytes), now);
             }
             Action::Trim(session, max_bytes) => {
                 let trimmed = self.links.get_mut(&session).map(|link| link.trim(max_bytes));
                 if let Some(Err(err)) = trimmed {
                     self.drop_link(session, &err, now);
+                }
+            }
+            Action::DropEarlier(session) => {
+                tracing::info!(%session, "the journals of all sessions are too large together; those of this one's earlier lives are removed");
+                if let Some(instance) = self.core.instance(session)
+                    && let Err(err) = self.registry.drop_others(session, &[instance])
+                {
+                    tracing::warn!(%session, "they could not be removed: {err}");
                 }
             }
             Action::DropJournals(session) => {
@@ -372,20 +404,22 @@ impl Supervisor {
 
     /// What the launcher does not hear it does not answer: whoever waits for it waits until the deadline.
     pub(super) fn tell_launcher(&mut self, message: LaunchMessage) {
-        if self.for_launcher.len() < FOR_LAUNCHER_MAX {
-            self.for_launcher.push_back((message, None));
-            self.flush_launcher();
+        if let Err(why) = self.queue_for_launcher(message, None) {
+            tracing::error!(op = ?message.op, "{why}");
         }
     }
 
     fn ask_launcher(&mut self, session: SessionId, arg: i64) -> Result<(), String> {
+        let spec = self.registry.spec_bytes(session).and_then(|bytes| fds::sealed_memfd(c"baton-spec", &bytes));
+        let spec = spec.map_err(|err| format!("its spec could not be passed on: {err}"))?;
+        self.queue_for_launcher(LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec))
+    }
+
+    fn queue_for_launcher(&mut self, message: LaunchMessage, spec: Option<OwnedFd>) -> Result<(), String> {
         if self.for_launcher.len() >= FOR_LAUNCHER_MAX {
             return Err("the launcher does not answer".to_owned());
         }
-        let spec = self.registry.spec_bytes(session).and_then(|bytes| fds::sealed_memfd(c"baton-spec", &bytes));
-        let spec = spec.map_err(|err| format!("its spec could not be passed on: {err}"))?;
-        self.for_launcher
-            .push_back((LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec)));
+        self.for_launcher.push_back((message, spec));
         self.flush_launcher();
         Ok(())
     }

@@ -36,6 +36,7 @@ impl Worker {
             input_queued: self.typing.queued_bytes() as u64,
             last_activity_us: wall_us().saturating_sub(idle_us),
             exit: self.exit.clone(),
+            parked_since_us: self.parked_since_us(now),
         }
     }
 }

@@ -24,6 +24,7 @@ pub mod journal;
 #[cfg(test)]
 mod journal_tests;
 mod park;
+mod parked;
 mod processes;
 mod pty;
 mod scan;
@@ -146,6 +147,8 @@ struct Worker {
     generation_seen: u64,
     last_activity: Monotonic,
     last_client: Monotonic,
+    /// When a sessiond was there last.
+    last_supervisor: Monotonic,
     /// Since when nobody but sessiond is connected; only counts once the session has ended.
     alone_since: Monotonic,
     scratch: Vec<u8>,
@@ -268,6 +271,7 @@ impl Worker {
             .chain(self.ending_deadline())
             .chain(linger)
             .chain(idle)
+            .chain(self.parked_deadline())
             .chain(self.hung_up_until)
             .chain(self.parking_deadline())
             .min()
@@ -310,6 +314,7 @@ impl Worker {
             self.close("idle_timeout", grace, now);
         }
         self.park_if_whole(now);
+        self.parked_tick(now);
         for conn in self.conns.values_mut() {
             if conn.deadline().is_some_and(|deadline| deadline <= now) {
                 conn.refuse("the handshake took too long".to_owned());
@@ -333,7 +338,10 @@ impl Worker {
     }
 
     fn drop_conn(&mut self, id: u64, now: Monotonic) {
-        self.conns.remove(&id);
+        let conn = self.conns.remove(&id);
+        if conn.is_some_and(|conn| matches!(conn.role(), Some(Role::Supervisor { .. }))) {
+            self.last_supervisor = now;
+        }
         let gone: Vec<(Attachment, baton_proto::ClientId)> = self
             .attached
             .iter()

@@ -225,6 +225,7 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Resul
         generation_seen: 0,
         last_activity: now,
         last_client: now,
+        last_supervisor: now,
         alone_since: now,
         scratch: Vec::new(),
         _lock: lock,

@@ -31,7 +31,7 @@ impl Hub {
             Command::Call { message, reply } => self.send(message, Pending::Call(reply)),
             Command::Draw { request, reply } => self.draw(&request, reply),
             Command::Heard { attachment } => self.heard(attachment),
-            Command::Forget => {}
+            Command::Forget | Command::Supersede => {}
             Command::Watch { reply } => {
                 let exit = self.session.upgrade().and_then(|session| session.live_mut().exit.clone());
                 drop(reply.send(Ok(Watching { subscription: link.feed.subscribe(), exit })));
@@ -173,6 +173,6 @@ pub(super) fn refuse(command: Command, failure: Failure) {
         Command::Draw { reply, .. } => drop(reply.send(Err(failure))),
         Command::Watch { reply } => drop(reply.send(Err(failure))),
         Command::Detach { reply: Some(reply), .. } => drop(reply.send(Ok(()))),
-        Command::Detach { .. } | Command::Heard { .. } | Command::Forget => {}
+        Command::Detach { .. } | Command::Heard { .. } | Command::Forget | Command::Supersede => {}
     }
 }

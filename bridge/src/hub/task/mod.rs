@@ -140,7 +140,7 @@ impl Hub {
                 let wanted = self.entry.borrow().socket.is_some() && self.is_living();
                 tokio::select! {
                     command = commands.recv() => match command {
-                        Some(Command::Forget) | None => return,
+                        Some(Command::Forget | Command::Supersede) | None => return,
                         Some(command) => self.reach_and_handle(command).await,
                     },
                     () = sleep_until(self.retry_at.into()), if wanted => self.connect_in_background().await,
@@ -160,11 +160,15 @@ impl Hub {
                     }
                 }
                 command = commands.recv() => match command {
-                    Some(command) if !matches!(command, Command::Forget) => self.handle(command),
-                    _ => {
+                    Some(Command::Supersede) => {
+                        link.feed.end(Ended::WorkerAway);
+                        return;
+                    }
+                    Some(Command::Forget) | None => {
                         link.feed.end(Ended::Forgotten);
                         return;
                     }
+                    Some(command) => self.handle(command),
                 },
                 changed = self.entry.changed() => {
                     if changed.is_err() {

@@ -59,6 +59,9 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
         }
         sleep(Duration::from_millis(10)).await;
     }
+    if args.sessions && left == Living::Sessions(0) {
+        sweep(home);
+    }
     let sessions = if closed > 0 { format!(" {closed} {} closed.", plural(closed)) } else { String::new() };
     out::line(&format!("Baton is stopped: bridge, sessiond and launcher.{sessions}{}", live_on(left)))?;
     Ok(0)
@@ -78,8 +81,12 @@ enum Living {
 fn live_on(living: Living) -> String {
     match living {
         Living::None | Living::Sessions(0) => String::new(),
-        Living::Sessions(1) => " 1 session lives on; `baton up` finds it again.".to_owned(),
-        Living::Sessions(many) => format!(" {many} sessions live on; `baton up` finds them again."),
+        Living::Sessions(1) => {
+            " 1 session lives on; `baton up` finds it again, `baton ls --parked` shows it.".to_owned()
+        }
+        Living::Sessions(many) => {
+            format!(" {many} sessions live on; `baton up` finds them again, `baton ls --parked` shows them.")
+        }
         Living::Some => " Sessions live on; `baton up` finds them again.".to_owned(),
     }
 }
@@ -116,6 +123,20 @@ fn has_keeper(home: &Home) -> bool {
         dial(directory, state::KEEPER_SOCKET)
             .is_err_and(|err| err.raw_os_error() == Some(nix::errno::Errno::EPROTOTYPE as i32))
     })
+}
+
+/// Removes the sockets that were left, of ended workers and of Baton's own. One that somebody listens on is somebody's.
+fn sweep(home: &Home) {
+    let workers = home.runtime.join(runtime::WORKERS_DIR);
+    let names = fs::read_dir(&workers).into_iter().flatten();
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let own = [runtime::BRIDGE_SOCKET, runtime::SESSIOND_SOCKET].map(|name| (home.runtime.as_path(), name.to_owned()));
+    for (directory, name) in names.map(|name| (workers.as_path(), name)).chain(own) {
+        if dial(directory, &name).is_err_and(|err| err.kind() == io::ErrorKind::ConnectionRefused) {
+            // Whoever starts next would do it.
+            let _ = fs::remove_file(directory.join(&name));
+        }
+    }
 }
 
 fn dial(directory: &Path, name: &str) -> io::Result<UnixStream> {

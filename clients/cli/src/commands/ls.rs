@@ -1,19 +1,25 @@
-//! `baton ls`
+//! `baton ls`: what the bridge knows; `--parked` while Baton is stopped: what runs on without it.
 
-use baton_proto::api::{Session, SessionStatus};
+use baton_proto::api::{ParkedSession, Session, SessionStatus};
+use baton_proto::v1::Class;
 
 use crate::api::Api;
 use crate::args::LsArgs;
 use crate::context::Context;
+use crate::launcher::is_running;
 use crate::names::{label, short};
 use crate::report::{Report, clean_line};
-use crate::{out, table, time};
+use crate::{out, parked, table, time};
 
 /// Most characters of a name, an owner and a command in the table.
 const CELL_CHARS: usize = 32;
 
 /// Lists sessions.
 pub async fn run(context: &Context, args: &LsArgs) -> Result<u8, Report> {
+    if args.parked && !is_running(&context.home)? {
+        // To look at what runs on is no reason to start anything.
+        return without_baton(args);
+    }
     let mut sessions = Api::open(context).await?.sessions().await?;
     sessions.retain(|session| (args.all || session.status.is_living()) && (!args.parked || session.parked));
     sessions.sort_by(|a, b| b.created_at.cmp(&a.created_at));
@@ -33,6 +39,43 @@ pub async fn run(context: &Context, args: &LsArgs) -> Result<u8, Report> {
     let rows: Vec<Vec<String>> = sessions.iter().map(|session| row(session, now)).collect();
     out::bytes(table::layout(&["NAME", "ID", "STATUS", "CONTROL", "CLIENTS", "AGE", "COMMAND"], &rows).as_bytes())?;
     Ok(0)
+}
+
+fn without_baton(args: &LsArgs) -> Result<u8, Report> {
+    let sessions = parked::survey()?.parked;
+    if args.json {
+        out::json(&sessions)?;
+        return Ok(0);
+    }
+    if sessions.is_empty() {
+        out::remark("Baton is not running, and no session runs on without it.");
+        return Ok(0);
+    }
+    let now = time::now();
+    let rows: Vec<Vec<String>> = sessions.iter().map(|session| parked_row(session, now)).collect();
+    out::bytes(table::layout(&["NAME", "ID", "PID", "WHOSE", "PARKED", "CLOSES", "COMMAND"], &rows).as_bytes())?;
+    out::remark("Baton is not running. `baton up` takes them back, `baton down --sessions` ends them.");
+    Ok(0)
+}
+
+fn parked_row(session: &ParkedSession, now: i64) -> Vec<String> {
+    let id = session.id.to_string();
+    let title = if session.title.is_empty() { short(&id).to_owned() } else { clean_line(&session.title) };
+    let since = session.parked_since.as_deref().map_or_else(|| "-".to_owned(), |since| time::age(since, now));
+    let closes = match (&session.closes_at, session.pid) {
+        (Some(at), _) => format!("in {}", time::until(at, now)),
+        (None, Some(_)) => "never".to_owned(),
+        (None, None) => "?".to_owned(),
+    };
+    vec![
+        table::shorten(&title, CELL_CHARS),
+        short(&id).to_owned(),
+        session.pid.map_or_else(|| "no answer".to_owned(), |pid| pid.to_string()),
+        if session.class == Class::Agent { "an agent's" } else { "a person's" }.to_owned(),
+        since,
+        closes,
+        table::shorten(&clean_line(&session.command.join(" ")), 2 * CELL_CHARS),
+    ]
 }
 
 fn row(session: &Session, now: i64) -> Vec<String> {

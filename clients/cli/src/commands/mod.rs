@@ -10,6 +10,7 @@ mod log;
 mod ls;
 mod new;
 mod open;
+mod respawn;
 mod search;
 mod session;
 pub mod shell_integration;
@@ -43,6 +44,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::RequestControl(args) => lease::request_control(context, args.name.as_deref()).await,
         Command::Close(args) => session::close(context, &args).await,
         Command::Rename(args) => session::rename(context, &args).await,
+        Command::Respawn(args) => respawn::run(context, &args).await,
         Command::Signal(args) => input::signal(context, &args).await,
         Command::Send(args) => input::send(context, args).await,
         Command::Exec(args) => exec::run(context, &args).await,

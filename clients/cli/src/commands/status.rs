@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_proto::api::{LauncherStatus, ProcessStatus, ServerStatus, SessionCounts};
+use baton_proto::api::{LauncherStatus, ProcessStatus, ServerStatus, SessionCounts, Survey};
 use baton_proto::home::{Home, runtime};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -13,12 +13,12 @@ use crate::api::Api;
 use crate::context::Context;
 use crate::launcher::{is_running, launcher_file, reach};
 use crate::report::{Exit, Report};
-use crate::{out, time};
+use crate::{out, parked, time};
 
 /// How long the bridge may take to answer before it counts as absent.
 const ANSWER_TIME: Duration = Duration::from_secs(5);
 
-/// `baton status --json`: what does not run is null.
+/// `baton status --json`: what does not run is null. While Baton is stopped, `sessions` is what was found without it.
 #[derive(Debug, Serialize)]
 struct Status {
     url: Option<String>,
@@ -38,7 +38,10 @@ struct Status {
 pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
     let running = is_running(&context.home)?;
     let (server, trouble) = if running { ask(context).await } else { (None, None) };
-    let status = assemble(&context.home, running, server);
+    let mut status = assemble(&context.home, running, server);
+    // To be told what runs on is worth a look at the disk; not to be told is no reason to say nothing.
+    let survey = if running { None } else { parked::survey().ok() };
+    status.sessions = survey.as_ref().map(parked_counts).or(status.sessions);
     if json {
         out::json(&status)?;
         return trouble.map_or(Ok(0), Err);
@@ -46,6 +49,9 @@ pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
     if !running {
         out::line("Baton is not running.")?;
         out::line(&format!("  home      {}", status.home))?;
+        if let Some(survey) = survey.filter(|survey| !survey.parked.is_empty()) {
+            out::line(&format!("  sessions  {}", running_on(survey.parked.len())))?;
+        }
         out::line("  start it with `baton up`")?;
         return Ok(0);
     }
@@ -54,6 +60,17 @@ pub async fn run(context: &Context, json: bool) -> Result<u8, Report> {
         return Err(trouble);
     }
     Ok(0)
+}
+
+fn parked_counts(survey: &Survey) -> SessionCounts {
+    let parked = u32::try_from(survey.parked.len()).unwrap_or(u32::MAX);
+    SessionCounts { running: 0, parked, lost: survey.lost }
+}
+
+fn running_on(sessions: usize) -> String {
+    let (what, they) = if sessions == 1 { ("1 runs on", "it") } else { ("run on", "them") };
+    let what = if sessions == 1 { what.to_owned() } else { format!("{sessions} {what}") };
+    format!("{what}: `baton ls --parked` shows {they}, `baton down --sessions` ends {they}")
 }
 
 async fn ask(context: &Context) -> (Option<ServerStatus>, Option<Report>) {
