@@ -9,16 +9,18 @@ pub mod frame;
 pub mod hello;
 pub mod lease_ops;
 pub mod messages;
+pub mod state;
 
 /// A fuzz target: its name (also that of its corpus directory) and its body.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("frame", frame::run),
     ("messages", messages::run),
     ("lease_ops", lease_ops::run),
     ("hello", hello::run),
     ("config", config::run),
     ("client_frame", client_frame::run),
+    ("state", state::run),
 ];

@@ -15,6 +15,7 @@ pub mod core;
 #[cfg(test)]
 mod core_tests;
 mod handover;
+pub mod hostile;
 mod mend;
 pub mod setup;
 mod spare;
