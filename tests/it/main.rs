@@ -28,6 +28,7 @@ mod screen_worker;
 mod screens;
 mod search;
 mod security;
+mod service;
 mod shells;
 mod slow_reader;
 mod snapshot_cli;

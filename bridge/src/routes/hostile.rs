@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use axum::body::Body as HttpBody;
 use axum::extract::{FromRequest as _, Query, Request};
 use baton_proto::ErrorCode;
-use baton_proto::api::{
-    CreateTerminal, ExecRequest, InputRequest, ResizeBody, SessionPatch, SignalBody, WaitRequest,
-};
+use baton_proto::api::{CreateTerminal, ExecRequest, InputRequest, ResizeBody, SessionPatch, SignalBody, WaitRequest};
 use baton_proto::frame::DATA_BYTES_MAX;
 use baton_proto::ids::{ClientId, Cursor, SessionId};
 use http::{HeaderMap, HeaderValue, Uri, header};

@@ -6,8 +6,8 @@ use baton_proto::api::ClientFrame;
 use baton_proto::frame::{Frame, Kind};
 use baton_proto::v1::{Attachment, INPUT_HEADER_BYTES, InputHeader};
 
-use super::reader::{binary_input, input_frame};
 use super::facts;
+use super::reader::{binary_input, input_frame};
 
 /// The first byte says whether the rest is a text message or a binary one.
 ///

@@ -34,12 +34,21 @@ pub fn any_bytes(data: &[u8]) {
     screen.set_facts(Facts::default());
     let mut seen = Vec::new();
     screen.feed(stream, &mut seen);
-    let answers: Vec<&[u8]> =
-        seen.iter().filter_map(|seen| match &seen.what { What::Reply(bytes) => Some(&bytes[..]), _ => None }).collect();
+    let answers: Vec<&[u8]> = seen
+        .iter()
+        .filter_map(|seen| match &seen.what {
+            What::Reply(bytes) => Some(&bytes[..]),
+            _ => None,
+        })
+        .collect();
     assert!(answers.len() <= queries, "{} answers to {queries} queries", answers.len());
     for answer in answers {
         assert!(!answer.is_empty() && answer.len() <= ANSWER_BYTES_MAX, "an answer of {} bytes", answer.len());
-        assert!(!answer.contains(&b'\r') && !answer.contains(&b'\n'), "an answer types Enter: {}", answer.escape_ascii());
+        assert!(
+            !answer.contains(&b'\r') && !answer.contains(&b'\n'),
+            "an answer types Enter: {}",
+            answer.escape_ascii()
+        );
     }
 }
 

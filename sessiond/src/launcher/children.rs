@@ -1,6 +1,6 @@
 //! How the launcher's children are started: which program, which descriptors under which numbers, which log.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -12,6 +12,7 @@ use baton_sandbox::exec::duplicate;
 use baton_sandbox::{Child, Gate, Launch, fds};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::activation::VARIABLES;
 use super::core::{Kept, Mode, Running, Service};
 use super::setup::Sockets;
 
@@ -127,7 +128,8 @@ impl Nursery {
         }
         let mut launch = Launch::new(self.programs.join(program));
         launch.args = args.iter().map(OsString::from).collect();
-        launch.env = std::env::vars_os().filter(|(name, _)| name != NOFILE_SOFT).collect();
+        let ours = |name: &OsStr| name == NOFILE_SOFT || VARIABLES.iter().any(|variable| name == *variable);
+        launch.env = std::env::vars_os().filter(|(name, _)| !ours(name)).collect();
         if args.first() == Some(&"worker") {
             launch.env.push((NOFILE_SOFT.into(), self.nofile_soft.to_string().into()));
         }

@@ -50,8 +50,9 @@ pub fn any_bytes(data: &[u8]) {
         let service = Service::ALL[usize::from(which & 1)];
         let event = match what % 12 {
             0 | 1 => message(&mut rest, *which).map(|message| Event::FromSessiond(message, handles(*what))),
-            2..=4 => message(&mut rest, *which)
-                .map(|message| Event::FromWorker(session(*which), message, handles(*what))),
+            2..=4 => {
+                message(&mut rest, *which).map(|message| Event::FromWorker(session(*which), message, handles(*what)))
+            }
             5 => Some(Event::WorkerForked(session(*which), running())),
             6 => Some(Event::WorkerNotForked(session(*which))),
             7 => Some(Event::ServiceForked(service, running())),

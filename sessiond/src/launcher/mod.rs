@@ -8,6 +8,7 @@
 //!
 //! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
 
+pub mod activation;
 pub mod announced;
 pub mod backoff;
 pub mod children;
@@ -98,13 +99,19 @@ struct Launcher {
 /// # Errors
 /// What could not be set up; once it runs, nothing that happens to others is an error of the launcher.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    baton_sandbox::fds::close_inherited(options.ready).context("closing inherited descriptors")?;
+    let passed = activation::passed()?;
+    let keep: Vec<_> = passed.iter().copied().chain(options.ready).collect();
+    baton_sandbox::fds::close_inherited(&keep).context("closing inherited descriptors")?;
+    let listener = activation::listener(&passed)?;
     let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     setup::directories(&home)?;
-    let locks = setup::lock(&home)?;
+    let locks = setup::lock(&home).inspect_err(|err| match err.downcast_ref::<LockHeld>() {
+        Some(LockHeld { pid: Some(pid), .. }) => activation::is_served_by(*pid),
+        _ => {}
+    })?;
     let key = setup::install_key(&home)?;
-    let sockets = setup::bind(&home, &options.listen)?;
+    let sockets = setup::bind(&home, &options.listen, listener)?;
     baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
     let nursery = Nursery::new(&home)?;
     let signals = watch_signals()?;
