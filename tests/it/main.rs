@@ -30,6 +30,7 @@ mod search;
 mod security;
 mod service;
 mod shells;
+mod skew;
 mod slow_reader;
 mod snapshot_cli;
 mod storm;
