@@ -34,7 +34,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   web                the page alone, if its sources are newer
   bench [part]       figures beside the installed peers: attach, past (release build; none: all)
   fuzz [target…]     fuzz targets, each for `--minutes N` (1), `--jobs N` at a time (1); needs a nightly compiler
-  deb                the Debian package
+  deb [--debug]      the Debian package, unpacked and tried; needs cargo-deb
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -60,7 +60,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["web"] => web::build_if_stale(&project),
         ["bench", parts @ ..] => bench::run_parts(&project, parts),
         ["fuzz", words @ ..] => fuzz::run(&project, words),
-        ["deb"] => deb::run(&project),
+        ["deb", words @ ..] => deb::run(&project, words),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),
