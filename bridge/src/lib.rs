@@ -30,6 +30,7 @@ pub mod events;
 pub mod exec;
 pub mod extract;
 pub mod gate;
+pub mod hostile;
 pub mod hub;
 pub mod idempotency;
 pub mod keys;

@@ -8,6 +8,7 @@
 //! Nothing is kept: a piece of the journal is asked for when the client has taken the piece before it.
 
 pub mod cast;
+pub mod hostile;
 pub mod source;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::Moment;
-use baton_proto::frame::{Frame, Kind, read_body};
+use baton_proto::frame::{Frame, Kind, OFFSET_MAX, read_body};
 use baton_proto::v1::{
     Dimensions, ExitRecord, GapRecord, InputRecord, MarkKind, MarkRecord, ResizeRecord, ScreenAt, ScreenFormat,
     SnapshotRequest,
@@ -231,7 +232,7 @@ impl Scribe {
     fn record(&mut self, frame: &Frame<'_>) {
         let Some(kind) = frame.header.known_kind() else { return };
         let (at, wall_us) = (frame.header.at, frame.header.wall_us);
-        if !frame.header.is_intact(frame.payload) {
+        if at > OFFSET_MAX || !frame.header.is_intact(frame.payload) {
             // The output behind it tells how much is missing.
             return;
         }
@@ -341,7 +342,7 @@ fn first_wall_us(records: &[u8], begin: u64) -> Option<u64> {
     let mut rest = records;
     while let Ok(Some(frame)) = Frame::parse(rest) {
         rest = &rest[frame.total_bytes()..];
-        if frame.header.at + u64::from(frame.header.len) > begin {
+        if frame.header.at.saturating_add(u64::from(frame.header.len)) > begin {
             return Some(frame.header.wall_us);
         }
     }

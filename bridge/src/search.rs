@@ -9,6 +9,7 @@
 //! A search is bounded in CPU time and in the size of its answer; then `next_cursor` says where to go on. Two run at once, a
 //! few more wait, the rest is refused: searching never takes more than two cores from those who type.
 
+pub mod hostile;
 mod searcher;
 
 use std::sync::Arc;

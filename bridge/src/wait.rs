@@ -124,6 +124,12 @@ impl Conditions {
     }
 }
 
+/// Whether the conditions of a request are ones that can be waited for.
+#[must_use]
+pub(crate) fn is_answerable(request: &WaitRequest) -> bool {
+    Conditions::new(&request.until, None).is_ok()
+}
+
 /// Waits.
 ///
 /// # Errors

@@ -28,6 +28,9 @@ pub const DATA_BYTES_MAX: u32 = 64 * 1024;
 /// Most bytes of journal records in one answer to `read_range`.
 pub const RANGE_BYTES_MAX: u32 = 1024 * 1024;
 
+/// No output is as long: an offset above it is of no record of ours. Leaves room for sums that cannot overflow.
+pub const OFFSET_MAX: u64 = 1 << 62;
+
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $number:literal, $max:expr;)*) => {
         /// The number of a frame's kind. Below 32 records, from 32 handshake, from 64 requests to a worker,

@@ -115,13 +115,18 @@ impl Hello {
     /// # Errors
     /// [`ErrorCode::Refused`] when there is none.
     pub fn shared_version(&self) -> Result<u16, ErrorCode> {
-        let newest = self.version_max.min(VERSION_MAX);
-        if newest >= self.version_min.max(VERSION_MIN) && self.version_min <= self.version_max {
-            Ok(newest)
-        } else {
-            Err(ErrorCode::Refused)
-        }
+        shared_version((self.version_min, self.version_max), (VERSION_MIN, VERSION_MAX)).ok_or(ErrorCode::Refused)
     }
+}
+
+/// The newest version in both ranges, each from its oldest to its newest; `None` when they have none in common, or one of
+/// them is no range.
+#[must_use]
+pub const fn shared_version(theirs: (u16, u16), ours: (u16, u16)) -> Option<u16> {
+    let newest = if theirs.1 < ours.1 { theirs.1 } else { ours.1 };
+    let oldest = if theirs.0 > ours.0 { theirs.0 } else { ours.0 };
+    let ranges = theirs.0 <= theirs.1 && ours.0 <= ours.1;
+    if ranges && oldest <= newest { Some(newest) } else { None }
 }
 
 /// The per-install secret. Its bytes are shown to nobody: no `Debug`, no `Display`.

@@ -172,6 +172,14 @@ fn the_launchers_messages_are_as_they_were() {
         Op::Stop,
         Op::Listen,
         Op::Retire,
+        Op::Ready,
+        Op::Replace,
+        Op::Standby,
+        Op::Park,
+        Op::Parked,
+        Op::Go,
+        Op::Taken,
+        Op::NotReplaced,
     ];
     let messages = ops.map(|op| LaunchMessage { op, session: examples::session(), pid: 77, arg: -1 });
     let text: String =

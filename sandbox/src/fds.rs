@@ -210,26 +210,26 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// Closes whatever was inherited above stderr, `keep` excepted: a process that outlives whoever started it must not hold
+/// Closes whatever was inherited above stderr, those of `keep` excepted: a process that outlives whoever started it must not hold
 /// their files open for weeks. The first thing a program does: nothing of its own may have a descriptor yet.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn close_inherited(keep: Option<RawFd>) -> io::Result<()> {
-    const FIRST: RawFd = 3;
+pub fn close_inherited(keep: &[RawFd]) -> io::Result<()> {
+    let mut first: RawFd = 3;
     let close = |first: RawFd, last: RawFd| {
         if first > last {
             return Ok(());
         }
         crate::exec::close_range(first, last).map_err(|(_, errno)| io::Error::from(errno))
     };
-    match keep.filter(|keep| *keep >= FIRST) {
-        Some(keep) => {
-            close(FIRST, keep - 1)?;
-            close(keep.saturating_add(1), RawFd::MAX)
-        }
-        None => close(FIRST, RawFd::MAX),
+    let mut keep: Vec<RawFd> = keep.iter().copied().filter(|keep| *keep >= first).collect();
+    keep.sort_unstable();
+    for keep in keep {
+        close(first, keep - 1)?;
+        first = keep.saturating_add(1);
     }
+    close(first, RawFd::MAX)
 }
 
 /// Takes a descriptor that came through exec under an agreed number, and makes it close-on-exec.

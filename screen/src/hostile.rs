@@ -1,8 +1,13 @@
 //! What holds for any bytes at all: one body for the fuzzer and for random tests.
 
+pub mod marks;
+
 use baton_proto::v1::Dimensions;
 
 use crate::screen::Screen;
+
+/// Every fuzz target of this crate: its name, also that of its corpus, and its body.
+pub const TARGETS: [(&str, fn(&[u8])); 2] = [("screen", any_bytes), ("marks", marks::any_bytes)];
 
 /// Feeds bytes to a screen in pieces, with sizes, gaps and snapshots in between, as the bytes themselves say, and checks that a
 /// screen made of each snapshot shows the same and makes the same snapshot.

@@ -12,6 +12,7 @@
 //! the session's program does not notice.
 #![deny(unsafe_code)]
 
+pub mod hostile;
 pub mod launcher;
 pub mod supervisor;
 pub mod survey;

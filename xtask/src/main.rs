@@ -8,7 +8,9 @@
 
 mod bench;
 mod binaries;
+mod deb;
 mod freshness;
+mod fuzz;
 mod openapi;
 mod project;
 mod steps;
@@ -31,6 +33,8 @@ const USAGE: &str = "usage: cargo xtask <command>
   build [--release]  the page, then the three binaries
   web                the page alone, if its sources are newer
   bench [part]       figures beside the installed peers: attach, past (release build; none: all)
+  fuzz [target…]     fuzz targets, each for `--minutes N` (1), `--jobs N` at a time (1); needs a nightly compiler
+  deb [--debug]      the Debian package, unpacked and tried; needs cargo-deb
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -55,6 +59,8 @@ fn run(words: &[&str]) -> Result<()> {
         ["build", "--release"] => binaries::build(&project, Profile::Release),
         ["web"] => web::build_if_stale(&project),
         ["bench", parts @ ..] => bench::run_parts(&project, parts),
+        ["fuzz", words @ ..] => fuzz::run(&project, words),
+        ["deb", words @ ..] => deb::run(&project, words),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),

@@ -3,6 +3,7 @@
 //! A shell with integration marks its commands itself (`integrated`); for any other the line is wrapped so that it marks
 //! its own beginning and end (`wrapped`).
 
+pub mod hostile;
 mod integrated;
 mod prompt;
 mod said;

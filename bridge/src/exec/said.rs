@@ -67,7 +67,9 @@ pub(super) fn behind_begin_mark(bytes: &[u8]) -> Option<usize> {
     let place = bytes.windows(BEGIN_MARK.len()).position(|window| window == BEGIN_MARK)?;
     let rest = &bytes[place..bytes.len().min(place + MARK_BYTES_MAX)];
     let ended = rest.iter().skip(1).position(|byte| matches!(byte, 7 | 0x1b))? + 1;
-    Some(place + ended + if rest[ended] == 7 { 1 } else { 2 })
+    let behind = place + ended + if rest[ended] == 7 { 1 } else { 2 };
+    // Output may be cut between the two bytes of the end.
+    (behind <= bytes.len()).then_some(behind)
 }
 
 /// fish tells of a command and then leaves its editor: it sets the title and the pen, and returns to the row's beginning.
@@ -279,6 +281,7 @@ mod tests {
         assert_eq!(&bytes[behind_begin_mark(bytes).unwrap()..], b"exit\r\n");
         assert_eq!(behind_begin_mark(b"\x1b]133;C\x1b\\x"), Some(9));
         assert_eq!(behind_begin_mark(b"\x1b]133;Copen"), None);
+        assert_eq!(behind_begin_mark(b"\x1b]133;C\x1b"), None);
     }
 
     #[test]

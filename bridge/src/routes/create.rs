@@ -222,7 +222,7 @@ fn check_profile(app: &App, profile: Profile) -> Outcome<()> {
     Err(Failure::new(ErrorCode::Denied, detail))
 }
 
-fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dimensions)> {
+pub(super) fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dimensions)> {
     let policy = request.size.as_ref().map_or(Ok(SizePolicy::Holder), policy)?;
     let size = Dimensions {
         cols: request.cols.or(request.size.map(|size| size.cols)).unwrap_or(SIZE_DEFAULT.cols),
@@ -249,7 +249,7 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
 }
 
 /// The program's name without its directory.
-fn default_title(program: &str) -> String {
+pub(super) fn default_title(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
     let name: String = name.chars().filter(|char| !char.is_control()).take(TITLE_CHARS_MAX - 8).collect();
     if name.trim().is_empty() { "terminal".to_owned() } else { name.trim().to_owned() }

@@ -71,7 +71,7 @@ fn epoch(session: &Session, client: &ClientId, given: Option<Epoch>) -> Outcome<
     }
 }
 
-fn bytes_of(request: &InputRequest, application_cursor: bool) -> Outcome<Vec<u8>> {
+pub(super) fn bytes_of(request: &InputRequest, application_cursor: bool) -> Outcome<Vec<u8>> {
     let bytes = match (&request.data_b64, &request.text, &request.keys) {
         (Some(data), None, None) => {
             BASE64.decode(data).map_err(|err| Failure::invalid(format!("`data_b64` is not base64: {err}")))?

@@ -4,6 +4,7 @@ pub mod auth;
 pub mod control;
 pub mod create;
 pub mod docs;
+pub mod hostile;
 pub mod input;
 pub mod output;
 pub mod query;

@@ -52,7 +52,7 @@ fn moment(text: &str, name: &str) -> Outcome<Moment> {
 }
 
 impl RecordingQuery {
-    fn range(&self) -> Outcome<Range> {
+    pub(super) fn range(&self) -> Outcome<Range> {
         let version = match self.version {
             None | Some(3) => Version::V3,
             Some(2) => Version::V2,

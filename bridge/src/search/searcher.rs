@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use baton_proto::api::SearchHit;
-use baton_proto::frame::{Frame, Kind};
+use baton_proto::frame::{Frame, Kind, OFFSET_MAX};
 use baton_proto::ids::{Cursor, InstanceId};
 use regex::Regex;
 
@@ -119,7 +119,7 @@ impl Searcher {
                 break;
             }
             let is_output = matches!(frame.header.known_kind(), Some(Kind::Output | Kind::Stderr));
-            if is_output && frame.header.is_intact(frame.payload) {
+            if is_output && frame.header.at <= OFFSET_MAX && frame.header.is_intact(frame.payload) {
                 self.output(frame.header.at, frame.header.wall_us, frame.payload);
             }
         }

@@ -6,6 +6,7 @@
 mod credit;
 pub mod events;
 mod facts;
+pub mod hostile;
 mod reader;
 mod replay;
 mod screen;

@@ -62,6 +62,19 @@ pub(crate) fn input_frame(header: InputHeader, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What a binary message types: its seq, its epoch, the bytes.
+pub(super) fn binary_input(bytes: &[u8]) -> Outcome<(u64, Epoch, &[u8])> {
+    let (Some(&binary::INPUT), Some((seq, rest))) =
+        (bytes.first(), bytes.get(1..).and_then(|rest| rest.split_first_chunk::<8>()))
+    else {
+        return Err(Failure::invalid("a client's binary messages are of kind 2: input"));
+    };
+    let Some((epoch, payload)) = rest.split_first_chunk::<8>() else {
+        return Err(Failure::invalid("binary input has 17 bytes before the payload: kind, seq, epoch"));
+    };
+    Ok((u64::from_be_bytes(*seq), Epoch(u64::from_be_bytes(*epoch)), payload))
+}
+
 impl Reader<'_> {
     pub(super) async fn run(self, stream: &mut SplitStream<WebSocket>) -> Left {
         while let Some(message) = stream.next().await {
@@ -155,15 +168,8 @@ impl Reader<'_> {
     }
 
     fn binary(&self, bytes: &[u8]) -> Outcome<Option<Left>> {
-        let (Some(&binary::INPUT), Some((seq, rest))) =
-            (bytes.first(), bytes.get(1..).and_then(|rest| rest.split_first_chunk::<8>()))
-        else {
-            return Err(Failure::invalid("a client's binary messages are of kind 2: input"));
-        };
-        let Some((epoch, payload)) = rest.split_first_chunk::<8>() else {
-            return Err(Failure::invalid("binary input has 17 bytes before the payload: kind, seq, epoch"));
-        };
-        self.input(payload, Epoch(u64::from_be_bytes(*epoch)), u64::from_be_bytes(*seq));
+        let (seq, epoch, payload) = binary_input(bytes)?;
+        self.input(payload, epoch, seq);
         Ok(None)
     }
 

@@ -1,6 +1,6 @@
 //! How the launcher's children are started: which program, which descriptors under which numbers, which log.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,6 +13,7 @@ use baton_sandbox::exec::duplicate;
 use baton_sandbox::{Child, Gate, Launch, fds};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::activation::{NOTIFY, VARIABLES};
 use super::core::{Kept, Mode, Running, Service};
 use super::setup::Sockets;
 
@@ -150,7 +151,10 @@ impl Nursery {
         let nofile = self.nofile_soft.to_string();
         let args = ["launcher", "--heir", "--nofile", &nofile];
         // A launcher must not be held back by `no_new_privs`, which its workers would inherit.
-        Ok(self.launch(self.programs.join(SESSIOND), &args, vec![(channel, 3)], LAUNCHER_LOG, false).spawn_gated()?)
+        let mut launch = self.launch(self.programs.join(SESSIOND), &args, vec![(channel, 3)], LAUNCHER_LOG, false);
+        // It speaks to the service manager as this one does; what was listened on is handed over otherwise.
+        launch.env.extend(std::env::var_os(NOTIFY).map(|socket| (NOTIFY.into(), socket)));
+        Ok(launch.spawn_gated()?)
     }
 
     fn start(
@@ -184,7 +188,8 @@ impl Nursery {
         }
         let mut launch = Launch::new(program);
         launch.args = args.iter().map(OsString::from).collect();
-        launch.env = std::env::vars_os().filter(|(name, _)| name != NOFILE_SOFT).collect();
+        let ours = |name: &OsStr| name == NOFILE_SOFT || VARIABLES.iter().any(|variable| name == *variable);
+        launch.env = std::env::vars_os().filter(|(name, _)| !ours(name)).collect();
         if args.first() == Some(&"worker") {
             launch.env.push((NOFILE_SOFT.into(), self.nofile_soft.to_string().into()));
         }

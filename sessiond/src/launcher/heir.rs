@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::core::HEALTHY_WITHIN;
 use super::turn::{Watch, name_process};
-use super::{Launcher, setup, spare};
+use super::{Launcher, activation, setup, spare};
 
 impl Launcher {
     /// Starts the installed launcher; until it has everything, this one goes on as if nothing were.
@@ -34,6 +34,8 @@ impl Launcher {
         match heir.appoint() {
             Ok(()) => {
                 tracing::info!(pid = heir.child.pid.as_raw(), "the installed launcher takes over; this one leaves");
+                // Known before this process ends: its end is not the service's.
+                activation::is_served_by(heir.child.pid.as_raw().cast_unsigned());
                 if let Some((heir, _)) = watch.heir.take() {
                     heir.leave_alone();
                 }

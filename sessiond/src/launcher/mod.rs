@@ -8,6 +8,7 @@
 //!
 //! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
 
+pub mod activation;
 pub mod announced;
 pub mod backoff;
 pub mod children;
@@ -16,6 +17,7 @@ pub mod core;
 mod core_tests;
 mod handover;
 mod heir;
+pub mod hostile;
 mod mend;
 #[cfg(test)]
 mod replace_tests;
@@ -120,13 +122,19 @@ struct Launcher {
 /// # Errors
 /// What could not be set up; once it runs, nothing that happens to others is an error of the launcher.
 pub fn run(options: &Options) -> anyhow::Result<()> {
-    baton_sandbox::fds::close_inherited(options.ready).context("closing inherited descriptors")?;
+    let passed = activation::passed()?;
+    let keep: Vec<_> = passed.iter().copied().chain(options.ready).collect();
+    baton_sandbox::fds::close_inherited(&keep).context("closing inherited descriptors")?;
+    let listener = activation::listener(&passed)?;
     let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     setup::directories(&home)?;
-    let locks = setup::lock(&home)?;
+    let locks = setup::lock(&home).inspect_err(|err| match err.downcast_ref::<LockHeld>() {
+        Some(LockHeld { pid: Some(pid), .. }) => activation::is_served_by(*pid),
+        _ => {}
+    })?;
     let key = setup::install_key(&home)?;
-    let sockets = setup::bind(&home, &options.listen)?;
+    let sockets = setup::bind(&home, &options.listen, listener)?;
     baton_sandbox::process::set_child_subreaper().context("could not become the reaper of orphans")?;
     let nursery = Nursery::new(&home, None)?;
     let signals = watch_signals()?;
@@ -154,7 +162,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
 /// What it could not take; the other goes on then.
 pub fn inherit(options: HeirOptions) -> anyhow::Result<()> {
     const CHANNEL: i32 = 3;
-    baton_sandbox::fds::close_inherited(Some(CHANNEL)).context("closing inherited descriptors")?;
+    baton_sandbox::fds::close_inherited(&[CHANNEL]).context("closing inherited descriptors")?;
     let socket = baton_sandbox::fds::inherited(CHANNEL).context("an heir is started by a launcher")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     let (sockets, locks) = setup::inherit_places(&home, spare::first_word(&socket)?)?;

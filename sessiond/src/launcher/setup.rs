@@ -26,7 +26,7 @@ use super::announced::withdraw;
 })]
 pub struct LockHeld {
     home: PathBuf,
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
 }
 
 /// A killed launcher's pipes close some time before its locks do: its inotify handle goes in between, for which the kernel waits
@@ -276,18 +276,27 @@ pub fn write_install_key(home: &Home, key: &InstallKey) -> anyhow::Result<()> {
     written.and(removed).with_context(|| format!("could not make `{}`", path.display()))
 }
 
-/// Binds the listening sockets. The locks are held, so that a socket file found here is a dead launcher's.
+/// Binds the listening sockets, the bridge's only if it was not `given`. The locks are held, so that a socket file found
+/// here is a dead launcher's.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn bind(home: &Home, listen: &str) -> anyhow::Result<Sockets> {
-    let tcp = TcpListener::bind(listen).with_context(|| {
-        format!("could not listen on `{listen}`; if something else uses the port, choose another with BATON_LISTEN")
-    })?;
-    let address = tcp.local_addr().context("could not learn the address")?;
+pub fn bind(home: &Home, listen: &str, given: Option<(OwnedFd, SocketAddr)>) -> anyhow::Result<Sockets> {
+    let (tcp, listen) = match given {
+        Some(given) => given,
+        None => {
+            let tcp = TcpListener::bind(listen).with_context(|| {
+                format!(
+                    "could not listen on `{listen}`; if something else uses the port, choose another with BATON_LISTEN"
+                )
+            })?;
+            let address = tcp.local_addr().context("could not learn the address")?;
+            (tcp.into(), address)
+        }
+    };
     Ok(Sockets {
-        tcp: tcp.into(),
-        listen: address,
+        tcp,
+        listen,
         bridge: bind_unix(&home.runtime, runtime::BRIDGE_SOCKET)?,
         supervisor: bind_unix(&home.runtime, runtime::SESSIOND_SOCKET)?,
         workers: workers_dir(home)?,
@@ -386,8 +395,8 @@ mod tests {
         let home = Home::below(&dir.path().join("d".repeat(120)));
         private_dir(&home.runtime).unwrap();
         private_dir(&home.runtime.join(runtime::WORKERS_DIR)).unwrap();
-        let dead = bind(&home, "127.0.0.1:0").unwrap();
-        let sockets = bind(&home, "127.0.0.1:0").unwrap();
+        let dead = bind(&home, "127.0.0.1:0", None).unwrap();
+        let sockets = bind(&home, "127.0.0.1:0", None).unwrap();
         assert_ne!(sockets.listen.port(), 0);
         assert!(sockets.bridge.is_found(&home.runtime, runtime::BRIDGE_SOCKET));
         assert!(!dead.bridge.is_found(&home.runtime, runtime::BRIDGE_SOCKET), "another file has its name");

@@ -324,7 +324,10 @@ pub(super) fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -
     (note.to_bytes(), handles)
 }
 
-fn encode_service(service: Service, running: Option<&Running<OwnedFd>>) -> ([u8; BYTES], Vec<BorrowedFd<'_>>) {
+pub(super) fn encode_service(
+    service: Service,
+    running: Option<&Running<OwnedFd>>,
+) -> ([u8; BYTES], Vec<BorrowedFd<'_>>) {
     let number = Service::ALL.iter().position(|other| *other == service).unwrap_or_default();
     let mut note = Note { what: SERVICE, service: u8::try_from(number).unwrap_or_default(), ..Note::default() };
     let Some(running) = running else { return (note.to_bytes(), Vec::new()) };

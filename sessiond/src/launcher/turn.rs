@@ -20,7 +20,7 @@ use super::children::Born;
 use super::core::{Action, Event, Mode, Process, Service};
 use super::heir::give_heir_up;
 use super::spare::Spare;
-use super::{Launcher, announced, handover, setup, spare};
+use super::{Launcher, activation, announced, handover, setup, spare};
 
 /// Messages sessiond may leave unread. One that reads none of thousands hangs: it is killed, and its successor asks anew.
 const OUTBOX_MAX: usize = 8192;
@@ -78,6 +78,7 @@ impl Launcher {
             // Whoever asked may be gone by now; that is no reason to stop.
             let _ = nix::unistd::write(&ready, b"1");
         }
+        activation::ready();
         self.serve(watch)
     }
 
@@ -250,6 +251,9 @@ impl Launcher {
                 Some(Signal::SIGHUP) => mend = true,
                 Some(Signal::SIGTERM | Signal::SIGINT) => {
                     tracing::info!(from = signal.ssi_pid, "asked to stop");
+                    if self.keeper.is_none() {
+                        activation::stopping();
+                    }
                     watch.exit |= self.keeper.is_some();
                     self.feed(Event::Stop, watch);
                 }
@@ -564,6 +568,7 @@ impl Launcher {
             tracing::error!("could not write `launcher.json`: {err}");
         }
         self.feed(Event::Begin, watch);
+        activation::took_over();
     }
 }
 

@@ -3,6 +3,9 @@
 //! Bytes that are given at random have no checksums that fit, so these are read as a script: records that are whole but say
 //! what they like, bytes of any kind between them, and damage.
 
+pub mod sidecar;
+pub mod window;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;

@@ -24,8 +24,7 @@ use memchr::memmem::Finder;
 
 use super::segment::{HEAD_BYTES, Head, SEGMENT_BYTES};
 
-/// No output is as long: an offset above it is of no record of ours. Leaves room for sums that cannot overflow.
-pub const OFFSET_MAX: u64 = 1 << 62;
+pub use baton_proto::frame::OFFSET_MAX;
 
 /// Bytes of file between two entries of a segment's index.
 pub const INDEX_BYTES: u32 = 64 << 10;

@@ -18,6 +18,9 @@ const NUMBERS_MAX: u32 = 1 << 16;
 /// How far epochs jump when the newest change of the lease may be lost: nobody who had one before is taken for the owner.
 const EPOCHS_SKIPPED: u64 = 1 << 32;
 
+/// The newest segment that could not be read, kept for whoever wants to look at it.
+const UNREADABLE: &str = "unreadable";
+
 /// What the worker before had in its read window.
 #[derive(Debug, Clone, Copy)]
 pub struct Predecessor {
@@ -44,6 +47,7 @@ impl Journal {
         let most = before.appended.saturating_add(before.read);
         // Lenient: what the window says may be one record old.
         let unsure = journal.find(Known { enough: before.appended, most, lenient: true, ..Known::NOTHING })?;
+        journal.put_aside_behind();
         let lost = before.appended.saturating_sub(journal.head);
         if let Some(Segment { head, scanned: Some(scanned), file }) = journal.segments.back_mut() {
             let writable = segment::open(&journal.dir, head.number, false)?;
@@ -67,6 +71,17 @@ impl Journal {
             }
         }
         Ok(journal)
+    }
+
+    /// Segments that are newer than the one that is gone on with could not be read. Once that one has grown there is more to
+    /// be searched for, and what is left in them would be taken for it: they get another name. One such file is kept at most.
+    fn put_aside_behind(&self) {
+        let newest = self.segments.back().map_or(0, |segment| segment.head.number);
+        for number in list(&self.dir).unwrap_or_default().into_iter().filter(|number| *number > newest) {
+            if let Err(err) = fs::rename(segment::path(&self.dir, number), self.dir.join(UNREADABLE)) {
+                tracing::warn!(number, error = %err, "a segment that cannot be read is in the way");
+            }
+        }
     }
 
     /// Opens the journal of a session that has ended. Nothing is written, and no file is touched but to be read.
