@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{CreateTerminal, SessionDetail, SessionStatus};
+use baton_proto::api::{CreateTerminal, Event, Page, ServerStatus, SessionDetail, SessionStatus};
 use baton_proto::ids::SessionId;
 use baton_tests::http::{Api, Place};
 use baton_tests::process::{self, Process};
@@ -32,20 +32,28 @@ fn respawn_path(session: SessionId) -> String {
 /// What a power cut leaves: the disk. Everything that this Baton started is killed before any of it can do anything about it.
 fn cut_power(baton: &Baton) {
     // Stopped first, so that nobody notices anybody's end.
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for process in process::with_environment(&baton.mark()) {
-            process.signal(signal);
-        }
-    }
-    while !process::with_environment(&baton.mark()).is_empty() {
+    let mut killed = process::with_environment(&baton.mark());
+    killed.iter().for_each(|process| process.signal(Signal::SIGSTOP));
+    killed.extend(process::with_environment(&baton.mark()));
+    killed.iter().for_each(|process| process.signal(Signal::SIGKILL));
+    // Dead, and not only without an environment: its locks are free then.
+    while killed.iter().any(Process::is_alive) {
         std::thread::sleep(process::LOOK_EVERY);
     }
+    assert!(process::with_environment(&baton.mark()).is_empty(), "somebody was started meanwhile");
 }
 
-/// Programs of this session that live.
+/// Processes of this session whose command line begins so.
 fn programs(session: SessionId, name: &str) -> Vec<Process> {
     let marked = process::with_environment(&format!("BATON_SESSION={session}"));
-    marked.into_iter().filter(|process| process.command_line().contains(name)).collect()
+    marked.into_iter().filter(|process| process.command_line().starts_with(name)).collect()
+}
+
+/// Waits until exactly one process of this session's is this program, which a shell becomes.
+async fn until_one(session: SessionId, name: &str) {
+    while programs(session, name).len() != 1 {
+        tokio::time::sleep(process::LOOK_EVERY).await;
+    }
 }
 
 fn instances(baton: &Baton, session: SessionId) -> usize {
@@ -141,6 +149,9 @@ fn what_a_respawn_runs_and_where() {
             CreateTerminal { cwd: at(&made), resume_cmd: Some(resume.clone()), ..session::shell_script(&tell) };
         let id = baton.create(&request).await;
         until(baton, id, SessionStatus::Exited).await;
+        // The screen is computed behind the output, and this program has ended at once.
+        let told = |events: &Page<Event>| events.items.iter().any(|event| event.data["kind"] == "cwd");
+        let _: Page<Event> = api.get_until(&format!("/v1/sessions/{id}/events?type=mark"), told).await;
         let again: SessionDetail = api.post(&respawn_path(id), &()).await;
         assert_eq!(again.session.command, resume);
         let mut client = baton.attach(id, Attach::named("A")).await;
@@ -233,7 +244,7 @@ fn after_a_reboot_sessions_are_lost_readable_and_begin_again_only_when_asked() {
         assert_eq!(baton.cli(["respawn", "--yes", "other"]).await.code, Some(1));
         assert_eq!(baton.cli(["respawn", "--yes", "nobody"]).await.code, Some(3));
         for id in [id, other] {
-            assert_eq!(programs(id, "sleep").len(), 1);
+            until_one(id, "sleep").await;
         }
     });
 }
@@ -261,10 +272,19 @@ fn a_respawn_that_is_killed_leaves_the_old_session_or_the_new_one() {
             assert_eq!(client.until_exit().await.code, Some(5), "round {round}");
             drop(client);
             let ended = until(baton, id, SessionStatus::Exited).await.session;
-            let victim = match seed.within(0..3) {
-                0 => baton.sessiond().await,
-                1 => baton.launcher().await,
-                _ => baton.bridge().await,
+            let which = seed.within(0..3);
+            let victim = loop {
+                // The one of before may still be told of for a moment.
+                let status: ServerStatus = api.get_until("/v1/status", |_| true).await;
+                let pid = match which {
+                    0 => status.sessiond.map(|sessiond| sessiond.pid),
+                    1 => status.launcher.map(|launcher| launcher.pid),
+                    _ => Some(status.bridge.pid),
+                };
+                if let Some(victim) = pid.and_then(Process::find) {
+                    break victim;
+                }
+                tokio::time::sleep(process::LOOK_EVERY).await;
             };
             let (pause, path) = (seed.millis(0..60), respawn_path(id));
             let asking = api.send(Method::POST, &path, None);
@@ -293,7 +313,7 @@ fn a_respawn_that_is_killed_leaves_the_old_session_or_the_new_one() {
                 }
             }
             assert_ne!(now.session.instance, ended.instance, "round {round}");
-            assert_eq!(programs(id, "read line").len(), 1, "round {round}");
+            assert_eq!(programs(id, "/bin/sh -c echo alive").len(), 1, "round {round}");
         }
         println!("{begun} begun in spite of the kill, {not_begun} asked again");
     });
