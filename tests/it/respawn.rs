@@ -132,6 +132,17 @@ fn an_exited_session_begins_again_under_its_id_and_name_in_its_directory() {
     });
 }
 
+/// Types the line that the program waits for, once it has told its directory; done when sessiond knows of its end.
+async fn end_it(baton: &Baton, session: SessionId) {
+    let told = |events: &Page<Event>| events.items.iter().any(|event| event.data["kind"] == "cwd");
+    let _: Page<Event> = baton.api().get_until(&format!("/v1/sessions/{session}/events?type=mark"), told).await;
+    let mut client = baton.attach(session, Attach::named("owner")).await;
+    client.claim(true).await.unwrap();
+    client.type_text("go\r").await;
+    client.until_exit().await;
+    until(baton, session, SessionStatus::Exited).await;
+}
+
 #[test]
 fn what_a_respawn_runs_and_where() {
     scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
@@ -143,15 +154,14 @@ fn what_a_respawn_runs_and_where() {
         let at = |dir: &Path| Some(dir.display().to_string());
         let api = baton.api();
         // The directory its shell told last, and the command it resumes with.
-        let tell = format!("printf '\\033]7;file://%s{}\\a' \"$(hostname)\"; exit 0", went.display());
+        let tell = format!("printf '\\033]7;file://%s{}\\a' \"$(hostname)\"; read line; exit 0", went.display());
         let resume = ["/bin/sh", "-c", "echo \"resumed in $(pwd -P)\"; exec sleep 1000"].map(str::to_owned).to_vec();
         let request =
             CreateTerminal { cwd: at(&made), resume_cmd: Some(resume.clone()), ..session::shell_script(&tell) };
         let id = baton.create(&request).await;
-        until(baton, id, SessionStatus::Exited).await;
-        // The screen is computed behind the output, and this program has ended at once.
-        let told = |events: &Page<Event>| events.items.iter().any(|event| event.data["kind"] == "cwd");
-        let _: Page<Event> = api.get_until(&format!("/v1/sessions/{id}/events?type=mark"), told).await;
+        end_it(baton, id).await;
+        // A bridge that was not there reads it from the journal.
+        baton.kill_bridge().await;
         let again: SessionDetail = api.post(&respawn_path(id), &()).await;
         assert_eq!(again.session.command, resume);
         let mut client = baton.attach(id, Attach::named("A")).await;
@@ -159,12 +169,14 @@ fn what_a_respawn_runs_and_where() {
 
         // That directory is gone: the one it was made in. If that is gone too, this is said and nothing is started.
         let id = baton.create(&CreateTerminal { resume_cmd: None, ..request.clone() }).await;
-        until(baton, id, SessionStatus::Exited).await;
+        end_it(baton, id).await;
         std::fs::remove_dir(&went).unwrap();
         let again: SessionDetail = api.post(&respawn_path(id), &()).await;
         let spec = |id: SessionId| programs(id, "").len();
         assert_eq!(again.session.id, id);
-        until(baton, id, SessionStatus::Exited).await;
+        let cwd = |detail: &SessionDetail| detail.cwd.as_deref() == made.to_str();
+        let _: SessionDetail = api.get_until(&format!("/v1/sessions/{id}"), cwd).await;
+        end_it(baton, id).await;
         std::fs::remove_dir(&made).unwrap();
         let problem = api.refused(Method::POST, &respawn_path(id), &(), ErrorCode::Invalid).await;
         assert!(problem.detail.contains(&made.display().to_string()), "{}", problem.detail);
