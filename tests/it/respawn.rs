@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{CreateTerminal, SessionDetail, SessionStatus};
+use baton_proto::api::{CreateTerminal, Event, Page, ServerStatus, SessionDetail, SessionStatus};
 use baton_proto::ids::SessionId;
 use baton_tests::http::{Api, Place};
 use baton_tests::process::{self, Process};
@@ -32,20 +32,28 @@ fn respawn_path(session: SessionId) -> String {
 /// What a power cut leaves: the disk. Everything that this Baton started is killed before any of it can do anything about it.
 fn cut_power(baton: &Baton) {
     // Stopped first, so that nobody notices anybody's end.
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for process in process::with_environment(&baton.mark()) {
-            process.signal(signal);
-        }
-    }
-    while !process::with_environment(&baton.mark()).is_empty() {
+    let mut killed = process::with_environment(&baton.mark());
+    killed.iter().for_each(|process| process.signal(Signal::SIGSTOP));
+    killed.extend(process::with_environment(&baton.mark()));
+    killed.iter().for_each(|process| process.signal(Signal::SIGKILL));
+    // Dead, and not only without an environment: its locks are free then.
+    while killed.iter().any(Process::is_alive) {
         std::thread::sleep(process::LOOK_EVERY);
     }
+    assert!(process::with_environment(&baton.mark()).is_empty(), "somebody was started meanwhile");
 }
 
-/// Programs of this session that live.
+/// Processes of this session whose command line begins so.
 fn programs(session: SessionId, name: &str) -> Vec<Process> {
     let marked = process::with_environment(&format!("BATON_SESSION={session}"));
-    marked.into_iter().filter(|process| process.command_line().contains(name)).collect()
+    marked.into_iter().filter(|process| process.command_line().starts_with(name)).collect()
+}
+
+/// Waits until exactly one process of this session's is this program, which a shell becomes.
+async fn until_one(session: SessionId, name: &str) {
+    while programs(session, name).len() != 1 {
+        tokio::time::sleep(process::LOOK_EVERY).await;
+    }
 }
 
 fn instances(baton: &Baton, session: SessionId) -> usize {
@@ -124,6 +132,17 @@ fn an_exited_session_begins_again_under_its_id_and_name_in_its_directory() {
     });
 }
 
+/// Types the line that the program waits for, once it has told its directory; done when sessiond knows of its end.
+async fn end_it(baton: &Baton, session: SessionId) {
+    let told = |events: &Page<Event>| events.items.iter().any(|event| event.data["kind"] == "cwd");
+    let _: Page<Event> = baton.api().get_until(&format!("/v1/sessions/{session}/events?type=mark"), told).await;
+    let mut client = baton.attach(session, Attach::named("owner")).await;
+    client.claim(true).await.unwrap();
+    client.type_text("go\r").await;
+    client.until_exit().await;
+    until(baton, session, SessionStatus::Exited).await;
+}
+
 #[test]
 fn what_a_respawn_runs_and_where() {
     scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
@@ -135,12 +154,14 @@ fn what_a_respawn_runs_and_where() {
         let at = |dir: &Path| Some(dir.display().to_string());
         let api = baton.api();
         // The directory its shell told last, and the command it resumes with.
-        let tell = format!("printf '\\033]7;file://%s{}\\a' \"$(hostname)\"; exit 0", went.display());
+        let tell = format!("printf '\\033]7;file://%s{}\\a' \"$(hostname)\"; read line; exit 0", went.display());
         let resume = ["/bin/sh", "-c", "echo \"resumed in $(pwd -P)\"; exec sleep 1000"].map(str::to_owned).to_vec();
         let request =
             CreateTerminal { cwd: at(&made), resume_cmd: Some(resume.clone()), ..session::shell_script(&tell) };
         let id = baton.create(&request).await;
-        until(baton, id, SessionStatus::Exited).await;
+        end_it(baton, id).await;
+        // A bridge that was not there reads it from the journal.
+        baton.kill_bridge().await;
         let again: SessionDetail = api.post(&respawn_path(id), &()).await;
         assert_eq!(again.session.command, resume);
         let mut client = baton.attach(id, Attach::named("A")).await;
@@ -148,12 +169,14 @@ fn what_a_respawn_runs_and_where() {
 
         // That directory is gone: the one it was made in. If that is gone too, this is said and nothing is started.
         let id = baton.create(&CreateTerminal { resume_cmd: None, ..request.clone() }).await;
-        until(baton, id, SessionStatus::Exited).await;
+        end_it(baton, id).await;
         std::fs::remove_dir(&went).unwrap();
         let again: SessionDetail = api.post(&respawn_path(id), &()).await;
         let spec = |id: SessionId| programs(id, "").len();
         assert_eq!(again.session.id, id);
-        until(baton, id, SessionStatus::Exited).await;
+        let cwd = |detail: &SessionDetail| detail.cwd.as_deref() == made.to_str();
+        let _: SessionDetail = api.get_until(&format!("/v1/sessions/{id}"), cwd).await;
+        end_it(baton, id).await;
         std::fs::remove_dir(&made).unwrap();
         let problem = api.refused(Method::POST, &respawn_path(id), &(), ErrorCode::Invalid).await;
         assert!(problem.detail.contains(&made.display().to_string()), "{}", problem.detail);
@@ -233,7 +256,7 @@ fn after_a_reboot_sessions_are_lost_readable_and_begin_again_only_when_asked() {
         assert_eq!(baton.cli(["respawn", "--yes", "other"]).await.code, Some(1));
         assert_eq!(baton.cli(["respawn", "--yes", "nobody"]).await.code, Some(3));
         for id in [id, other] {
-            assert_eq!(programs(id, "sleep").len(), 1);
+            until_one(id, "sleep").await;
         }
     });
 }
@@ -261,10 +284,19 @@ fn a_respawn_that_is_killed_leaves_the_old_session_or_the_new_one() {
             assert_eq!(client.until_exit().await.code, Some(5), "round {round}");
             drop(client);
             let ended = until(baton, id, SessionStatus::Exited).await.session;
-            let victim = match seed.within(0..3) {
-                0 => baton.sessiond().await,
-                1 => baton.launcher().await,
-                _ => baton.bridge().await,
+            let which = seed.within(0..3);
+            let victim = loop {
+                // The one of before may still be told of for a moment.
+                let status: ServerStatus = api.get_until("/v1/status", |_| true).await;
+                let pid = match which {
+                    0 => status.sessiond.map(|sessiond| sessiond.pid),
+                    1 => status.launcher.map(|launcher| launcher.pid),
+                    _ => Some(status.bridge.pid),
+                };
+                if let Some(victim) = pid.and_then(Process::find) {
+                    break victim;
+                }
+                tokio::time::sleep(process::LOOK_EVERY).await;
             };
             let (pause, path) = (seed.millis(0..60), respawn_path(id));
             let asking = api.send(Method::POST, &path, None);
@@ -293,7 +325,7 @@ fn a_respawn_that_is_killed_leaves_the_old_session_or_the_new_one() {
                 }
             }
             assert_ne!(now.session.instance, ended.instance, "round {round}");
-            assert_eq!(programs(id, "read line").len(), 1, "round {round}");
+            assert_eq!(programs(id, "/bin/sh -c echo alive").len(), 1, "round {round}");
         }
         println!("{begun} begun in spite of the kill, {not_begun} asked again");
     });

@@ -10,7 +10,7 @@ use axum::extract::State;
 use baton_proto::ErrorCode;
 use baton_proto::api::{Problem, SessionDetail, SessionStatus};
 use baton_proto::ids::SessionId;
-use baton_proto::v1::Respawn;
+use baton_proto::v1::{Respawn, ScreenAt, ScreenFormat, SnapshotRequest};
 
 use super::session_id;
 use super::sessions::{detail_of, row_of};
@@ -82,13 +82,25 @@ fn may_begin_again(session: &Session) -> Outcome<()> {
     Err(Failure::new(ErrorCode::InvalidTransition, detail))
 }
 
-/// Where the session was: what its shell told last, if that is still there, else where it was made.
-async fn directory(app: &App, session: &Session) -> Outcome<String> {
-    let told = session.live().screen.cwd;
-    // What was heard of it while it lived is in the event log when this process was not there.
-    let told = match told {
+/// What the journal says of the directory, or, if it is too long ago for the newest screen, the event log.
+async fn read(app: &App, session: &Session) -> Option<String> {
+    // Once the worker has drawn the last screen it has told what it found in the output before it.
+    let last = SnapshotRequest { at: ScreenAt::Head, format: ScreenFormat::Json, history: 0 };
+    if let Err(failure) = session.snapshot(last).await {
+        tracing::debug!(session = %session.id, "the last screen: {failure}");
+    }
+    let shown = session.inspect().await.ok().and_then(|inspection| inspection.screen.cwd);
+    match shown {
         Some(told) => Some(told),
         None => app.store.newest_directory(session.id).await.ok().flatten(),
+    }
+}
+
+/// Where the session was: what its shell told last, if that is still there, else where it was made.
+async fn directory(app: &App, session: &Session) -> Outcome<String> {
+    let told = match session.live().screen.cwd {
+        Some(told) => Some(told),
+        None => read(app, session).await,
     };
     if let Some(told) = told.filter(|told| told.starts_with('/') && !told.contains('\0') && Path::new(told).is_dir()) {
         return Ok(told);

@@ -108,7 +108,18 @@ async fn start_and_wait(context: &Context, logs: &Logs<'_>, listen: Option<&str>
         .open(home.state.join(state::UP_LOCK))
         .map_err(|err| Report::failed("`up.lock` cannot be opened").why(err))?;
     let _turn = take_turn(turn).await?;
-    let mut started = Started::Already;
+    loop {
+        let started = start_once(context, logs, listen).await?;
+        match wait_for_health(logs).await {
+            // The one that was found running was about to end: killed, its files are closed one after the other.
+            Err(_) if started == Started::Already && !is_running(home)? => {}
+            result => return result.map(|()| started),
+        }
+    }
+}
+
+async fn start_once(context: &Context, logs: &Logs<'_>, listen: Option<&str>) -> Result<Started, Report> {
+    let home = &context.home;
     while !reach(home).await? {
         let listen = match listen {
             Some(listen) => listen.to_owned(),
@@ -116,14 +127,12 @@ async fn start_and_wait(context: &Context, logs: &Logs<'_>, listen: Option<&str>
         };
         check_address(&listen, context.config()?.server.allow_remote)?;
         if launch(logs, &listen).await? {
-            started = Started::Now;
-            break;
+            return Ok(Started::Now);
         }
         // Another launcher was quicker and may be gone again: look anew.
         sleep(Duration::from_millis(50)).await;
     }
-    wait_for_health(logs).await?;
-    Ok(started)
+    Ok(Started::Already)
 }
 
 async fn take_turn(mut file: File) -> Result<Flock<File>, Report> {

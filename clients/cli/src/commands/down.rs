@@ -25,6 +25,9 @@ const STOP_TIME: Duration = Duration::from_secs(15);
 /// What sessions get beyond their own grace time.
 const CLOSE_TIME: Duration = Duration::from_secs(15);
 
+/// How long the last workers may take to leave.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
 /// How long the bridge may take to say how many sessions there are.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
@@ -60,7 +63,7 @@ pub async fn run(context: &Context, args: &DownArgs) -> Result<u8, Report> {
         sleep(Duration::from_millis(10)).await;
     }
     if args.sessions && left == Living::Sessions(0) {
-        sweep(home);
+        sweep(home).await;
     }
     let sessions = if closed > 0 { format!(" {closed} {} closed.", plural(closed)) } else { String::new() };
     out::line(&format!("Baton is stopped: bridge, sessiond and launcher.{sessions}{}", live_on(left)))?;
@@ -126,17 +129,30 @@ fn has_keeper(home: &Home) -> bool {
 }
 
 /// Removes the sockets that were left, of ended workers and of Baton's own. One that somebody listens on is somebody's.
-fn sweep(home: &Home) {
+async fn sweep(home: &Home) {
+    let deadline = Instant::now() + LEAVE_TIME;
+    // The workers of what has just ended leave when they notice that the launcher has.
+    while !swept(home) && Instant::now() < deadline {
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether nobody listens any more.
+fn swept(home: &Home) -> bool {
+    let mut all = true;
     let workers = home.runtime.join(runtime::WORKERS_DIR);
     let names = fs::read_dir(&workers).into_iter().flatten();
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let own = [runtime::BRIDGE_SOCKET, runtime::SESSIOND_SOCKET].map(|name| (home.runtime.as_path(), name.to_owned()));
     for (directory, name) in names.map(|name| (workers.as_path(), name)).chain(own) {
-        if dial(directory, &name).is_err_and(|err| err.kind() == io::ErrorKind::ConnectionRefused) {
+        match dial(directory, &name) {
+            Ok(_) => all = false,
             // Whoever starts next would do it.
-            let _ = fs::remove_file(directory.join(&name));
+            Err(err) if err.kind() == io::ErrorKind::ConnectionRefused => drop(fs::remove_file(directory.join(&name))),
+            Err(_) => {}
         }
     }
+    all
 }
 
 fn dial(directory: &Path, name: &str) -> io::Result<UnixStream> {
