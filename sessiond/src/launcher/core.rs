@@ -268,8 +268,6 @@ pub enum Action {
     TellSessiond(LaunchMessage),
     /// Send to the session's worker.
     TellWorker(SessionId, LaunchMessage),
-    /// Kill the worker of a session that has ended.
-    KillWorker(SessionId),
     /// Signal a service.
     Signal(Service, Signal),
     /// End this process.
@@ -452,7 +450,7 @@ impl<H> Core<H> {
             }
             Op::Retire => match self.sessions.get(&session) {
                 None => actions.push(gone(session, RETIRED)),
-                Some(kept) if kept.done || kept.replay => actions.push(Action::KillWorker(session)),
+                Some(kept) if kept.done || kept.replay => actions.push(Action::Kill(Process::Worker(session))),
                 // A program runs: its worker is not anybody's to end.
                 Some(_) => {}
             },

@@ -152,7 +152,8 @@ impl World {
             }
             Action::Kill(Process::Worker(id)) => {
                 let life = self.lives.get_mut(&id).unwrap();
-                assert!(life.worker.is_some() && (life.on_trial || life.parked), "a worker that serves is killed");
+                let ended = life.done || life.mode != Some(Mode::TakeOver) && life.program.is_none();
+                assert!(ended || life.on_trial || life.parked, "a worker that serves a program is killed");
                 life.killed = true;
             }
             Action::Kill(other) => panic!("{other:?} is killed"),
@@ -214,14 +215,6 @@ impl World {
                     }
                     other => panic!("{other:?} to a worker"),
                 }
-            }
-            Action::KillWorker(id) => {
-                let life = &self.lives[&id];
-                assert!(
-                    life.done || life.mode != Some(Mode::TakeOver) && life.program.is_none(),
-                    "a program's worker is killed"
-                );
-                self.worker_dies(id);
             }
             Action::Signal(service, _) => assert!(self.services.contains_key(&service), "nobody is there to signal"),
             Action::Exit => {
@@ -514,13 +507,13 @@ fn only_the_worker_of_an_ended_session_is_retired() {
     core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
     assert_eq!(retire(&mut core), []);
     core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now);
-    assert_eq!(retire(&mut core), [Action::KillWorker(id)]);
+    assert_eq!(retire(&mut core), [Action::Kill(Process::Worker(id))]);
     let gone = core.step(Event::Ended(Process::Worker(id), Some(9)), now);
     assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, id, 0, 9))]);
     // One that serves a journal has not to be asked what it knows.
     core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, SPAWN_REPLAY), vec![Handle::default()]), now);
     core.step(Event::WorkerForked(id, Running { pid: 7, pidfd: Handle::default(), channel: None }), now);
-    assert_eq!(retire(&mut core), [Action::KillWorker(id)]);
+    assert_eq!(retire(&mut core), [Action::Kill(Process::Worker(id))]);
 }
 
 #[test]

@@ -452,12 +452,6 @@ impl Launcher {
                     tracing::info!(%session, op = ?message.op, "the worker was not told: {err}");
                 }
             }
-            Action::KillWorker(session) => {
-                if let Some(worker) = self.core.sessions().get(&session).and_then(|kept| kept.worker.as_ref()) {
-                    // One that has just ended is what was wanted.
-                    let _ = process::pidfd_send_signal(&worker.pidfd, Signal::SIGKILL);
-                }
-            }
             Action::Signal(service, signal) => {
                 if let Some(running) = self.core.service(service) {
                     // One that has just ended is what was wanted.
