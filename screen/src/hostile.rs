@@ -6,8 +6,11 @@ use baton_proto::v1::Dimensions;
 
 use crate::screen::Screen;
 
-/// Every fuzz target of this crate: its name, also that of its corpus, and its body.
-pub const TARGETS: [(&str, fn(&[u8])); 2] = [("screen", any_bytes), ("marks", marks::any_bytes)];
+/// A fuzz target's name, also that of its corpus, and its body.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every fuzz target of this crate.
+pub const TARGETS: [Target; 2] = [("screen", any_bytes), ("marks", marks::any_bytes)];
 
 /// Feeds bytes to a screen in pieces, with sizes, gaps and snapshots in between, as the bytes themselves say, and checks that a
 /// screen made of each snapshot shows the same and makes the same snapshot.

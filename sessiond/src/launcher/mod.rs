@@ -129,9 +129,10 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let ready = options.ready.map(baton_sandbox::fds::inherited).transpose().context("`--ready-fd`")?;
     let home = Home::from_env(|name| std::env::var(name).ok())?;
     setup::directories(&home)?;
-    let locks = setup::lock(&home).inspect_err(|err| match err.downcast_ref::<LockHeld>() {
-        Some(LockHeld { pid: Some(pid), .. }) => activation::is_served_by(*pid),
-        _ => {}
+    let locks = setup::lock(&home).inspect_err(|err| {
+        if let Some(LockHeld { pid: Some(pid), .. }) = err.downcast_ref() {
+            activation::is_served_by(*pid);
+        }
     })?;
     let key = setup::install_key(&home)?;
     let sockets = setup::bind(&home, &options.listen, listener)?;
