@@ -8,6 +8,7 @@
 
 mod bench;
 mod binaries;
+mod chaos;
 mod freshness;
 mod openapi;
 mod project;
@@ -31,6 +32,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   build [--release]  the page, then the three binaries
   web                the page alone, if its sources are newer
   bench [part]       figures beside the installed peers: attach, past (release build; none: all)
+  chaos [options]    everything killed, stopped and cut off, and every byte checked: --seed N --minutes M --sessions S
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -55,6 +57,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["build", "--release"] => binaries::build(&project, Profile::Release),
         ["web"] => web::build_if_stale(&project),
         ["bench", parts @ ..] => bench::run_parts(&project, parts),
+        ["chaos", options @ ..] => chaos::run_with(&project, options.strip_prefix(&["--"]).unwrap_or(options)),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),

@@ -3,10 +3,11 @@
 //! | words | what it does |
 //! | --- | --- |
 //! | `numbered SEED PACE LINES STOP CODE` | writes numbered lines (as many, or 0 = until STOP exists), then ends with CODE |
-//! | `echo STOP CODE` | says what it reads, until STOP exists, then ends with CODE |
+//! | `echo NAP STOP CODE` | says what it reads, until STOP exists, then ends with CODE |
 //!
 //! PACE is `flood:BURST:RATE` (bursts of so many bytes at full speed, on average RATE bytes a second) or `steady:RATE` (lines a
-//! second). Before it ends a program writes the number of bytes it has written into `STOP.total`. The terminal is raw: what is
+//! second). NAP is for how many milliseconds `echo` stops reading after each 16 KiB, so that what is typed waits in a terminal that
+//! is full; 0 for never. Before it ends a program writes the number of bytes it has written into `STOP.total`. The terminal is raw: what is
 //! written is what comes out.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program says what is wrong by panicking")]
@@ -39,9 +40,9 @@ fn main() {
             let written = numbered(seed, pace, if lines == 0 { u64::MAX } else { lines }, &stop);
             (stop, code, written)
         }
-        ["echo", stop, code] => {
+        ["echo", nap, stop, code] => {
             let stop = PathBuf::from(stop);
-            let written = echo(&stop);
+            let written = echo(Duration::from_millis(nap.parse().expect("milliseconds")), &stop);
             (stop, code, written)
         }
         _ => panic!("unknown words {words:?}"),
@@ -81,12 +82,20 @@ fn numbered(seed: u64, pace: &str, lines: u64, stop: &Path) -> u64 {
     written
 }
 
-fn echo(stop: &Path) -> u64 {
+/// After so many bytes `echo` takes its nap.
+const NAP_AFTER_BYTES: usize = 16 * 1024;
+
+fn echo(nap: Duration, stop: &Path) -> u64 {
     let (mut input, mut out) = (unbuffered(std::io::stdin()), unbuffered(std::io::stdout()));
     let (mut echo, mut answer, mut written) = (Echo::default(), Vec::new(), 0);
     let mut piece = [0; 4096];
-    let mut read = 0;
+    let (mut read, mut awake_for) = (0, 0);
     loop {
+        awake_for += read;
+        if awake_for >= NAP_AFTER_BYTES {
+            awake_for = 0;
+            std::thread::sleep(nap);
+        }
         // The first is a greeting: from now on what is typed is taken as it is.
         answer.clear();
         echo.answer(&piece[..read], &mut answer);

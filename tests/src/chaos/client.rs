@@ -11,6 +11,7 @@ use baton_proto::ids::{Cursor, Epoch, SessionId};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
+use super::desk::Marks;
 use super::echoed::{Answers, Record, Records};
 use super::numbered::NumberedCheck;
 use super::world::{Order, Phase, Point, Shared, World};
@@ -44,6 +45,10 @@ pub enum Content {
         /// Whether it is this client who tells what the program read.
         judge: bool,
     },
+    /// What a shell writes: the same for everybody, each answer once.
+    Shell(Marks),
+    /// Whatever it is: this client takes screens in place of bytes when it is too slow for them.
+    Viewer,
 }
 
 /// Who it is and what it does.
@@ -79,6 +84,8 @@ pub struct Client {
     epoch: Epoch,
     skipped: u64,
     broken: bool,
+    crc: crc32fast::Hasher,
+    claimed: Option<Instant>,
 }
 
 enum Over {
@@ -105,6 +112,8 @@ impl Client {
             epoch: Epoch(0),
             skipped: 0,
             broken: false,
+            crc: crc32fast::Hasher::new(),
+            claimed: None,
         }
     }
 
@@ -221,6 +230,14 @@ impl Client {
                     }
                 }
                 _ = heartbeat.tick() => {
+                    // Who does not type keeps control from those who do for a while only.
+                    let idle = self.role.typist.is_none() && client.owner.as_ref() == Some(&client.id);
+                    if idle && self.claimed.get_or_insert_with(Instant::now).elapsed() > Duration::from_secs(3) {
+                        self.claimed = None;
+                        if client.try_send(ClientFrame::Release).await.is_err() {
+                            return Ok(Over::Cut);
+                        }
+                    }
                     if client.try_send(ClientFrame::Heartbeat).await.is_err() {
                         return Ok(Over::Cut);
                     }
@@ -244,6 +261,9 @@ impl Client {
     fn heard(&mut self, client: &StreamClient, incoming: &Incoming) -> Option<Over> {
         match incoming {
             Incoming::Data { .. } => {}
+            Incoming::Screen { .. } if matches!(self.role.content, Content::Viewer) => {
+                self.world.ledger.count("screens in place of bytes", 1);
+            }
             Incoming::Screen { .. } => self.wrong("a screen in spite of `snapshot: never`"),
             Incoming::Closed { code, reason } => {
                 if let Some(code @ (4000 | 4001 | 4003 | 4004)) = code {
@@ -318,8 +338,8 @@ impl Client {
                 return true;
             }
             let len = match self.role.seed.within(0..40) {
-                0 => 4000,
-                1..=4 => self.role.seed.within(100..1000),
+                0..=2 => 4000,
+                3..=6 => self.role.seed.within(100..1000),
                 _ => self.role.seed.within(1..40),
             };
             let bytes = self.role.seed.bytes(usize::try_from(len).unwrap_or(1));
@@ -388,6 +408,7 @@ impl Client {
             return;
         }
         self.world.ledger.count("bytes checked", bytes.len() as u64);
+        self.crc.update(&bytes);
         let judged = match &mut self.role.content {
             Content::Numbered(check) => check.feed(&bytes).map_err(|difference| difference.text),
             Content::Echo { answers, records, judge } => answers.feed(&bytes).map(|typed| {
@@ -398,6 +419,8 @@ impl Client {
                     }
                 }
             }),
+            Content::Shell(marks) => marks.feed(&bytes),
+            Content::Viewer => Ok(()),
         };
         if let Err(text) = judged {
             self.broken = true;
@@ -412,7 +435,8 @@ impl Client {
         self.skipped += lost;
         match &mut self.role.content {
             Content::Numbered(check) => check.skip(lost),
-            Content::Echo { .. } => self.broken = true,
+            Content::Echo { .. } | Content::Shell(_) => self.broken = true,
+            Content::Viewer => {}
         }
         let Some(detail) = self.world.ask(self.session, Duration::from_secs(30)).await else { return };
         let (oldest, head) = (detail.session.oldest_cursor.offset, detail.session.cursor.offset);
@@ -429,7 +453,17 @@ impl Client {
         if self.world.phase() < Phase::End && !self.world.sessions().get(&self.session).is_some_and(|it| it.ending) {
             self.wrong(&format!("told of an end that nobody caused: {exit:?}"));
         }
-        judge_exit(&self.world, name, exit, self.role.code);
+        if let Content::Shell(marks) = &self.role.content {
+            self.shared.shell().come.extend(&marks.come);
+        } else {
+            judge_exit(&self.world, name, exit, self.role.code);
+        }
+        if self.skipped == 0
+            && !matches!(self.role.content, Content::Viewer)
+            && let Err(text) = self.shared.whole(offset, self.crc.clone().finalize())
+        {
+            self.wrong(&text);
+        }
         if let Some(total) = written(&self.world, self.session)
             && total != offset
             && !self.broken

@@ -10,7 +10,7 @@ use http::Method;
 use nix::sys::signal::Signal;
 
 use super::family::Family;
-use super::world::{Order, POINTS, Phase, Victim, World};
+use super::world::{Order, POINTS, Victim, World};
 use crate::process::Process;
 use crate::seed::Seed;
 
@@ -18,6 +18,11 @@ use crate::seed::Seed;
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
 /// How long a named point is waited for.
 const POINT_LIMIT: Duration = Duration::from_secs(3);
+/// After so many broken rules no more is learnt.
+const VIOLATIONS_MAX: usize = 25;
+/// Launcher and spare die together in the last part of the storm only: the sessions that were there have nobody then who
+/// would succeed their workers, and those are not killed any more.
+const WHOLE_TREE_AFTER: f64 = 0.85;
 
 /// What can happen, and how often: weights.
 const FAULTS: [(Fault, u64); 14] = [
@@ -27,7 +32,7 @@ const FAULTS: [(Fault, u64); 14] = [
     (Fault::KillLauncher, 7),
     (Fault::KillSpare, 4),
     (Fault::KillSeveral, 6),
-    (Fault::KillWholeTree, 1),
+    (Fault::KillWholeTree, 4),
     (Fault::KillAtPoint, 14),
     (Fault::Stop, 10),
     (Fault::Restart, 4),
@@ -58,7 +63,9 @@ enum Fault {
 /// Lets faults fall until the time is over.
 pub async fn kill(world: Arc<World>, mut seed: Seed, until: Instant) {
     let all: u64 = FAULTS.iter().map(|(_, weight)| weight).sum();
-    while Instant::now() < until && world.phase() == Phase::Storm {
+    let begun = Instant::now();
+    let late = begun + (until - begun).mul_f64(WHOLE_TREE_AFTER);
+    while Instant::now() < until && world.ledger.violations() < VIOLATIONS_MAX {
         // Mostly a fault into the middle of what the one before it caused; now and then time to heal first.
         let pause = if seed.within(0..4) == 0 { seed.millis(500..2500) } else { seed.millis(20..700) };
         tokio::time::sleep(pause).await;
@@ -74,6 +81,9 @@ pub async fn kill(world: Arc<World>, mut seed: Seed, until: Instant) {
         // So many numbers for each fault, whatever it finds: the same faults follow.
         let mut own = seed.fork(seed.clone().number());
         seed.number();
+        if fault == Fault::KillWholeTree && Instant::now() < late || fault == Fault::DeleteRuntime && world.is_orphaned() {
+            continue;
+        }
         if let Err(text) = fall(&world, fault, &mut own).await {
             world.ledger.violation("recovery", &text);
         }
@@ -87,10 +97,8 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
         Fault::KillSessiond => one(world, "kill sessiond", Family::find(&mark).sessiond),
         Fault::KillLauncher => {
             let family = Family::find(&mark);
-            if family.spare.is_none() {
-                return whole_tree(world, &family, "kill the launcher while it has no spare").await;
-            }
-            one(world, "kill launcher", family.launcher);
+            // One without a spare is not alone in dying: that is another fault.
+            one(world, "kill launcher", family.launcher.filter(|_| family.spare.is_some()));
         }
         Fault::KillSpare => {
             let family = Family::find(&mark);
@@ -253,6 +261,7 @@ fn any_session(world: &World, seed: &mut Seed) -> Option<SessionId> {
 async fn whole_tree(world: &Arc<World>, family: &Family, kind: &'static str) -> Result<(), String> {
     // Until the next launcher has the handles again a worker must live: two faults at once are one too many.
     world.fragile.store(true, Ordering::SeqCst);
+    world.orphan();
     for process in [family.launcher, family.spare].into_iter().flatten() {
         process.signal(Signal::SIGKILL);
     }

@@ -6,6 +6,7 @@
 //! | [`typed`] | the rules of input |
 //! | [`client`] | a client that comes back, and judges |
 //! | [`brief`] | sessions that end by themselves, and new ones in their place |
+//! | [`desk`], [`screens`] | `baton attach` at a shell; somebody who asks for screens of now and then |
 //! | [`family`], [`guard`] | Baton's processes; programs that must not die |
 //! | [`killer`] | which fault falls when |
 //! | [`world`], [`ledger`] | what all of them share; the run's book |
@@ -16,6 +17,7 @@
 
 pub mod brief;
 pub mod client;
+pub mod desk;
 pub mod echoed;
 pub mod family;
 pub mod guard;
@@ -24,6 +26,7 @@ pub mod ledger;
 pub mod numbered;
 pub mod report;
 pub mod run;
+pub mod screens;
 pub mod typed;
 pub mod world;
 

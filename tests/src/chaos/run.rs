@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::brief;
 use super::client::{Client, Content, Role};
+use super::desk::{self, Marks};
 use super::echoed::{Answers, Records};
 use super::family::Family;
 use super::guard;
@@ -19,6 +20,7 @@ use super::killer::{self, HEALTHY_WITHIN};
 use super::ledger::Ledger;
 use super::numbered::NumberedCheck;
 use super::report::Report;
+use super::screens;
 use super::world::{Phase, Shared, World};
 use crate::attach::{Attach, Protocol};
 use crate::baton::{Baton, Setup, artifacts_dir};
@@ -143,7 +145,12 @@ async fn whole(world: &Arc<World>, options: &Options) {
     }
     world.phase.send_replace(Phase::End);
     for long in &longs {
-        if let Err(err) = std::fs::write(world.stop_file(&long.name), "") {
+        if long.name.starts_with("shell") {
+            let path = format!("/v1/terminal/sessions/{}/close", long.id);
+            if world.call(http::Method::POST, &path, Some(&json!({"reason": "the end"}))).await.is_none_or(|it| it.status >= 300) {
+                world.ledger.violation(&long.name, "cannot be closed although no fault has fallen for long");
+            }
+        } else if let Err(err) = std::fs::write(world.stop_file(&long.name), "") {
             world.ledger.violation("harness", &format!("cannot stop {}: {err}", long.name));
         }
     }
@@ -160,6 +167,10 @@ async fn whole(world: &Arc<World>, options: &Options) {
         let typed = long.shared.typed();
         for text in typed.settle(deaths, long.shared.epochs()) {
             world.ledger.violation(&long.name, &text);
+        }
+        let shell = long.shared.shell();
+        for lost in shell.answered.difference(&shell.come) {
+            world.ledger.violation(&long.name, &format!("the answer {lost} was on a screen and is not in the output"));
         }
         world.ledger.count("inputs acknowledged", typed.acknowledged);
         world.ledger.count("inputs refused and told", typed.refused);
@@ -179,37 +190,55 @@ async fn long_session(world: &Arc<World>, n: u64, seed: &Seed, tasks: &mut Vec<(
     // Whatever the number of sessions, the first ones have every kind.
     let (kind, pace) = match n % 8 {
         0 => ("flood", "flood:16777216:2500000"),
-        1 | 4 | 6 => ("echo", ""),
+        1 => ("echo", "0"),
+        // Its terminal is full most of the time: so many writes are cut in two by a killed worker.
+        4 => ("drowsy", "350"),
         2 => ("burst", "flood:1048576:600000"),
         3 => ("steady", "steady:300"),
+        6 => ("shell", ""),
         5 => ("flood", "flood:6000000:1500000"),
         _ => ("slow", "steady:15"),
     };
     let name = format!("{kind}-{n}");
     let stop = world.stop_file(&name).to_string_lossy().into_owned();
-    let words: Vec<String> = if kind == "echo" {
-        vec!["echo".to_owned(), stop, code.to_string()]
-    } else {
-        vec!["numbered".to_owned(), output.to_string(), pace.to_owned(), "0".to_owned(), stop, code.to_string()]
+    let request = match kind {
+        "echo" | "drowsy" => {
+            let words = ["echo", pace, &stop, &code.to_string()].map(str::to_owned);
+            json!({"title": name, "command": program(&words)})
+        }
+        "shell" => json!({
+            "title": name,
+            "command": ["/bin/bash", "--norc", "--noprofile", "-i"],
+            "env": {"PS1": "$ ", "HISTFILE": "/dev/null"},
+        }),
+        _ => {
+            let words = ["numbered", &output.to_string(), pace, "0", &stop, &code.to_string()].map(str::to_owned);
+            json!({"title": name, "command": program(&words)})
+        }
     };
-    let id = brief::create(world, &json!({"title": name, "command": program(&words)})).await?;
+    let id = brief::create(world, &request).await?;
     world.watch(&world.ask(id, Duration::from_secs(30)).await?);
     world.ledger.count("sessions", 1);
     let mut enter = |who: &str, protocol: Protocol, typist: Option<u64>, judge: bool, slow: Duration| {
         let name = format!("{name} {who}");
-        let content = if kind == "echo" {
-            Content::Echo { answers: Answers::default(), records: Records::default(), judge }
-        } else {
-            Content::Numbered(NumberedCheck::new(output))
+        let mut snapshot = SnapshotChoice::Never;
+        let content = match kind {
+            _ if who == "viewer" => {
+                snapshot = SnapshotChoice::Auto;
+                Content::Viewer
+            }
+            "echo" | "drowsy" => Content::Echo { answers: Answers::default(), records: Records::default(), judge },
+            "shell" => Content::Shell(Marks::default()),
+            _ => Content::Numbered(NumberedCheck::new(output)),
         };
-        let attach = Attach { protocol, snapshot: SnapshotChoice::Never, ..Attach::default() };
+        let attach = Attach { protocol, snapshot, ..Attach::default() };
         let role = Role { name: name.clone(), attach, content, typist, slow, code, seed: seed.fork(seed.clone().number()) };
         seed.number();
         let client = Client::new(world, id, &shared, role);
         tasks.push((name.clone(), world.spawn(name, client.run())));
     };
     enter("binary observer", Protocol::Binary, None, true, Duration::ZERO);
-    if kind == "echo" {
+    if kind == "echo" || kind == "drowsy" {
         enter("json typist", Protocol::Json, Some(1), false, Duration::ZERO);
         enter("binary typist", Protocol::Binary, Some(2), false, Duration::ZERO);
         enter("third typist", Protocol::Binary, Some(3), false, Duration::ZERO);
@@ -218,6 +247,18 @@ async fn long_session(world: &Arc<World>, n: u64, seed: &Seed, tasks: &mut Vec<(
         if kind != "flood" {
             enter("slow observer", Protocol::Binary, None, false, Duration::from_millis(40));
         }
+    }
+    enter("viewer", Protocol::Json, None, false, Duration::from_millis(80));
+    let mut seed = seed.fork(7);
+    if kind == "shell" {
+        let work = desk::sit(Arc::clone(world), name.clone(), Arc::clone(&shared), seed.fork(1));
+        tasks.push((format!("{name} desk"), world.spawn(format!("{name} desk"), work)));
+    }
+    if kind != "flood" {
+        let who = format!("{name} screens");
+        let work = screens::look(Arc::clone(world), id, who.clone(), seed.fork(seed.clone().number()));
+        seed.number();
+        tasks.push((who.clone(), world.spawn(who, work)));
     }
     Some(Long { id, name, shared })
 }

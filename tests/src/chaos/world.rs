@@ -1,7 +1,8 @@
 //! What everybody in a run shares: the Baton, the book, the sessions, in which phase the run is, and the named points.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +104,8 @@ pub struct Watched {
     pub deaths: u64,
     /// Its program may end now.
     pub ending: bool,
+    /// Launcher and spare died together since it was made: nobody would succeed its worker.
+    pub orphan: bool,
 }
 
 /// Everything shared.
@@ -119,7 +122,7 @@ pub struct World {
     /// What is watched over.
     pub sessions: Mutex<BTreeMap<SessionId, Watched>>,
     /// Nothing must be killed that the way back from another fault needs.
-    pub fragile: std::sync::atomic::AtomicBool,
+    pub fragile: AtomicBool,
     armed: Mutex<Option<(Point, Victim)>>,
     clients: Mutex<Vec<(String, mpsc::UnboundedSender<Order>)>>,
 }
@@ -135,7 +138,7 @@ impl World {
             ledger,
             phase: watch::Sender::new(Phase::Storm),
             sessions: Mutex::default(),
-            fragile: std::sync::atomic::AtomicBool::new(false),
+            fragile: AtomicBool::new(false),
             armed: Mutex::default(),
             clients: Mutex::default(),
         })
@@ -187,6 +190,7 @@ impl World {
             worker: session.worker_pid.and_then(Process::find),
             deaths: 0,
             ending: false,
+            orphan: false,
         };
         self.sessions().insert(session.id, watched);
     }
@@ -260,6 +264,7 @@ impl World {
         let Some((_, victim)) = armed.take() else { return };
         drop(armed);
         match victim {
+            Victim::One(..) if self.fragile.load(Ordering::SeqCst) => {}
             Victim::One(name, process) => {
                 process.signal(Signal::SIGKILL);
                 self.ledger.fault("kill at a named point", &format!("{name} {} at {point:?}", process.pid));
@@ -276,6 +281,9 @@ impl World {
     pub fn kill_worker(&self, session: SessionId, kind: &'static str, detail: &str) -> bool {
         let mut sessions = self.sessions();
         let Some(watched) = sessions.get_mut(&session) else { return false };
+        if watched.orphan || self.fragile.load(Ordering::SeqCst) {
+            return false;
+        }
         let Some(worker) = watched.worker.take().filter(Process::is_alive) else { return false };
         watched.deaths += 1;
         worker.signal(Signal::SIGKILL);
@@ -283,6 +291,17 @@ impl World {
         drop(sessions);
         self.ledger.fault(kind, &text);
         true
+    }
+
+    /// Launcher and spare are about to die together.
+    pub fn orphan(&self) {
+        self.sessions().values_mut().for_each(|watched| watched.orphan = true);
+    }
+
+    /// Whether there is a session that nobody keeps.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        self.sessions().values().any(|watched| watched.orphan)
     }
 
     /// A client that takes orders.
@@ -315,7 +334,19 @@ pub struct Shared {
     /// Who owned each epoch, as the first who was told of it was told.
     owners: Mutex<BTreeMap<Epoch, Option<ClientId>>>,
     /// What was typed.
-    pub typed: Mutex<Typed>,
+    typed: Mutex<Typed>,
+    shell: Mutex<Shell>,
+    /// Length and checksum of the whole output, as the first had it who had all of it.
+    whole: Mutex<Option<(u64, u32)>>,
+}
+
+/// What is known of a shell's answers.
+#[derive(Debug, Default)]
+pub struct Shell {
+    /// Those that its command line saw.
+    pub answered: BTreeSet<u64>,
+    /// Those that a client saw who gets every byte.
+    pub come: BTreeSet<u64>,
 }
 
 impl Shared {
@@ -336,6 +367,23 @@ impl Shared {
     #[must_use]
     pub fn epochs(&self) -> u64 {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner).len() as u64
+    }
+
+    /// Somebody has the whole output, of this length and checksum.
+    ///
+    /// # Errors
+    /// When somebody else had another.
+    pub fn whole(&self, length: u64, crc: u32) -> Result<(), String> {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        match *whole.get_or_insert((length, crc)) {
+            known if known == (length, crc) => Ok(()),
+            (known, its) => Err(format!("{length} bytes with checksum {crc:08x}; another has {known} with {its:08x}")),
+        }
+    }
+
+    /// What is known of its shell.
+    pub fn shell(&self) -> std::sync::MutexGuard<'_, Shell> {
+        self.shell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was typed.
