@@ -11,7 +11,8 @@ pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own executable");
     // A test is target/<profile>/deps/it-<hash>, a program target/<profile>/baton-chaos.
     let directory = test.parent().expect("an executable is in a directory");
-    let profile = if directory.ends_with("deps") { directory.parent().expect("below target/<profile>") } else { directory };
+    let profile =
+        if directory.ends_with("deps") { directory.parent().expect("below target/<profile>") } else { directory };
     let binary = profile.join(name);
     assert!(
         binary.is_file(),

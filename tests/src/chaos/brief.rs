@@ -42,8 +42,15 @@ pub async fn run(world: Arc<World>, n: u64, mut seed: Seed) {
         let lines = seed.within(20..3000);
         let rate = seed.within(200..3000);
         let stop = world.stop_file(&name);
-        let words = ["numbered", &output.to_string(), &format!("steady:{rate}"), &lines.to_string(), &stop.to_string_lossy(), &code.to_string()]
-            .map(str::to_owned);
+        let words = [
+            "numbered",
+            &output.to_string(),
+            &format!("steady:{rate}"),
+            &lines.to_string(),
+            &stop.to_string_lossy(),
+            &code.to_string(),
+        ]
+        .map(str::to_owned);
         let Some(session) = create(&world, &json!({"title": name, "command": program(&words)})).await else {
             world.ledger.violation(&name, "was not created although it was asked for 40 seconds and longer");
             return;
@@ -66,7 +73,8 @@ pub async fn run(world: Arc<World>, n: u64, mut seed: Seed) {
                 content: Content::Numbered(NumberedCheck::new(output)),
                 typist: None,
                 slow: Duration::ZERO,
-                code,
+                code: Some(code),
+                brief: true,
                 seed: seed.fork(1),
             },
         );

@@ -64,8 +64,10 @@ pub struct Role {
     pub typist: Option<u64>,
     /// Between two messages it does nothing for so long.
     pub slow: Duration,
-    /// How its program ends.
-    pub code: i32,
+    /// How its program ends, if that is known.
+    pub code: Option<i32>,
+    /// Its program ends by itself.
+    pub brief: bool,
     /// Its own random numbers.
     pub seed: Seed,
 }
@@ -207,7 +209,11 @@ impl Client {
     }
 
     /// One connection.
-    async fn connected(&mut self, client: &mut StreamClient, orders: &mut UnboundedReceiver<Order>) -> Result<Over, Half> {
+    async fn connected(
+        &mut self,
+        client: &mut StreamClient,
+        orders: &mut UnboundedReceiver<Order>,
+    ) -> Result<Over, Half> {
         if self.role.typist.is_some() {
             // All that was not taken, under the same numbers.
             for (seq, epoch, bytes) in self.pending.clone() {
@@ -300,7 +306,10 @@ impl Client {
                     self.wrong(&text);
                 }
             }
-            (ErrorCode::NotOwner | ErrorCode::LeaseLost | ErrorCode::InputFull | ErrorCode::SessionEnded, Some(seq)) => {
+            (
+                ErrorCode::NotOwner | ErrorCode::LeaseLost | ErrorCode::InputFull | ErrorCode::SessionEnded,
+                Some(seq),
+            ) => {
                 let accepted = accepted.unwrap_or(seq - 1);
                 let epoch = self.pending.iter().find(|(pending, ..)| *pending == seq).map(|(_, epoch, _)| *epoch);
                 if let Some(epoch) = epoch {
@@ -450,13 +459,14 @@ impl Client {
     /// The program has ended.
     fn ended(&self, exit: &Exit, offset: u64) {
         let name = &self.role.name;
-        if self.world.phase() < Phase::End && !self.world.sessions().get(&self.session).is_some_and(|it| it.ending) {
+        if self.world.phase() < Phase::End && !self.role.brief {
             self.wrong(&format!("told of an end that nobody caused: {exit:?}"));
         }
         if let Content::Shell(marks) = &self.role.content {
             self.shared.shell().come.extend(&marks.come);
-        } else {
-            judge_exit(&self.world, name, exit, self.role.code);
+        }
+        if let Some(code) = self.role.code {
+            judge_exit(&self.world, name, exit, code);
         }
         if self.skipped == 0
             && !matches!(self.role.content, Content::Viewer)

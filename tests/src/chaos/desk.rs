@@ -114,7 +114,10 @@ impl Marks {
             let line = std::mem::take(&mut self.line);
             if let Some(answer) = answer_of(&line) {
                 if self.come.last().is_some_and(|last| *last >= answer) {
-                    return Err(format!("the answer {answer} comes after {:?}: typed twice, or out of order", self.come.last()));
+                    return Err(format!(
+                        "the answer {answer} comes after {:?}: typed twice, or out of order",
+                        self.come.last()
+                    ));
                 }
                 self.come.push(answer);
             }

@@ -70,7 +70,8 @@ impl Answers {
 
     fn line(&mut self, line: &[u8]) -> Result<Vec<u8>, String> {
         let shown = || String::from_utf8_lossy(&line[..line.len().min(120)]).into_owned();
-        let piece = hex_of(line).ok_or_else(|| format!("after {} typed bytes: no answer: {:?}", self.echo.total, shown()))?;
+        let piece =
+            hex_of(line).ok_or_else(|| format!("after {} typed bytes: no answer: {:?}", self.echo.total, shown()))?;
         let before = self.echo.total;
         let mut due = Vec::new();
         self.echo.answer(&piece, &mut due);
@@ -218,13 +219,22 @@ mod tests {
 
     fn pieces(output: &[u8]) -> Result<Vec<Piece>, String> {
         let (mut answers, mut records) = (Answers::default(), Records::default());
-        Ok(output.chunks(7).map(|chunk| answers.feed(chunk)).collect::<Result<Vec<_>, _>>()?.iter().flat_map(|typed| records.feed(typed)).collect())
+        Ok(output
+            .chunks(7)
+            .map(|chunk| answers.feed(chunk))
+            .collect::<Result<Vec<_>, _>>()?
+            .iter()
+            .flat_map(|typed| records.feed(typed))
+            .collect())
     }
 
     #[test]
     fn what_was_typed_comes_out_again() {
         let found = pieces(&session(&frames())).unwrap();
-        let seqs: Vec<u64> = found.iter().map(|piece| if let Piece::Whole(record) = piece { record.seq } else { panic!("{piece:?}") }).collect();
+        let seqs: Vec<u64> = found
+            .iter()
+            .map(|piece| if let Piece::Whole(record) = piece { record.seq } else { panic!("{piece:?}") })
+            .collect();
         assert_eq!(seqs, [1, 2, 3, 4, 5]);
     }
 

@@ -27,8 +27,11 @@ pub async fn guard(world: Arc<World>) {
             known(&world, &answer.json::<Page<Session>>());
         }
         let family = Family::find(&mark);
-        let parents: Vec<Process> =
-            [family.launcher, family.spare, family.sessiond, family.bridge].into_iter().flatten().chain(family.workers).collect();
+        let parents: Vec<Process> = [family.launcher, family.spare, family.sessiond, family.bridge]
+            .into_iter()
+            .flatten()
+            .chain(family.workers)
+            .collect();
         let now = zombies(&parents);
         zombies_since.retain(|zombie, _| now.contains(zombie));
         for zombie in now {
@@ -65,7 +68,10 @@ fn known(world: &World, page: &Page<Session>) {
             }
             let other = session.pid.is_some_and(|pid| pid != watched.program.pid);
             (!watched.ending && (other || !session.status.is_living())).then(|| {
-                format!("{} is {:?} with process {:?}, its program is {}", watched.name, session.status, session.pid, watched.program.pid)
+                format!(
+                    "{} is {:?} with process {:?}, its program is {}",
+                    watched.name, session.status, session.pid, watched.program.pid
+                )
             })
         };
         if let Some(text) = wrong {

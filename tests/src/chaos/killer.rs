@@ -81,7 +81,9 @@ pub async fn kill(world: Arc<World>, mut seed: Seed, until: Instant) {
         // So many numbers for each fault, whatever it finds: the same faults follow.
         let mut own = seed.fork(seed.clone().number());
         seed.number();
-        if fault == Fault::KillWholeTree && Instant::now() < late || fault == Fault::DeleteRuntime && world.is_orphaned() {
+        if fault == Fault::KillWholeTree && Instant::now() < late
+            || fault == Fault::DeleteRuntime && world.is_orphaned()
+        {
             continue;
         }
         if let Err(text) = fall(&world, fault, &mut own).await {
@@ -226,7 +228,10 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
                 11 => Order::Release,
                 12 => Order::Transfer,
                 13 => Order::Request,
-                14 => Order::Resize(20 + u16::try_from(seed.within(0..200)).unwrap_or(0), 10 + u16::try_from(seed.within(0..60)).unwrap_or(0)),
+                14 => Order::Resize(
+                    20 + u16::try_from(seed.within(0..200)).unwrap_or(0),
+                    10 + u16::try_from(seed.within(0..60)).unwrap_or(0),
+                ),
                 _ => Order::Detach,
             };
             let kind = match order {
@@ -304,8 +309,9 @@ pub async fn healthy(world: &Arc<World>, limit: Duration) -> Result<(), String> 
                             return Some(format!("{} is not listed", watched.name));
                         };
                         let worker = session.worker_pid.and_then(Process::find);
-                        (session.status != SessionStatus::Running || worker.is_none())
-                            .then(|| format!("{} is {:?} with worker {:?}", watched.name, session.status, session.worker_pid))
+                        (session.status != SessionStatus::Running || worker.is_none()).then(|| {
+                            format!("{} is {:?} with worker {:?}", watched.name, session.status, session.worker_pid)
+                        })
                     })
                     .collect();
                 let family = Family::find(&world.baton.mark());

@@ -196,7 +196,9 @@ mod tests {
             changed[at] ^= 1;
             let mut swapped = whole.clone();
             swapped.swap(at, at + 1);
-            for (what, damaged) in [("dropped", dropped), ("doubled", doubled), ("changed", changed), ("swapped", swapped)] {
+            for (what, damaged) in
+                [("dropped", dropped), ("doubled", doubled), ("changed", changed), ("swapped", swapped)]
+            {
                 if damaged == whole {
                     continue; // Two like neighbours.
                 }

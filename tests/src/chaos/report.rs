@@ -46,7 +46,9 @@ impl Report {
         rows.extend(COUNTS.iter().map(|name| ((*name).to_owned(), grouped(totals.count(name)))));
         let others = totals.counts.iter().filter(|(name, _)| !COUNTS.contains(name));
         rows.extend(others.map(|(name, count)| ((*name).to_owned(), grouped(*count))));
-        rows.extend(totals.most.iter().map(|(name, span)| (format!("longest: {name}"), format!("{:.1} s", span.as_secs_f64()))));
+        rows.extend(
+            totals.most.iter().map(|(name, span)| (format!("longest: {name}"), format!("{:.1} s", span.as_secs_f64()))),
+        );
         rows.push(("**violations**".to_owned(), format!("**{}**", totals.violations.len())));
         rows
     }
@@ -96,6 +98,9 @@ mod tests {
 
     #[test]
     fn long_numbers_are_readable() {
-        assert_eq!([0, 12, 123, 1234, 123_456, 1_234_567].map(grouped), ["0", "12", "123", "1 234", "123 456", "1 234 567"]);
+        assert_eq!(
+            [0, 12, 123, 1234, 123_456, 1_234_567].map(grouped),
+            ["0", "12", "123", "1 234", "123 456", "1 234 567"]
+        );
     }
 }

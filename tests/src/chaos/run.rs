@@ -85,10 +85,16 @@ pub fn run(options: &Options) -> Report {
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
     let baton = Baton::start("chaos", Setup::plain().env("BATON_LISTEN", &format!("127.0.0.1:{port}")));
     let mark = baton.mark();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let world = World::new(baton, ledger);
     runtime.block_on(whole(&world, options));
-    let mut report = Report { seed: options.seed, sessions: options.sessions, totals: world.ledger.totals(), artifacts: options.artifacts.clone() };
+    let mut report = Report {
+        seed: options.seed,
+        sessions: options.sessions,
+        totals: world.ledger.totals(),
+        artifacts: options.artifacts.clone(),
+    };
     if !report.totals.violations.is_empty() {
         keep(&world, &options.artifacts);
     }
@@ -147,7 +153,11 @@ async fn whole(world: &Arc<World>, options: &Options) {
     for long in &longs {
         if long.name.starts_with("shell") {
             let path = format!("/v1/terminal/sessions/{}/close", long.id);
-            if world.call(http::Method::POST, &path, Some(&json!({"reason": "the end"}))).await.is_none_or(|it| it.status >= 300) {
+            if world
+                .call(http::Method::POST, &path, Some(&json!({"reason": "the end"})))
+                .await
+                .is_none_or(|it| it.status >= 300)
+            {
                 world.ledger.violation(&long.name, "cannot be closed although no fault has fallen for long");
             }
         } else if let Err(err) = std::fs::write(world.stop_file(&long.name), "") {
@@ -182,7 +192,12 @@ async fn whole(world: &Arc<World>, options: &Options) {
 }
 
 /// Makes the n-th session and everybody who looks at it.
-async fn long_session(world: &Arc<World>, n: u64, seed: &Seed, tasks: &mut Vec<(String, tokio::task::JoinHandle<()>)>) -> Option<Long> {
+async fn long_session(
+    world: &Arc<World>,
+    n: u64,
+    seed: &Seed,
+    tasks: &mut Vec<(String, tokio::task::JoinHandle<()>)>,
+) -> Option<Long> {
     let shared = Arc::new(Shared::default());
     let mut seed = seed.clone();
     let code = i32::try_from(seed.within(0..100)).unwrap_or(0);
@@ -192,7 +207,7 @@ async fn long_session(world: &Arc<World>, n: u64, seed: &Seed, tasks: &mut Vec<(
         0 => ("flood", "flood:16777216:2500000"),
         1 => ("echo", "0"),
         // Its terminal is full most of the time: so many writes are cut in two by a killed worker.
-        4 => ("drowsy", "350"),
+        4 => ("drowsy", "1500"),
         2 => ("burst", "flood:1048576:600000"),
         3 => ("steady", "steady:300"),
         6 => ("shell", ""),
@@ -232,7 +247,16 @@ async fn long_session(world: &Arc<World>, n: u64, seed: &Seed, tasks: &mut Vec<(
             _ => Content::Numbered(NumberedCheck::new(output)),
         };
         let attach = Attach { protocol, snapshot, ..Attach::default() };
-        let role = Role { name: name.clone(), attach, content, typist, slow, code, seed: seed.fork(seed.clone().number()) };
+        let role = Role {
+            name: name.clone(),
+            attach,
+            content,
+            typist,
+            slow,
+            code: (kind != "shell").then_some(code),
+            brief: false,
+            seed: seed.fork(seed.clone().number()),
+        };
         seed.number();
         let client = Client::new(world, id, &shared, role);
         tasks.push((name.clone(), world.spawn(name, client.run())));
@@ -281,7 +305,9 @@ async fn gone(world: &Arc<World>) {
         }
         if begun.elapsed() > GONE_WITHIN {
             for process in left {
-                world.ledger.violation("the end", &format!("process {} is left: {}", process.pid, process.command_line()));
+                world
+                    .ledger
+                    .violation("the end", &format!("process {} is left: {}", process.pid, process.command_line()));
             }
             for socket in sockets {
                 world.ledger.violation("the end", &format!("somebody listens at {socket}"));
@@ -295,7 +321,12 @@ async fn gone(world: &Arc<World>) {
 /// Unix sockets below this directory that somebody has open.
 fn listening(mark: &str) -> Vec<String> {
     let table = std::fs::read_to_string("/proc/net/unix").unwrap_or_default();
-    table.lines().filter_map(|line| line.split_whitespace().last()).filter(|path| path.contains(mark)).map(str::to_owned).collect()
+    table
+        .lines()
+        .filter_map(|line| line.split_whitespace().last())
+        .filter(|path| path.contains(mark))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What is needed to look into it: Baton's logs and the journals, while they are there.

@@ -150,7 +150,9 @@ impl Typed {
         }
         if self.fragments > self.uncertain + lease_changes {
             let (fragments, uncertain) = (self.fragments, self.uncertain);
-            wrong.push(format!("{fragments} frames cut off for {uncertain} uncertain ones and {lease_changes} changes of the lease"));
+            wrong.push(format!(
+                "{fragments} frames cut off for {uncertain} uncertain ones and {lease_changes} changes of the lease"
+            ));
         }
         wrong
     }

@@ -151,7 +151,11 @@ impl World {
     }
 
     /// Runs `work` by itself. A panic in it is a rule of the harness that was broken.
-    pub fn spawn(self: &Arc<Self>, name: String, work: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+    pub fn spawn(
+        self: &Arc<Self>,
+        name: String,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
         let world = Arc::clone(self);
         let task = tokio::spawn(work);
         tokio::spawn(async move {
@@ -218,7 +222,12 @@ impl World {
     }
 
     /// One request; `None` when the connection broke or nothing was said in time.
-    pub async fn call(&self, method: Method, path: &str, body: Option<&serde_json::Value>) -> Option<crate::http::Answer> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Option<crate::http::Answer> {
         self.call_with(&self.api, method, path, body).await
     }
 
