@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use baton_proto::api::{Created, SnapshotChoice};
+use baton_proto::api::{Created, SessionStatus, SnapshotChoice};
 use baton_proto::ids::SessionId;
 use http::Method;
 use serde_json::json;
@@ -60,6 +60,12 @@ pub async fn run(world: Arc<World>, n: u64, mut seed: Seed) {
             world.ledger.violation(&name, "created, and not known a minute later");
             continue;
         };
+        if detail.session.status == SessionStatus::Failed {
+            // Its worker was killed, or had no directory to listen in, before there was a program. That is said, and true.
+            world.ledger.count("sessions that never started, and say so", 1);
+            world.ledger.note(&format!("{name}: {:?}", detail.session.exit));
+            continue;
+        }
         world.watch(&detail);
         world.ending(session);
         let shared = Arc::new(Shared::default());
