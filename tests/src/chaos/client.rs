@@ -231,7 +231,7 @@ impl Client {
                         return Ok(over);
                     }
                     self.take(client).await;
-                    if !self.role.slow.is_zero() {
+                    if !self.role.slow.is_zero() && self.world.phase() == Phase::Storm {
                         tokio::time::sleep(self.role.slow).await;
                     }
                 }
