@@ -234,3 +234,45 @@ fn a_password_is_never_journalled_and_input_only_when_asked_for() {
         assert_eq!(count(&journal, "typed-in-the-open"), 2, "once as echo, once as recorded input");
     });
 }
+
+#[test]
+fn a_frame_cut_off_by_a_change_of_owner_is_never_told_to_be_accepted() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        for dropped in [false, true] {
+            // Nobody reads: the terminal takes the beginning of the first frame and no more.
+            let session = baton.script("stty raw -echo; echo ready; exec sleep 1000").await;
+            let attach = Attach::named("typist").input_stream(7 + u64::from(dropped));
+            let mut typist = baton.attach(session, attach.clone()).await;
+            typist.until_output("ready").await;
+            typist.claim(true).await.unwrap();
+            let (id, epoch) = (typist.id.clone(), typist.epoch);
+            typist.input(&[b'x'; CHUNK], epoch, 1).await;
+            typist.input(b"behind it", epoch, 2).await;
+            // Whatever is typed is typed by now: the frames are answered in their order.
+            typist.send(baton_proto::api::ClientFrame::Heartbeat).await;
+            typist.until("a pong", |it| matches!(it, Incoming::Frame(ServerFrame::Pong { .. })).then_some(())).await;
+            let mut taker = baton.attach(session, Attach::named("taker")).await;
+            if dropped {
+                typist.drop_socket();
+                let alone = |detail: &SessionDetail| detail.clients.iter().all(|client| client.name != "typist");
+                let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{session}"), alone).await;
+                taker.claim(true).await.unwrap();
+                let mut back = baton.attach(session, attach.client(&id)).await;
+                assert_eq!(back.ready.input_seq, 1, "a repeat would type the beginning twice");
+                let told = back.until_error().await;
+                assert_eq!((told.code, told.seq), (ErrorCode::InputUncertain, Some(1)));
+                continue;
+            }
+            taker.claim(true).await.unwrap();
+            for seq in [1, 2] {
+                let refused = typist.until_error().await;
+                assert_eq!((refused.code, refused.seq), (ErrorCode::LeaseLost, Some(seq)));
+                assert!(
+                    refused.accepted.unwrap() < seq,
+                    "frame {seq} is refused and {:?} is accepted",
+                    refused.accepted
+                );
+            }
+        }
+    });
+}

@@ -5,6 +5,7 @@
 
 mod attach_size;
 mod browser;
+mod chaos;
 mod cli;
 mod damaged;
 mod exec;

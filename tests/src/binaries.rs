@@ -1,4 +1,4 @@
-//! Where the binaries under test are: beside the test's own executable, as cargo lays them out.
+//! Where the binaries under test are: beside the test's (or the program's) own executable, as cargo lays them out.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,10 @@ use std::path::PathBuf;
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own executable");
-    // target/<profile>/deps/it-<hash>
+    // A test is target/<profile>/deps/it-<hash>, a program target/<profile>/baton-chaos.
+    let directory = test.parent().expect("an executable is in a directory");
     let profile =
-        test.parent().and_then(|deps| deps.parent()).expect("a test executable is below target/<profile>/deps");
+        if directory.ends_with("deps") { directory.parent().expect("below target/<profile>") } else { directory };
     let binary = profile.join(name);
     assert!(
         binary.is_file(),

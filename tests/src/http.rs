@@ -18,8 +18,19 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 /// A byte stream to the bridge.
-pub trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug {}
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug> Socket for T {}
+pub trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin + std::fmt::Debug {
+    /// From now on closing it resets the connection instead of ending it in order, where there is such a thing.
+    fn reset_when_closed(&self) {}
+}
+
+impl Socket for TcpStream {
+    fn reset_when_closed(&self) {
+        // One that is broken already is as good.
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Socket for UnixStream {}
 
 /// Where the bridge listens.
 #[derive(Debug, Clone)]

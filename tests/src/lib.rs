@@ -13,6 +13,7 @@
 //! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
 //! | [`oracle`], [`recording`] | a foreign terminal to compare screens with; what real programs wrote |
 //! | [`browser`] | the page in Chromium |
+//! | [`chaos`] | everything at once, and a killer |
 //! | [`process`] | other processes: alive, killed, how large |
 //! | [`scribble`] | random output, of everything terminals know |
 //! | [`seed`] | random numbers that can be had again |
@@ -27,6 +28,7 @@ pub mod attach;
 pub mod baton;
 pub mod binaries;
 pub mod browser;
+pub mod chaos;
 pub mod follower;
 pub mod http;
 pub mod oracle;

@@ -22,6 +22,12 @@ impl Seed {
         Self(seed)
     }
 
+    /// The generator of this number.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// A generator of its own for the n-th actor, so that the order in which actors run changes nobody's numbers.
     #[must_use]
     pub fn fork(&self, n: u64) -> Self {

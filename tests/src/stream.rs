@@ -13,6 +13,7 @@ use baton_proto::v1::Dimensions;
 use baton_screen::Screen;
 use baton_screen::formats::text::{self, TextOptions};
 use futures_util::SinkExt as _;
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::attach::{Attach, Protocol};
@@ -448,6 +449,21 @@ impl StreamClient {
     #[must_use]
     pub fn leases(&self) -> Vec<LeaseSeen> {
         self.frames.iter().filter_map(|frame| lease_of(&Incoming::Frame(frame.clone()))).collect()
+    }
+
+    /// Sends the first half of an input frame and resets the connection, as a client whose network went in the middle of it.
+    pub async fn break_off(mut self, bytes: &[u8], epoch: Epoch, seq: u64) {
+        let frame = ClientFrame::Input { data_b64: BASE64.encode(bytes), epoch, seq: Some(seq) };
+        let payload = serde_json::to_string(&frame).expect("JSON");
+        // A masked text message (the mask is zero) with its length in two bytes.
+        let mut message = vec![0x81, 0x80 | 126];
+        message.extend_from_slice(&u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes());
+        message.extend_from_slice(&[0; 4]);
+        message.extend_from_slice(&payload.as_bytes()[..payload.len() / 2]);
+        let socket = self.socket.get_mut();
+        if socket.write_all(&message).await.is_ok() && socket.flush().await.is_ok() {
+            socket.reset_when_closed();
+        }
     }
 
     /// Leaves without a word, as a client that crashes.

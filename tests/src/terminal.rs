@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use tokio::sync::Notify;
@@ -17,6 +18,17 @@ use crate::websocket::find;
 struct Written {
     bytes: Mutex<(Vec<u8>, bool)>,
     more: Notify,
+}
+
+/// What became of a text that was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// It came.
+    Found,
+    /// It did not come so far.
+    NotInTime,
+    /// The program ended first.
+    Ended,
 }
 
 /// A program under a PTY.
@@ -89,6 +101,42 @@ impl Terminal {
     pub fn type_text(&mut self, text: &str) {
         self.writer.write_all(text.as_bytes()).expect("an open terminal");
         self.writer.flush().expect("an open terminal");
+    }
+
+    /// Types if the terminal is still there; whether it was.
+    pub fn try_type(&mut self, text: &str) -> bool {
+        self.writer.write_all(text.as_bytes()).and_then(|()| self.writer.flush()).is_ok()
+    }
+
+    /// Waits for this text for so long, and for nothing that was waited for before.
+    ///
+    /// # Panics
+    /// Never.
+    pub async fn seek(&mut self, needle: &str, limit: Duration) -> Sought {
+        let limit = tokio::time::Instant::now() + limit;
+        loop {
+            let more = self.written.more.notified();
+            tokio::pin!(more);
+            more.as_mut().enable();
+            {
+                let bytes = self.written.bytes.lock().expect("no panic while it is held");
+                if let Some(at) = find(&bytes.0[self.seen..], needle.as_bytes()) {
+                    self.seen += at + needle.len();
+                    return Sought::Found;
+                }
+                if bytes.1 {
+                    return Sought::Ended;
+                }
+            }
+            if tokio::time::timeout_at(limit, more).await.is_err() {
+                return Sought::NotInTime;
+            }
+        }
+    }
+
+    /// The exit code, if the program has ended by itself.
+    pub fn code(&mut self) -> Option<u32> {
+        self.child.try_wait().ok().flatten().filter(|status| status.signal().is_none()).map(|status| status.exit_code())
     }
 
     /// Gives the window another size.

@@ -8,6 +8,7 @@
 
 mod bench;
 mod binaries;
+mod chaos;
 mod deb;
 mod freshness;
 mod fuzz;
@@ -35,6 +36,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   bench [part]       figures beside the installed peers: attach, past (release build; none: all)
   fuzz [target…]     fuzz targets, each for `--minutes N` (1), `--jobs N` at a time (1); needs a nightly compiler
   deb [--debug]      the Debian package, unpacked and tried; needs cargo-deb
+  chaos [options]    everything killed, stopped and cut off, and every byte checked: --seed N --minutes M --sessions S
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -61,6 +63,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["bench", parts @ ..] => bench::run_parts(&project, parts),
         ["fuzz", words @ ..] => fuzz::run(&project, words),
         ["deb", words @ ..] => deb::run(&project, words),
+        ["chaos", options @ ..] => chaos::run_with(&project, options.strip_prefix(&["--"]).unwrap_or(options)),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),

@@ -361,17 +361,24 @@ impl Worker {
         self.typing.bytes = 0;
         for pending in dropped {
             let InputIntent { client, stream, seq, .. } = pending.intent;
-            if pending.done > 0 {
+            // As it was before the next line: a frame that is refused is none of those that are accepted.
+            let accepted = self.journal.state().typed(&client, stream);
+            let cut = pending.done > 0;
+            if cut {
                 // A part of it was typed: a repeat must not type that part again.
                 self.journal.settle_uncertain(&client, stream, seq);
                 self.window.input_settled();
             }
-            let accepted = self.journal.state().typed(&client, stream);
-            if let Some(attachment) = self.lease.attachment(&client)
-                && let Some(attached) = self.attached.get(&attachment)
-            {
-                let conn = attached.conn;
+            let attached = self
+                .lease
+                .attachment(&client)
+                .and_then(|attachment| Some((attachment, self.attached.get(&attachment)?)))
+                .filter(|(_, attached)| attached.input_stream == stream);
+            if let Some((attachment, conn)) = attached.map(|(attachment, attached)| (attachment, attached.conn)) {
                 self.refuse_input(conn, attachment, seq, accepted, code, by.clone());
+            } else if cut && seq != 0 {
+                // Nobody to tell. The number counts as typed from now on, so whoever comes back must hear that it was not.
+                self.uncertain = Some(InputUncertain { client, stream, seq });
             }
         }
     }
