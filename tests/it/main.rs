@@ -7,6 +7,7 @@ mod attach_size;
 mod browser;
 mod cli;
 mod damaged;
+mod disk;
 mod exec;
 mod handoff;
 mod hostile;

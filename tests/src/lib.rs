@@ -12,6 +12,7 @@
 //! | [`peer`] | a hand on the local sockets of worker and sessiond: honest, or not |
 //! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
 //! | [`oracle`], [`recording`] | a foreign terminal to compare screens with; what real programs wrote |
+//! | [`disk`] | a small file system of a test's own, full or not to be written |
 //! | [`browser`] | the page in Chromium |
 //! | [`process`] | other processes: alive, killed, how large |
 //! | [`scribble`] | random output, of everything terminals know |
@@ -26,6 +27,7 @@
 pub mod attach;
 pub mod baton;
 pub mod binaries;
+pub mod disk;
 pub mod browser;
 pub mod follower;
 pub mod http;

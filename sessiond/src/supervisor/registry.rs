@@ -207,6 +207,8 @@ impl Registry {
 
 fn tree_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    // Room kept for a full disk is nobody's output, and nothing that trimming gives back.
+    let entries = entries.filter(|entry| entry.file_name() != crate::worker::journal::RESERVE);
     let files = entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
     // Blocks, not length: preallocated space counts as well.
     files.map(|file| file.blocks() * 512).sum()

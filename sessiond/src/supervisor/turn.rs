@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
 use baton_proto::frame::Kind;
@@ -32,6 +32,8 @@ const CONNS_MAX: usize = 256;
 /// Requests for workers that may wait for the launcher.
 const FOR_LAUNCHER_MAX: usize = 1024;
 
+/// How long nobody is let in when there are no descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Clients accepted before the others get their turn.
 const ACCEPTS_A_TURN: usize = 32;
 
@@ -71,11 +73,12 @@ impl Supervisor {
 
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let interest = |writes: bool| if writes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-        let mut sources = vec![Source::Launcher, Source::Listener];
-        let mut fds = vec![
-            PollFd::new(self.launcher.as_fd(), interest(!self.for_launcher.is_empty())),
-            PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources = vec![Source::Launcher];
+        let mut fds = vec![PollFd::new(self.launcher.as_fd(), interest(!self.for_launcher.is_empty()))];
+        if self.accept_again.is_none() {
+            sources.push(Source::Listener);
+            fds.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        }
         for (id, conn) in &self.conns {
             sources.push(Source::Conn(*id));
             fds.push(PollFd::new(conn.pipe.as_fd(), interest(conn.pipe.waiting() > 0)));
@@ -101,10 +104,11 @@ impl Supervisor {
     fn deadline(&self) -> Option<Instant> {
         let conns = self.conns.values().filter_map(Conn::deadline);
         let links = self.links.values().filter_map(Link::deadline);
-        conns.chain(links).chain(self.core.deadline()).min()
+        conns.chain(links).chain(self.core.deadline()).chain(self.accept_again).min()
     }
 
     fn deadlines(&mut self, now: Instant) {
+        self.accept_again = self.accept_again.filter(|again| *again > now);
         let late: Vec<ConnId> = self
             .conns
             .iter()
@@ -161,7 +165,12 @@ impl Supervisor {
                 Ok((stream, _)) => stream,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(err) => return tracing::warn!("accept: {err}"),
+                Err(err) => {
+                    // It stays queued, and the listener readable: trying again at once would only burn a core.
+                    tracing::warn!("accept: {err}");
+                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                    return;
+                }
             };
             let own = nix::unistd::getuid().as_raw();
             match getsockopt(&stream, PeerCredentials) {
