@@ -78,6 +78,8 @@ async fn until_recovered(client: &mut StreamClient) -> u64 {
 
 /// Everything that is kept, by somebody who has nothing: bytes with their offsets, and how many of them are missing.
 async fn replay(baton: &Baton, session: SessionId, to: u64) -> (Vec<u8>, Vec<(u64, u64)>) {
+    // A bridge that has heard none of it live has it from the journal alone.
+    baton.kill_bridge().await;
     let instance = baton.session(session).await.session.instance;
     let from = Cursor { instance, offset: 0 };
     let mut client = baton.attach(session, Attach::named("late").binary().resume(from)).await;
@@ -124,7 +126,7 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             assert!(owner.output == all, "the client has every byte, live: {} of {}", owner.output.len(), all.len());
             until_failing(&mut owner).await;
             // Control, typing and size go on, and are written down.
-            let mut other = baton.attach(session, Attach::named("other").binary().input_stream(9)).await;
+            let mut other = baton.attach(session, Attach::named("other").binary().input_stream(9).resume(owner.cursor())).await;
             until_failing(&mut other).await;
             let lease = other.claim(true).await.unwrap();
             other.input(b"typed on a full disk\n", lease.epoch, 1).await;
@@ -204,7 +206,6 @@ fn on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept() {
                 assert_eq!(owner.ready.epoch, epoch, "and who has control");
                 assert_eq!(owner.ready.owner, Some(id));
                 assert!(owner.ready.cursor.offset >= offset);
-                until_failing(&mut owner).await;
                 epoch = owner.claim(false).await.unwrap().epoch;
             }
             assert_eq!(baton.session(session).await.session.pid, Some(shell));
@@ -311,14 +312,18 @@ fn without_descriptors_nobody_spins_and_everything_goes_on_when_there_are_some()
             ("bridge", baton.bridge().await),
             ("launcher", baton.launcher().await),
         ];
-        let mut waiting = Vec::new();
         for (_, process) in &everybody {
-            limit(process, "nofile", "1");
+            let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap().flatten();
+            let highest = open.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max().unwrap();
+            limit(process, "nofile", &(highest + 1).to_string());
         }
-        // Each finds somebody at its door and cannot let them in.
-        waiting.push(tokio::net::UnixStream::connect(baton.worker_socket(session)).await.unwrap());
-        waiting.push(tokio::net::UnixStream::connect(baton.sessiond_socket()).await.unwrap());
-        waiting.push(tokio::net::UnixStream::connect(&baton.socket).await.unwrap());
+        // Each finds somebody at its door and cannot let them in; the first few take what is free below its limit.
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            waiting.push(tokio::net::UnixStream::connect(baton.worker_socket(session)).await.unwrap());
+            waiting.push(tokio::net::UnixStream::connect(baton.sessiond_socket()).await.unwrap());
+            waiting.push(tokio::net::UnixStream::connect(&baton.socket).await.unwrap());
+        }
         let before: Vec<u64> = everybody.iter().map(|(_, process)| ticks(process)).collect();
         tokio::time::sleep(Duration::from_secs(2)).await;
         for ((name, process), before) in everybody.iter().zip(before) {
@@ -329,6 +334,16 @@ fn without_descriptors_nobody_spins_and_everything_goes_on_when_there_are_some()
         // Who is attached does not notice.
         owner.type_text("echo still-$$\n").await;
         owner.until_output(&format!("still-{shell}\r\n")).await;
+        // With a limit below what is open already, `poll` itself is refused.
+        for (_, process) in &everybody {
+            limit(process, "nofile", "1");
+        }
+        let before: Vec<u64> = everybody.iter().map(|(_, process)| ticks(process)).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for ((name, process), before) in everybody.iter().zip(before) {
+            let used = ticks(process) - before;
+            assert!(used < 40, "{name} has used {used} of 100 ticks: it spins");
+        }
         for (_, process) in &everybody {
             limit(process, "nofile", "1024");
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use baton_proto::SessionId;
 use baton_proto::frame::Kind;
@@ -23,6 +23,7 @@ use super::conn::{Conn, ConnError};
 use super::event::{Action, Answer, ConnId, Event, Request};
 use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
+use crate::sys::exhausted;
 use crate::launcher::core::SPAWN_REPLAY;
 use crate::sys::host;
 
@@ -32,8 +33,6 @@ const CONNS_MAX: usize = 256;
 /// Requests for workers that may wait for the launcher.
 const FOR_LAUNCHER_MAX: usize = 1024;
 
-/// How long nobody is let in when there are no descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Clients accepted before the others get their turn.
 const ACCEPTS_A_TURN: usize = 32;
 
@@ -94,8 +93,7 @@ impl Supervisor {
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            // ENOMEM passes; there is nothing else to do about it here.
-            Err(err) => tracing::error!("poll: {err}"),
+            Err(err) => exhausted::poll_failed(&err),
         }
         let events = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
         sources.into_iter().zip(events).filter(|(_, events)| !events.is_empty()).collect()
@@ -166,9 +164,9 @@ impl Supervisor {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(err) => {
-                    // It stays queued, and the listener readable: trying again at once would only burn a core.
-                    tracing::warn!("accept: {err}");
-                    self.accept_again = Some(now + ACCEPT_PAUSE);
+                    // It stays queued, and the listener readable.
+                    exhausted::say("accept", &err);
+                    self.accept_again = Some(now + exhausted::PAUSE);
                     return;
                 }
             };

@@ -42,7 +42,6 @@ use std::os::unix::net::UnixListener;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use baton_proto::frame::{Frame, Header, Kind};
 use baton_proto::hello::{HANDSHAKES_MAX, Role};
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
@@ -63,10 +62,10 @@ use screen::Screens;
 use typing::Typing;
 use window::Window;
 
+use crate::sys::exhausted;
+
 /// Connections that have proved themselves; one more is refused.
 const CONNS_MAX: usize = 32;
-/// How long nobody is let in when there are no descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long an ended session's worker serves its journal after the last reader is gone.
 const LINGER: Duration = Duration::from_secs(10);
 /// The same while the end could not be written down.
@@ -170,7 +169,7 @@ enum Source {
 /// Runs a worker until its session is over and nobody reads it any more.
 ///
 /// # Errors
-/// What kept it from starting, or from polling.
+/// What kept it from starting.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     let mut worker = start::start(mode)?;
     loop {
@@ -179,16 +178,16 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
         if worker.is_over(now) {
             return Ok(());
         }
-        worker.turn(now)?;
+        worker.turn(now);
     }
 }
 
 impl Worker {
     /// Waits for something to happen and deals with it.
-    fn turn(&mut self, now: Monotonic) -> anyhow::Result<()> {
+    fn turn(&mut self, now: Monotonic) {
         // After the subscribers were sent what came: whatever the screen costs, it costs them nothing.
         self.screens.publish(&self.journal);
-        let ready = self.wait(now).context("poll failed")?;
+        let ready = self.wait(now);
         let now = clock::now();
         // Connections first: a keystroke never waits behind a flood.
         for (source, flags) in &ready {
@@ -223,10 +222,9 @@ impl Worker {
         self.tell_presence();
         self.tell_journal(now);
         self.flush(now);
-        Ok(())
     }
 
-    fn wait(&self, now: Monotonic) -> io::Result<Vec<(Source, PollFlags)>> {
+    fn wait(&self, now: Monotonic) -> Vec<(Source, PollFlags)> {
         let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(self.conns.len() + 6);
         if self.accept_again.is_none() {
             sources.push((Source::Listener, self.listener.as_fd(), PollFlags::POLLIN));
@@ -256,12 +254,12 @@ impl Worker {
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(err) => return Err(err.into()),
+            Err(err) => exhausted::poll_failed(&err),
         }
         let ready = fds.iter().zip(&sources).filter_map(|(fd, (source, _, _))| {
             fd.revents().filter(|flags| !flags.is_empty()).map(|flags| (*source, flags))
         });
-        Ok(ready.collect())
+        ready.collect()
     }
 
     fn deadline(&self) -> Option<Monotonic> {
@@ -367,9 +365,9 @@ impl Worker {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) => {
-                    // It stays queued, and the listener readable: trying again at once would only burn a core.
-                    tracing::warn!(error = %err, "a connection could not be accepted");
-                    self.accept_again = Some(now.after(ACCEPT_PAUSE));
+                    // It stays queued, and the listener readable.
+                    exhausted::say("accept", &err);
+                    self.accept_again = Some(now.after(exhausted::PAUSE));
                     return;
                 }
             };
