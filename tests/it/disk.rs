@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use baton_proto::api::{CreateTerminal, Event, Health, LimitState, Page, ServerFrame, SessionDetail, SessionStatus};
+use baton_proto::api::{
+    CreateTerminal, Created, Event, Health, LimitState, Page, ServerFrame, SessionDetail, SessionStatus,
+};
 use baton_proto::ids::{Cursor, SessionId};
 use baton_tests::disk::privately;
 use baton_tests::process::Process;
@@ -126,7 +128,8 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             assert!(owner.output == all, "the client has every byte, live: {} of {}", owner.output.len(), all.len());
             until_failing(&mut owner).await;
             // Control, typing and size go on, and are written down.
-            let mut other = baton.attach(session, Attach::named("other").binary().input_stream(9).resume(owner.cursor())).await;
+            let mut other =
+                baton.attach(session, Attach::named("other").binary().input_stream(9).resume(owner.cursor())).await;
             until_failing(&mut other).await;
             let lease = other.claim(true).await.unwrap();
             other.input(b"typed on a full disk\n", lease.epoch, 1).await;
@@ -137,9 +140,12 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             let begun = Instant::now();
             let request = session::shell_script("true");
             let answer = baton.api().call(http::Method::POST, "/v1/terminal/sessions", Some(&request)).await;
-            assert!(answer.status >= 400, "{answer}");
+            let refused: Created = answer.json();
+            let detail = baton.session(refused.session_id).await.session;
+            let reason = detail.exit.map(|exit| exit.reason).unwrap_or_default();
+            assert!(detail.status == SessionStatus::Failed && reason.contains("is full"), "{reason:?}: {answer}");
             assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-            println!("a session on a full disk: {answer}");
+            println!("a session on a full disk: {reason}");
             baton.disk().free();
             let lost = until_recovered(&mut other).await;
             assert!(lost > 0, "{lost}");
@@ -172,63 +178,59 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
 
 #[test]
 fn on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept() {
-    on_small_disk(
-        "disk::on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept",
-        120,
-        async |baton: &Baton| {
-            let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
-            let mut owner = baton.attach(session, Attach::named("owner").input_stream(1)).await;
-            owner.until_output("$ ").await;
-            let first = owner.claim(false).await.unwrap();
-            let reserve = reserve(baton, session).await;
-            let shell = baton.session(session).await.session.pid.unwrap();
-            baton.disk().fill();
-            let mut seq = 0;
-            let mut epoch = first.epoch;
-            for round in 0..4 {
-                // Enough that the last block of the journal is full, too.
-                seq += 1;
-                owner.input(format!("seq 1 3000; echo round-{round}-$$\n").as_bytes(), epoch, seq).await;
-                owner.until_acked(seq).await;
-                owner.until_output(&format!("round-{round}-{shell}\r\n")).await;
-                until_failing(&mut owner).await;
-                let offset = owner.offset;
-                let path = format!("/v1/sessions/{session}");
-                let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
-                worker.kill().await;
-                let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
-                let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
-                let cursor = Cursor { instance: owner.ready.cursor.instance, offset };
-                let id = owner.id.clone();
-                let back = Attach::named("owner").client(&id).input_stream(1).resume(cursor);
-                owner = baton.attach(session, back).await;
-                assert_eq!(owner.ready.input_seq, seq, "what was typed is known");
-                assert_eq!(owner.ready.epoch, epoch, "and who has control");
-                assert_eq!(owner.ready.owner, Some(id));
-                assert!(owner.ready.cursor.offset >= offset);
-                epoch = owner.claim(false).await.unwrap().epoch;
-            }
-            assert_eq!(baton.session(session).await.session.pid, Some(shell));
-            owner.input(b"exit 7\n", epoch, seq + 1).await;
-            let exit = owner.until_exit().await;
-            assert_eq!((exit.code, exit.signal), (Some(7), None));
-            // Nobody who knows it is left: the journal does.
-            let worker = baton.session(session).await.session.worker_pid.map(Process::of);
-            if let Some(worker) = worker {
-                worker.kill().await;
-            }
-            baton.kill_sessiond().await;
-            let detail = baton.session(session).await.session;
-            assert_eq!(detail.status, SessionStatus::Exited);
-            assert_eq!(detail.exit.map(|exit| (exit.code, exit.signal)), Some((Some(7), None)));
-            assert!(!reserve.exists(), "nothing is kept for a session that has ended");
-            baton.disk().free();
-            let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
-            let session = baton.shell().await;
-            let mut client = baton.attach(session, Attach::named("next")).await;
-            client.until_output("$ ").await;
-        },
-    );
+    on_small_disk("disk::on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept", 120, async |baton: &Baton| {
+        let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
+        let mut owner = baton.attach(session, Attach::named("owner").input_stream(1)).await;
+        owner.until_output("$ ").await;
+        let first = owner.claim(false).await.unwrap();
+        let reserve = reserve(baton, session).await;
+        let shell = baton.session(session).await.session.pid.unwrap();
+        baton.disk().fill();
+        let mut seq = 0;
+        let epoch = first.epoch;
+        for round in 0..4 {
+            // Enough that the last block of the journal is full, too.
+            seq += 1;
+            owner.input(format!("seq 1 3000; echo round-{round}-$$\n").as_bytes(), epoch, seq).await;
+            owner.until_acked(seq).await;
+            owner.until_output(&format!("round-{round}-{shell}\r\n")).await;
+            until_failing(&mut owner).await;
+            let offset = owner.offset;
+            let path = format!("/v1/sessions/{session}");
+            let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+            worker.kill().await;
+            let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
+            let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
+            let cursor = Cursor { instance: owner.ready.cursor.instance, offset };
+            let id = owner.id.clone();
+            owner.until_closed().await;
+            let back = Attach::named("owner").client(&id).input_stream(1).resume(cursor);
+            owner = baton.attach(session, back).await;
+            assert_eq!(owner.ready.input_seq, seq, "what was typed is known");
+            assert_eq!(owner.ready.epoch, epoch, "and who has control");
+            assert_eq!(owner.ready.owner, Some(id));
+            assert!(owner.ready.cursor.offset >= offset);
+        }
+        assert_eq!(baton.session(session).await.session.pid, Some(shell));
+        owner.input(b"exit 7\n", epoch, seq + 1).await;
+        let exit = owner.until_exit().await;
+        assert_eq!((exit.code, exit.signal), (Some(7), None));
+        // Nobody who knows it is left: the journal does.
+        let worker = baton.session(session).await.session.worker_pid.map(Process::of);
+        if let Some(worker) = worker {
+            worker.kill().await;
+        }
+        baton.kill_sessiond().await;
+        let detail = baton.session(session).await.session;
+        assert_eq!(detail.status, SessionStatus::Exited);
+        assert_eq!(detail.exit.map(|exit| (exit.code, exit.signal)), Some((Some(7), None)));
+        assert!(!reserve.exists(), "nothing is kept for a session that has ended");
+        baton.disk().free();
+        let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
+        let session = baton.shell().await;
+        let mut client = baton.attach(session, Attach::named("next")).await;
+        client.until_output("$ ").await;
+    });
 }
 
 #[test]
@@ -247,10 +249,10 @@ fn on_a_read_only_disk_a_worker_is_succeeded_and_goes_on() {
         let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
         let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
         let id = owner.id.clone();
+        owner.until_closed().await;
         let mut owner = baton.attach(session, Attach::named("owner").client(&id).input_stream(1).resume(cursor)).await;
         until_failing(&mut owner).await;
-        let lease = owner.claim(false).await.unwrap();
-        owner.input(b"echo ro-$$\n", lease.epoch, 1).await;
+        owner.input(b"echo ro-$$\n", owner.ready.epoch, 1).await;
         owner.until_acked(1).await;
         owner.until_output(&format!("ro-{shell}\r\n")).await;
         baton.disk().writable();

@@ -27,8 +27,8 @@
 pub mod attach;
 pub mod baton;
 pub mod binaries;
-pub mod disk;
 pub mod browser;
+pub mod disk;
 pub mod follower;
 pub mod http;
 pub mod oracle;

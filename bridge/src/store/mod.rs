@@ -221,8 +221,7 @@ fn next_job(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Healt
 /// Writes what is there already, which needs as much room as anything else.
 fn probe(connection: &Connection) -> rusqlite::Result<()> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    let written =
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT"));
+    let written = connection.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT"));
     if written.is_err() && !connection.is_autocommit() {
         drop(connection.execute_batch("ROLLBACK"));
     }

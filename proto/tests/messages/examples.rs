@@ -285,7 +285,8 @@ pub fn locateds() -> Examples<Located> {
 }
 
 pub fn journal_states() -> Examples<JournalState> {
-    let failing = JournalState { error: Some("No space left on device (os error 28)".to_owned()), from: 4711, lost: 17 };
+    let failing =
+        JournalState { error: Some("No space left on device (os error 28)".to_owned()), from: 4711, lost: 17 };
     vec![("", failing), ("recovered", JournalState { error: None, from: 4711, lost: 90_000 })]
 }
 

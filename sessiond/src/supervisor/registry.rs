@@ -20,6 +20,10 @@ use baton_proto::{InstanceId, SessionId};
 
 use crate::sys::host;
 
+/// Free bytes without which no session is started: its first segment, its screen, and what is written of it here. The room it
+/// keeps for a full disk is not among them.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
 const SPEC: &str = "session.spec";
 const WORKER: &str = "worker";
 const END: &str = "session.end";
@@ -108,6 +112,24 @@ impl Registry {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         // Durable: after a power cut the session is to be known as lost, not forgotten.
         replace(&dir, SPEC, &bytes, Durable::Yes)
+    }
+
+    /// Whether there is room for another session, as far as the file system tells.
+    ///
+    /// # Errors
+    /// What is to be said when there is not.
+    pub fn has_room(&self) -> Result<(), String> {
+        // What cannot be told is found out by writing.
+        let Ok(stat) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        if free >= FREE_BYTES_MIN {
+            return Ok(());
+        }
+        let (place, free, min) = (self.root.display(), free >> 10, FREE_BYTES_MIN >> 10);
+        Err(format!(
+            "the disk of `{place}` is full: {free} KiB are free, a session needs {min}; free some and try again \
+             (sessions that run go on)"
+        ))
     }
 
     /// Whether a session's spec is there.

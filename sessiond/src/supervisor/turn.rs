@@ -23,8 +23,8 @@ use super::conn::{Conn, ConnError};
 use super::event::{Action, Answer, ConnId, Event, Request};
 use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
-use crate::sys::exhausted;
 use crate::launcher::core::SPAWN_REPLAY;
+use crate::sys::exhausted;
 use crate::sys::host;
 
 /// Clients at once, those in the handshake included.
@@ -316,7 +316,9 @@ impl Supervisor {
             Action::Store(spec) => {
                 let session = spec.session;
                 tracing::info!(%session, "session is started");
-                let stored = self.registry.store(&spec).map_err(|err| format!("it could not be written down: {err}"));
+                let stored = self.registry.has_room().and_then(|()| {
+                    self.registry.store(&spec).map_err(|err| format!("it could not be written down: {err}"))
+                });
                 if let Err(why) = stored.and_then(|()| self.ask_launcher(session, 0)) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);

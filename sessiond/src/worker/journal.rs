@@ -8,9 +8,9 @@
 
 mod disk;
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
 mod fault_tests;
+#[cfg(test)]
+mod faults;
 mod read;
 mod recover;
 mod reserve;

@@ -34,8 +34,8 @@ use super::journal::{Journal, Predecessor};
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
 use super::screen::Screens;
-use super::typing::Typing;
 use super::trouble::Watch;
+use super::typing::Typing;
 use super::window::{InFlight, WINDOW_BYTES, Window};
 use super::{Mode, Program, Worker};
 
@@ -117,7 +117,8 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let journal = match (mode, &found) {
         (Mode::Fresh, _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
         (_, Some(found)) => {
-            let before = Predecessor { appended: found.base, read: found.bytes.len() as u64, epoch: found.window.epoch() };
+            let before =
+                Predecessor { appended: found.base, read: found.bytes.len() as u64, epoch: found.window.epoch() };
             Journal::recover(&dir, spec.instance, spec.journal_bytes, state, before)
         }
         (_, None) => Journal::open(&dir, spec.instance, spec.journal_bytes, state),

@@ -18,7 +18,7 @@ use super::super::feed::Subject;
 use super::super::presence::Presence;
 use super::super::screens::Drawing;
 use super::super::session::{Attaching, RestAttachment, until_us};
-use super::{limits, AttachReply, CLIENTS_INTERVAL, Hub, Pending, note_inspection};
+use super::{AttachReply, CLIENTS_INTERVAL, Hub, Pending, limits, note_inspection};
 use crate::problem::Failure;
 use crate::upstream::conn::RawFrame;
 use crate::{clock, show};

@@ -130,7 +130,8 @@ fn play(journal: &mut Journal, faults: &Faults, kill: bool) -> Told {
             Step::Input => {
                 told.seq += 1;
                 let (epoch, seq) = (Epoch(told.epoch), told.seq);
-                let record = InputRecord { client: client(), stream: 5, epoch, seq, len: 3, bytes: Some(b"abc".into()) };
+                let record =
+                    InputRecord { client: client(), stream: 5, epoch, seq, len: 3, bytes: Some(b"abc".into()) };
                 let _ = journal.append_input(&record);
             }
             Step::Mark => {
@@ -246,7 +247,10 @@ fn whatever_fails_what_could_be_written_is_exact_and_the_rest_is_one_gap() {
                     assert_eq!(successor.head(), told.head, "{what}");
                     read_all(&mut successor, &what);
                     let found = successor.state().lease.clone();
-                    assert!(found == lease(told.epoch) || found.epoch > Epoch(told.epoch) && found.owner.is_none(), "{what}");
+                    assert!(
+                        found == lease(told.epoch) || found.epoch > Epoch(told.epoch) && found.owner.is_none(),
+                        "{what}"
+                    );
                     if errno == ENOSPC && nth > 6 {
                         assert_eq!(found, lease(told.epoch), "{what}: that is what the reserve is for");
                         assert_eq!(successor.state().typed(&client(), 5), told.seq, "{what}");

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use baton_proto::{Epoch, InstanceId};
 use baton_proto::frame::{Kind, read_body};
 use baton_proto::v1::{CarriedState, ExitRecord};
+use baton_proto::{Epoch, InstanceId};
 
 use super::{END, Journal, Scanned, Segment};
 use crate::worker::clock::Clock;
