@@ -187,6 +187,8 @@ kinds! {
     Located = 143, CONTROL;
     /// From a worker: [`crate::v1::ScreenState`].
     ScreenState = 144, CONTROL;
+    /// From a worker: [`crate::v1::JournalState`].
+    JournalState = 145, CONTROL;
 
     /// To sessiond: [`crate::spec::SessionSpec`].
     Spawn = 192, SPEC;

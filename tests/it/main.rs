@@ -8,6 +8,7 @@ mod browser;
 mod chaos;
 mod cli;
 mod damaged;
+mod disk;
 mod exec;
 mod handoff;
 mod hostile;

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use crate::binaries;
+use crate::disk::Disk;
 use crate::http::{Api, Place};
 use crate::process::{self, Process};
 
@@ -33,6 +34,7 @@ const ENDING_LIMIT: Duration = Duration::from_secs(10);
 pub struct Setup {
     env: BTreeMap<String, String>,
     installed: bool,
+    state_bytes: Option<u64>,
 }
 
 impl Setup {
@@ -46,6 +48,14 @@ impl Setup {
     #[must_use]
     pub const fn installed(mut self) -> Self {
         self.installed = true;
+        self
+    }
+
+    /// With its state on a file system of its own, of so many bytes. Only in a process that may mount one: see
+    /// [`crate::disk::privately`].
+    #[must_use]
+    pub const fn state_bytes(mut self, bytes: u64) -> Self {
+        self.state_bytes = Some(bytes);
         self
     }
 
@@ -102,6 +112,8 @@ struct Status {
 #[derive(Debug)]
 pub struct Baton {
     test: String,
+    /// What its state is on, if that is a file system of its own.
+    disk: Option<Disk>,
     /// Removed last.
     root: TempDir,
     env: BTreeMap<String, String>,
@@ -129,6 +141,7 @@ impl Baton {
         let home = root.path().join("b");
         let person = root.path().join("home"); // as `Self::person`
         fs::create_dir_all(&person).expect("a home directory");
+        let disk = setup.state_bytes.map(|bytes| Disk::mount(&Home::below(&home).state, bytes));
         let mut env: BTreeMap<String, String> = [
             ("PATH", std::env::var("PATH").unwrap_or_else(|_| "/usr/local/bin:/usr/bin:/bin".to_owned()).as_str()),
             ("HOME", path_text(&person)),
@@ -146,6 +159,7 @@ impl Baton {
         let bin = setup.installed.then(|| root.path().join("bin"));
         let mut baton = Self {
             test: test.to_owned(),
+            disk,
             root,
             env,
             bin,
@@ -186,6 +200,15 @@ impl Baton {
         self.token = fs::read_to_string(&status.token_file).expect("the token file").trim().to_owned();
         self.url = status.url.trim_end_matches('/').to_owned();
         self.socket = status.socket;
+    }
+
+    /// The file system that its state is on.
+    ///
+    /// # Panics
+    /// When it has none of its own.
+    #[must_use]
+    pub const fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a file system of its own")
     }
 
     /// The loopback address it listens on.

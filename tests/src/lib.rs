@@ -12,6 +12,7 @@
 //! | [`peer`] | a hand on the local sockets of worker and sessiond: honest, or not |
 //! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
 //! | [`oracle`], [`recording`] | a foreign terminal to compare screens with; what real programs wrote |
+//! | [`disk`] | a small file system of a test's own, full or not to be written |
 //! | [`browser`] | the page in Chromium |
 //! | [`chaos`] | everything at once, and a killer |
 //! | [`process`] | other processes: alive, killed, how large |
@@ -29,6 +30,7 @@ pub mod baton;
 pub mod binaries;
 pub mod browser;
 pub mod chaos;
+pub mod disk;
 pub mod follower;
 pub mod http;
 pub mod oracle;

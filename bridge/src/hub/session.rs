@@ -74,6 +74,8 @@ pub struct Live {
     pub oldest_screen: u64,
     /// What the program has switched on.
     pub screen: baton_proto::v1::ScreenState,
+    /// What the file system says while the journal takes no records.
+    pub journal_error: Option<String>,
     /// Where the shell is in its round, if it tells.
     pub round: Round,
     /// Last output or input, microseconds since 1970.

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use rusqlite::Connection;
@@ -26,6 +27,8 @@ use crate::problem::{Failure, Outcome};
 
 /// Jobs that may wait for the disk. History beyond that is dropped and said to be.
 const JOBS_MAX: usize = 50_000;
+/// Between two looks at whether a database that failed can be written again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Jobs committed together.
 const BATCH_MAX: usize = 512;
 
@@ -99,11 +102,15 @@ impl Store {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (reply, replied) = oneshot::channel();
+        let health = Arc::clone(&self.health);
         let job: Job = Box::new(move |connection| {
             let outcome = run(connection);
             Box::new(move |committed| {
                 let outcome = outcome.map_err(|err| err.to_string());
                 let outcome = if committed { outcome } else { Err("the transaction was not committed".to_owned()) };
+                if outcome.is_err() {
+                    health.failing.store(true, Ordering::Relaxed);
+                }
                 // Whoever asked may have stopped waiting.
                 drop(reply.send(outcome));
             })
@@ -113,7 +120,6 @@ impl Store {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(why)) => {
                 tracing::error!("the database failed: {why}");
-                self.health.failing.store(true, Ordering::Relaxed);
                 Err(Failure::new(ErrorCode::Internal, "the bridge's database fails; sessions go on, its log says more"))
             }
             Err(_) => Err(Failure::new(ErrorCode::Internal, "the bridge has no database; sessions go on")),
@@ -171,7 +177,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 
 fn write(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) {
     let mut completions: Vec<Completion> = Vec::new();
-    while let Ok(first) = queue.recv() {
+    while let Some(first) = next_job(connection, queue, health) {
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
         if let Err(err) = &begun {
             tracing::error!("the database takes no transaction: {err}");
@@ -192,6 +198,34 @@ fn write(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) 
             complete(committed);
         }
     }
+}
+
+/// Waits for a job; meanwhile, as long as the database fails, tries whether it still does.
+fn next_job(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) -> Option<Job> {
+    while health.failing.load(Ordering::Relaxed) {
+        match queue.recv_timeout(TRY_AGAIN) {
+            Ok(job) => return Some(job),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            Err(mpsc::RecvTimeoutError::Timeout) => match probe(connection) {
+                Ok(()) => {
+                    tracing::info!("the database can be written again");
+                    health.failing.store(false, Ordering::Relaxed);
+                }
+                Err(err) => tracing::debug!("the database still fails: {err}"),
+            },
+        }
+    }
+    queue.recv().ok()
+}
+
+/// Writes what is there already, which needs as much room as anything else.
+fn probe(connection: &Connection) -> rusqlite::Result<()> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let written = connection.execute_batch(&format!("BEGIN IMMEDIATE; PRAGMA user_version = {version}; COMMIT"));
+    if written.is_err() && !connection.is_autocommit() {
+        drop(connection.execute_batch("ROLLBACK"));
+    }
+    written
 }
 
 /// Runs a job so that its failure undoes nobody else's statements.

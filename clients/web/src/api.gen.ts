@@ -1057,6 +1057,11 @@ export interface components {
             /** @description The epoch input must carry. */
             epoch: components["schemas"]["Epoch"];
         };
+        /**
+         * @description How something that keeps a session is.
+         * @enum {string}
+         */
+        LimitState: "failing" | "recovered";
         /** @description A link. Its code sits in the fragment, which browsers never send. */
         Link: {
             /** @description Its id. */
@@ -1502,6 +1507,20 @@ export interface components {
             cursor: components["schemas"]["Cursor"];
             /** @enum {string} */
             type: "resize";
+        } | {
+            /** @description What: `journal`, of which output is missing from here on until it is back. */
+            what: string;
+            /** @description `failing` or `recovered`. */
+            state: components["schemas"]["LimitState"];
+            /** @description What the system said. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description For `recovered`: bytes of output that were not kept.
+             */
+            lost?: number | null;
+            /** @enum {string} */
+            type: "limit";
         } | {
             /**
              * Format: int32

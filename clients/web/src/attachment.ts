@@ -296,6 +296,8 @@ export class Attachment {
       case "mode":
         this.#title.value = frame.title ?? null;
         return;
+      case "limit":
+        return this.#options.notify(limitText(frame), frame.state === "failing" ? "error" : "info");
       case "resize":
         return this.#resized(frame);
       case "exit":
@@ -468,3 +470,10 @@ function hasPassed(time: string | null | undefined): boolean {
   return time ? Date.parse(time) < Date.now() : false;
 }
 
+/** What a `limit` frame says, for people. */
+function limitText(frame: { what: string; state: string; error?: string | null; lost?: number | null }): string {
+  if (frame.state === "failing") {
+    return `The ${frame.what} cannot be written${frame.error ? ` (${frame.error})` : ""}. The session goes on; its output is not kept.`;
+  }
+  return `The ${frame.what} can be written again${frame.lost ? `; ${frame.lost} bytes of output are missing in it` : ""}.`;
+}

@@ -169,6 +169,17 @@ pub enum ResumeMode {
     Gap,
 }
 
+/// How something that keeps a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LimitState {
+    /// It does not work now.
+    Failing,
+    /// It works again.
+    Recovered,
+}
+
 /// server → client
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -288,6 +299,19 @@ pub enum ServerFrame {
         rows: u16,
         /// Where.
         cursor: Cursor,
+    },
+    /// Something that keeps the session has reached its limit, or is back. The session goes on.
+    Limit {
+        /// What: `journal`, of which output is missing from here on until it is back.
+        what: String,
+        /// `failing` or `recovered`.
+        state: LimitState,
+        /// What the system said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// For `recovered`: bytes of output that were not kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lost: Option<u64>,
     },
     /// The program ended.
     Exit {

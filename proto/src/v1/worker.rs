@@ -456,6 +456,23 @@ pub struct Inspection {
     pub parked_since_us: Option<u64>,
 }
 
+/// To every subscriber: the journal takes no records any more, or takes them again. Told once each, and to whoever subscribes
+/// meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct JournalState {
+    /// What the file system says, at most [`JournalState::ERROR_CHARS_MAX`] characters; `None`: it can be written again.
+    pub error: Option<String>,
+    /// The first output byte that is missing, if one is.
+    pub from: u64,
+    /// Output bytes in no record since then; still rising while there is an error.
+    pub lost: u64,
+}
+
+impl JournalState {
+    /// Most characters of an error.
+    pub const ERROR_CHARS_MAX: usize = 200;
+}
+
 /// Change what may change while a session lives; `None` leaves a thing as it is. Answer: `Done`.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Configure {

@@ -284,6 +284,12 @@ pub fn locateds() -> Examples<Located> {
     one(Located { offset: 4711, wall_us: 1_700_000_000_000_000 })
 }
 
+pub fn journal_states() -> Examples<JournalState> {
+    let failing =
+        JournalState { error: Some("No space left on device (os error 28)".to_owned()), from: 4711, lost: 17 };
+    vec![("", failing), ("recovered", JournalState { error: None, from: 4711, lost: 90_000 })]
+}
+
 pub fn screen_state() -> ScreenState {
     ScreenState {
         offset: 4711,

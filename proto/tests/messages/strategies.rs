@@ -297,6 +297,10 @@ pub fn located() -> impl Strategy<Value = Located> {
     draw!(Located { offset: any::<u64>(), wall_us: any::<u64>() })
 }
 
+pub fn journal_state() -> impl Strategy<Value = JournalState> {
+    draw!(JournalState { error: option::of(text()), from: any::<u64>(), lost: any::<u64>() })
+}
+
 pub fn screen_state() -> impl Strategy<Value = ScreenState> + Clone {
     let mouse = select(vec![MouseMode::None, MouseMode::X10, MouseMode::Clicks, MouseMode::Drags, MouseMode::All]);
     let texts = (option::of(text()), option::of(text()));

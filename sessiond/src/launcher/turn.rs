@@ -234,8 +234,7 @@ impl Launcher {
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            // ENOMEM passes; there is nothing else to do about it here.
-            Err(err) => tracing::error!("poll: {err}"),
+            Err(err) => crate::sys::exhausted::poll_failed(&err),
         }
         let input = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
         let ready = fds.iter().map(|fd| fd.revents().is_some_and(|events| events.intersects(input)));

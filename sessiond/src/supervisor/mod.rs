@@ -65,6 +65,8 @@ struct Supervisor {
     /// Requests for workers that the launcher's channel had no room for.
     for_launcher: VecDeque<(LaunchMessage, Option<OwnedFd>)>,
     listener: UnixListener,
+    /// There are no descriptors for more connections: those who wait are not looked at before then.
+    accept_again: Option<Instant>,
     /// Directory of the workers' sockets.
     workers: OwnedFd,
     conns: BTreeMap<ConnId, Conn>,
@@ -106,6 +108,7 @@ pub fn run() -> anyhow::Result<()> {
         launcher,
         for_launcher: VecDeque::new(),
         listener,
+        accept_again: None,
         workers,
         conns: BTreeMap::new(),
         next_conn: 1,

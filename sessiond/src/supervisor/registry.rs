@@ -22,6 +22,10 @@ use baton_proto::{InstanceId, SessionId};
 
 use crate::sys::host;
 
+/// Free bytes without which no session is started: its first segment, its screen, and what is written of it here. The room it
+/// keeps for a full disk is not among them.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
 const SPEC: &str = "session.spec";
 const WORKER: &str = "worker";
 const END_SUFFIX: &str = ".end";
@@ -141,6 +145,24 @@ impl Registry {
             tracing::warn!(%session, "an earlier journal could not be removed: {err}");
         }
         Ok(spec)
+    }
+
+    /// Whether there is room for another session, as far as the file system tells.
+    ///
+    /// # Errors
+    /// What is to be said when there is not.
+    pub fn has_room(&self) -> Result<(), String> {
+        // What cannot be told is found out by writing.
+        let Ok(stat) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
+        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        if free >= FREE_BYTES_MIN {
+            return Ok(());
+        }
+        let (place, free, min) = (self.root.display(), free >> 10, FREE_BYTES_MIN >> 10);
+        Err(format!(
+            "the disk of `{place}` is full: {free} KiB are free, a session needs {min}; free some and try again \
+             (sessions that run go on)"
+        ))
     }
 
     /// Whether a session's spec is there.
@@ -279,6 +301,8 @@ fn end_name(instance: InstanceId) -> String {
 
 fn tree_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    // Room kept for a full disk is nobody's output, and nothing that trimming gives back.
+    let entries = entries.filter(|entry| entry.file_name() != crate::worker::journal::RESERVE);
     let files = entries.filter_map(|entry| entry.metadata().ok()).filter(fs::Metadata::is_file);
     // Blocks, not length: preallocated space counts as well.
     files.map(|file| file.blocks() * 512).sum()

@@ -26,6 +26,7 @@ use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
 use super::registry::Bytes;
 use super::respawn::Change;
 use crate::launcher::core::SPAWN_REPLAY;
+use crate::sys::exhausted;
 use crate::sys::host;
 
 /// Clients at once, those in the handshake included.
@@ -73,11 +74,12 @@ impl Supervisor {
 
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let interest = |writes: bool| if writes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
-        let mut sources = vec![Source::Launcher, Source::Listener];
-        let mut fds = vec![
-            PollFd::new(self.launcher.as_fd(), interest(!self.for_launcher.is_empty())),
-            PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
-        ];
+        let mut sources = vec![Source::Launcher];
+        let mut fds = vec![PollFd::new(self.launcher.as_fd(), interest(!self.for_launcher.is_empty()))];
+        if self.accept_again.is_none() {
+            sources.push(Source::Listener);
+            fds.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        }
         for (id, conn) in &self.conns {
             sources.push(Source::Conn(*id));
             fds.push(PollFd::new(conn.pipe.as_fd(), interest(conn.pipe.waiting() > 0)));
@@ -93,8 +95,7 @@ impl Supervisor {
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
-            // ENOMEM passes; there is nothing else to do about it here.
-            Err(err) => tracing::error!("poll: {err}"),
+            Err(err) => exhausted::poll_failed(&err),
         }
         let events = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::empty()));
         sources.into_iter().zip(events).filter(|(_, events)| !events.is_empty()).collect()
@@ -103,10 +104,11 @@ impl Supervisor {
     fn deadline(&self) -> Option<Instant> {
         let conns = self.conns.values().filter_map(Conn::deadline);
         let links = self.links.values().filter_map(Link::deadline);
-        conns.chain(links).chain(self.core.deadline()).min()
+        conns.chain(links).chain(self.core.deadline()).chain(self.accept_again).min()
     }
 
     fn deadlines(&mut self, now: Instant) {
+        self.accept_again = self.accept_again.filter(|again| *again > now);
         let late: Vec<ConnId> = self
             .conns
             .iter()
@@ -164,7 +166,12 @@ impl Supervisor {
                 Ok((stream, _)) => stream,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) if err.kind() == io::ErrorKind::ConnectionAborted => continue,
-                Err(err) => return tracing::warn!("accept: {err}"),
+                Err(err) => {
+                    // It stays queued, and the listener readable.
+                    exhausted::say("accept", &err);
+                    self.accept_again = Some(now + exhausted::PAUSE);
+                    return;
+                }
             };
             let own = nix::unistd::getuid().as_raw();
             match getsockopt(&stream, PeerCredentials) {
@@ -318,7 +325,9 @@ impl Supervisor {
             Action::Store(spec) => {
                 let session = spec.session;
                 tracing::info!(%session, "session is started");
-                let stored = self.registry.store(&spec).map_err(|err| format!("it could not be written down: {err}"));
+                let stored = self.registry.has_room().and_then(|()| {
+                    self.registry.store(&spec).map_err(|err| format!("it could not be written down: {err}"))
+                });
                 if let Err(why) = stored.and_then(|()| self.ask_launcher(session, 0)) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);

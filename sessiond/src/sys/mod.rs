@@ -1,5 +1,6 @@
 //! What the roles share below their logic: clocks, the host's identity, logging, memory that outlives a process.
 
+pub mod exhausted;
 pub mod host;
 pub mod log;
 mod memory;

@@ -83,6 +83,8 @@ impl Worker {
                     if changed {
                         self.lease_since_us = wall_us();
                     }
+                    // Before the record: a worker that is killed in between has told nobody of it.
+                    self.window.set_epoch(record.epoch);
                     let appended = self.journal.append_lease(&record);
                     self.deliver_last(Kind::Lease, appended);
                     if changed {

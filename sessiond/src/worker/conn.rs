@@ -20,6 +20,9 @@ use super::screen::Drawing;
 
 /// Bytes of messages that may wait for one connection; a peer that lets more pile up is cut off.
 const OUT_BYTES_MAX: usize = 8 << 20;
+/// Bytes of output that wait for one connection because no record has them: enough for a burst, and for a peer that is being
+/// scheduled. Beyond that they are missing for it, as the offsets of what follows tell.
+const UNPLACED_BYTES_MAX: usize = 2 << 20;
 /// Bytes of journal read at once for one that lags.
 const CATCH_UP_BYTES: usize = 256 << 10;
 /// Bytes of a screen in one frame: as many as of the journal, so that each gets its share of the socket.
@@ -346,8 +349,7 @@ impl Conn {
     }
 
     fn check_bound(&mut self) {
-        let fenced: usize = self.fenced.iter().map(|(_, bytes)| bytes.len()).sum();
-        if self.out.len() - self.out_at + fenced > OUT_BYTES_MAX {
+        if self.waiting_bytes() > OUT_BYTES_MAX {
             tracing::warn!("a peer does not read its messages and is cut off");
             self.dead = true;
         }
@@ -369,14 +371,26 @@ impl Conn {
         if at_head && idle {
             match self.write_some(record) {
                 Some(0) if placed.is_some() => return,
-                Some(n) if n < record.len() && (n > 0 || !output) => self.send_bytes(&record[n..]),
+                // What was begun is finished, and what is in no record is kept as far as it can be.
+                Some(n) if n < record.len() => self.send_bytes(&record[n..]),
                 _ => {}
             }
             self.subscription = Some(Subscription { place: end, ..subscription });
-        } else if placed.is_none() && !output {
-            // Nowhere else to be found: a lease change must not get lost with a full disk.
-            self.send_bytes(record);
+        } else if placed.is_none() && (!output || self.waiting_bytes() + record.len() <= UNPLACED_BYTES_MAX) {
+            // Nowhere else to be found: neither a lease change nor what can be kept of the output gets lost with a full disk.
+            self.send_fenced_bytes(journal_end, record.to_vec());
         }
+    }
+
+    /// What was written from `before` to `end` of the journal is nothing new to those who are at the head.
+    pub fn skip(&mut self, before: Place, end: Place) {
+        if let Some(subscription) = self.subscription.as_mut().filter(|it| it.place == before) {
+            subscription.place = end;
+        }
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.out.len() - self.out_at + self.fenced.iter().map(|(_, bytes)| bytes.len()).sum::<usize>()
     }
 
     /// Writes what it can: messages, then records it has not had.

@@ -126,7 +126,7 @@ pub fn any_journal(data: &[u8], dir: &Path) -> io::Result<()> {
     let mut journal = Journal::open(dir, INSTANCE, 64 << 20, nothing())?;
     reads(&mut journal, dir);
     assert_eq!(sizes(dir)?, before, "reading changed a file");
-    let known = Predecessor { appended, read };
+    let known = Predecessor { appended, read, epoch: None };
     let mut journal = Journal::recover(dir, INSTANCE, 64 << 20, nothing(), known)?;
     assert!(journal.head() >= appended);
     reads(&mut journal, dir);
@@ -135,7 +135,7 @@ pub fn any_journal(data: &[u8], dir: &Path) -> io::Result<()> {
     record.extend_from_slice(b"goes on");
     let appended = journal.append_record(Kind::Output, &mut record)?;
     assert!(last_output(&mut journal, appended.begin) == Some((head, b"goes on".to_vec())));
-    let known = Predecessor { appended: journal.head(), read: 0 };
+    let known = Predecessor { appended: journal.head(), read: 0, epoch: None };
     drop(journal);
     let mut journal = Journal::recover(dir, INSTANCE, 64 << 20, nothing(), known)?;
     assert_eq!(journal.head(), head + 7, "what was appended is found again");

@@ -6,13 +6,20 @@
 //! What is read is checked, record by record; damage is passed over, and the jump between two records' offsets tells how much
 //! output was in it. A journal that is only read ([`Journal::open`]) is never written to, whatever is wrong with it.
 
+mod disk;
+#[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
+mod faults;
 mod read;
 mod recover;
+mod reserve;
+mod trouble;
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use baton_proto::InstanceId;
@@ -26,6 +33,13 @@ use super::segment::{self, Entry, HEAD_BYTES, Head, Hole, INDEX_BYTES, SEGMENT_B
 
 pub use read::reaches;
 pub use recover::{Predecessor, last_exit};
+pub use trouble::{Failing, Mended};
+
+pub use reserve::RESERVE;
+
+use disk::Disk;
+use reserve::Reserve;
+use trouble::Owed;
 
 /// The file with a copy of the record of the end.
 const END: &str = "end";
@@ -66,6 +80,8 @@ impl Place {
 /// A record that was appended.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
+    /// Where those were who had everything before it: there, or before the gap or the end of a segment that it stands behind.
+    pub before: Place,
     /// Where it begins.
     pub begin: Place,
     /// Where the next one begins.
@@ -121,6 +137,15 @@ pub struct Journal {
     marked: u64,
     /// Nothing is written, whoever asks.
     read_only: bool,
+    disk: Disk,
+    reserve: Reserve,
+    /// The disk takes no records.
+    failing: Option<Failing>,
+    /// Output in no record since it began to fail.
+    missing: u64,
+    owed: Owed,
+    /// Nothing may be written behind the newest segment's end: a next one may stand there already, half made.
+    must_roll: bool,
     /// Memory for one record; reused.
     scratch: Vec<u8>,
 }
@@ -150,6 +175,12 @@ impl Journal {
             exit: None,
             marked: 0,
             read_only: false,
+            disk: Disk::default(),
+            reserve: Reserve::of(dir),
+            failing: None,
+            missing: 0,
+            owed: Owed::default(),
+            must_roll: false,
             scratch: Vec::new(),
         }
     }
@@ -234,7 +265,16 @@ impl Journal {
     /// As [`Self::append`].
     pub fn append_lease(&mut self, record: &LeaseRecord) -> io::Result<Appended> {
         self.state.lease = record.clone();
-        self.append(Kind::Lease, record)
+        self.append_vital(Kind::Lease, record)
+    }
+
+    /// Appends a record that a successor must have: what cannot be written now is written later, as it is by then.
+    fn append_vital<T: Encode>(&mut self, kind: Kind, body: &T) -> io::Result<Appended> {
+        let appended = self.append(kind, body);
+        if appended.is_err() {
+            self.owe(kind);
+        }
+        appended
     }
 
     /// Appends a resize record.
@@ -244,7 +284,7 @@ impl Journal {
     pub fn append_resize(&mut self, record: ResizeRecord) -> io::Result<Appended> {
         self.state.size = baton_proto::v1::Dimensions { cols: record.cols, rows: record.rows };
         self.state.resized_at = self.head;
-        self.append(Kind::Resize, &record)
+        self.append_vital(Kind::Resize, &record)
     }
 
     /// Appends an input mark.
@@ -255,7 +295,16 @@ impl Journal {
         if record.seq != 0 {
             self.state.set_typed(&record.client, record.stream, record.seq);
         }
-        self.append(Kind::InputMark, record)
+        let appended = if self.failing.is_some() && record.bytes.is_some() {
+            // That it was typed counts; there is no room for what.
+            self.append(Kind::InputMark, &InputRecord { bytes: None, ..record.clone() })
+        } else {
+            self.append(Kind::InputMark, record)
+        };
+        if appended.is_err() && record.seq != 0 && !self.read_only {
+            self.owed.input(&record.client, record.stream);
+        }
+        appended
     }
 
     /// Input that may or may not have been typed counts as typed: it is never retried.
@@ -269,20 +318,31 @@ impl Journal {
     /// As [`Self::append`].
     pub fn append_exit(&mut self, record: &ExitRecord) -> io::Result<Appended> {
         self.exit = Some(record.clone());
-        let appended = self.append(Kind::Exit, record)?;
-        if let Some(file) = self.segments.back().and_then(|segment| segment.file.as_ref()) {
-            // What an older use of the file left behind the end is gone, so that the end of the file says where the end is.
-            file.set_len(u64::from(appended.end.at))?;
-            file.sync_data()?;
+        let appended = self.append_vital(Kind::Exit, record)?;
+        if let Err(err) = self.seal_end(appended.end) {
+            tracing::warn!(error = %err, "the end is written and may not be on disk yet");
         }
-        self.note_end();
         Ok(appended)
+    }
+
+    /// The record of the end is written, up to here.
+    fn seal_end(&mut self, end: Place) -> io::Result<()> {
+        self.note_end();
+        self.reserve.remove(&self.disk);
+        let Some(file) = self.segments.back().and_then(|segment| segment.file.as_ref()) else { return Ok(()) };
+        // What an older use of the file left behind the end is gone, so that the end of the file says where the end is.
+        self.disk.truncate(file, u64::from(end.at))?;
+        self.disk.sync(file)
     }
 
     /// Keeps a copy of the record of the end: where the output ended is known even if the journal does not tell.
     fn note_end(&self) {
-        let options = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(self.dir.join(END));
-        if let Err(err) = options.and_then(|file| file.write_all_at(&self.scratch, 0)) {
+        let path = self.dir.join(END);
+        let noted = self.disk.open(&path, true).and_then(|file| {
+            self.disk.truncate(&file, 0)?;
+            self.disk.write(&file, &self.scratch, 0).map_err(|(_, err)| err)
+        });
+        if let Err(err) = noted {
             tracing::warn!(error = %err, "the end is noted in the journal only");
         }
     }
@@ -293,15 +353,7 @@ impl Journal {
     /// # Errors
     /// What the file system says.
     pub fn append_record(&mut self, kind: Kind, record: &mut [u8]) -> io::Result<Appended> {
-        if self.lost > 0
-            && kind != Kind::Gap
-            && let Err(err) = self.write_gap()
-        {
-            self.seal(kind, self.head, record);
-            self.count(kind, record, true);
-            return Err(err);
-        }
-        let written = self.write(kind, self.head, record);
+        let written = self.try_append(kind, record);
         self.count(kind, record, written.is_err());
         written
     }
@@ -327,6 +379,7 @@ impl Journal {
             self.head += len;
             if lost {
                 self.lost += len;
+                self.missing += len;
             }
         }
     }
@@ -354,7 +407,9 @@ impl Journal {
             self.seal(kind, at, record);
             return Err(io::ErrorKind::ReadOnlyFilesystem.into());
         }
-        let rolled = if self.written().saturating_add(len) > SEGMENT_BYTES { self.roll_at(at) } else { Ok(()) };
+        let before = self.end();
+        let rolls = self.must_roll || self.written().saturating_add(len) > SEGMENT_BYTES;
+        let rolled = if rolls { self.roll_at(at) } else { Ok(()) };
         // Sealed even if it cannot be written: those at the head are sent it all the same.
         self.seal(kind, at, record);
         rolled?;
@@ -364,12 +419,20 @@ impl Journal {
         else {
             return Err(io::ErrorKind::NotFound.into());
         };
-        file.write_all_at(record, u64::from(begin.at))?;
+        if let Err((torn, err)) = self.disk.write(file, record, u64::from(begin.at)) {
+            // Nothing of it can be taken for a record behind what is written here next.
+            if torn > 0
+                && let Err(err) = self.disk.truncate(file, u64::from(begin.at))
+            {
+                tracing::debug!(error = %err, "a torn record stays until it is written over");
+            }
+            return Err(err);
+        }
         *end += len;
         if index.last().is_none_or(|entry| begin.at - entry.at >= INDEX_BYTES) {
             index.push(Entry { offset: at, at: begin.at, wall_us: self.clock.last_wall_us() });
         }
-        Ok(Appended { begin, end: Place { at: *end, ..begin } })
+        Ok(Appended { before, begin, end: Place { at: *end, ..begin } })
     }
 
     fn roll(&mut self) -> io::Result<()> {
@@ -378,11 +441,12 @@ impl Journal {
 
     fn roll_at(&mut self, base: u64) -> io::Result<()> {
         let number = self.segments.back().map_or(1, |segment| segment.head.number + 1);
+        let path = segment::path(&self.dir, number);
         let mut recycled = false;
         if self.segments.len() >= self.segments_max() {
             // Overwritten in place: unlinking under flood cost a tenth of the throughput when it was measured.
             if let Some(retired) = self.segments.front() {
-                match fs::rename(segment::path(&self.dir, retired.head.number), segment::path(&self.dir, number)) {
+                match self.disk.rename(&segment::path(&self.dir, retired.head.number), &path) {
                     Ok(()) => recycled = true,
                     // Somebody has removed it.
                     Err(err) if err.kind() == io::ErrorKind::NotFound => {}
@@ -392,24 +456,36 @@ impl Journal {
                 self.segments.pop_front();
             }
         }
-        let file = segment::open(&self.dir, number, true)?;
+        match self.begin_segment(number, base, recycled) {
+            Ok(segment) => {
+                if let Some(previous) = self.segments.back_mut() {
+                    previous.file = None;
+                }
+                self.segments.push_back(segment);
+                self.must_roll = false;
+                Ok(())
+            }
+            Err(err) => {
+                // Its head may be whole. Were records written behind the end of the segment before it, it would hide them.
+                self.must_roll = self.disk.remove(&path).is_err();
+                Err(err)
+            }
+        }
+    }
+
+    fn begin_segment(&mut self, number: u32, base: u64, recycled: bool) -> io::Result<Segment> {
+        let file = self.disk.open(&segment::path(&self.dir, number), true)?;
         if !recycled {
             // A segment of this number that could not be read, and what was computed from it, belong to what is lost.
-            file.set_len(0)?;
+            self.disk.truncate(&file, 0)?;
             keyframes::forget(&self.dir, number);
         }
         let (wall_us, _) = self.clock.stamp();
         let head = Head { number, base, wall_us, state: self.state.clone() };
-        segment::write_head(&file, self.instance, &head)?;
-        if let Some(previous) = self.segments.back_mut() {
-            previous.file = None;
-        }
-        self.segments.push_back(Segment {
-            head,
-            scanned: Some(Scanned { end: HEAD_BYTES, ..Scanned::default() }),
-            file: Some(file),
-        });
-        Ok(())
+        let block = segment::head_block(self.instance, &head)?;
+        self.disk.write(&file, &block, 0).map_err(|(_, err)| err)?;
+        let scanned = Scanned { end: HEAD_BYTES, ..Scanned::default() };
+        Ok(Segment { head, scanned: Some(scanned), file: Some(file) })
     }
 
     fn segments_max(&self) -> usize {
@@ -423,12 +499,11 @@ impl Journal {
     pub fn trim(&mut self, bytes_max: u64) -> io::Result<()> {
         self.bytes_max = bytes_max;
         while self.segments.len() > self.segments_max() {
-            let Some(oldest) = self.segments.pop_front() else { break };
-            keyframes::forget(&self.dir, oldest.head.number);
-            match fs::remove_file(segment::path(&self.dir, oldest.head.number)) {
-                Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
-                _ => {}
-            }
+            let Some(oldest) = self.segments.front().map(|segment| segment.head.number) else { break };
+            // One that cannot be removed is still there, and will be tried again.
+            self.disk.remove(&segment::path(&self.dir, oldest))?;
+            keyframes::forget(&self.dir, oldest);
+            self.segments.pop_front();
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ fn the_past_is_carried_into_new_segments_and_through_recovery() {
         output(&mut journal, &bytes);
     }
     assert!(journal.oldest() > 0, "the records themselves are gone");
-    let before = Predecessor { appended: journal.head(), read: 0 };
+    let before = Predecessor { appended: journal.head(), read: 0, epoch: None };
     drop(journal);
     let mut journal = Journal::recover(dir.path(), INSTANCE, 2 * u64::from(SEGMENT_BYTES), nothing(), before).unwrap();
     assert_eq!(journal.state().lease, lease);
@@ -135,7 +135,7 @@ fn another_instances_bytes_are_not_read_as_ours() {
     output(&mut journal, b"old");
     drop(journal);
     let other = InstanceId::from_uuid(Uuid::from_u128(1));
-    let before = Predecessor { appended: 0, read: 0 };
+    let before = Predecessor { appended: 0, read: 0, epoch: None };
     assert_eq!(Journal::open(dir.path(), other, 64 << 20, nothing()).unwrap().head(), 0);
     assert_eq!(Journal::recover(dir.path(), other, 64 << 20, nothing(), before).unwrap().head(), 0);
 }

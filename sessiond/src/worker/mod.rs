@@ -33,6 +33,7 @@ mod segment;
 mod serve;
 mod size;
 mod start;
+mod trouble;
 mod typing;
 mod window;
 
@@ -43,7 +44,6 @@ use std::os::unix::net::UnixListener;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use baton_proto::frame::{Frame, Header, Kind};
 use baton_proto::hello::{HANDSHAKES_MAX, Role};
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
@@ -65,10 +65,14 @@ use screen::Screens;
 use typing::Typing;
 use window::Window;
 
+use crate::sys::exhausted;
+
 /// Connections that have proved themselves; one more is refused.
 const CONNS_MAX: usize = 32;
 /// How long an ended session's worker serves its journal after the last reader is gone.
 const LINGER: Duration = Duration::from_secs(10);
+/// The same while the end could not be written down.
+const LINGER_OWING: Duration = Duration::from_secs(3600);
 /// How often a terminal that nobody has open is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 #[expect(clippy::cast_possible_truncation, reason = "24")]
@@ -119,12 +123,14 @@ struct Worker {
     window: Window,
     journal: Journal,
     screens: Screens,
+    /// There are no descriptors for more connections: those who wait are not looked at before then.
+    accept_again: Option<Monotonic>,
     /// `None` once the program has ended.
     terminal: Option<Pty>,
     /// Nobody has the terminal open: not polled before then, because a hung-up terminal is always ready.
     hung_up_until: Option<Monotonic>,
-    /// Told already; not to be told with each record.
-    journal_failing: bool,
+    /// What was told of the journal, and when it is looked at again.
+    journal_watch: trouble::Watch,
     program: Option<Program>,
     /// SIGCHLD: orphans of the session come to this process, a subreaper, and must not stay as zombies.
     children: SignalFd,
@@ -171,7 +177,7 @@ enum Source {
 /// Runs a worker until its session is over and nobody reads it any more.
 ///
 /// # Errors
-/// What kept it from starting, or from polling.
+/// What kept it from starting.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     let mut worker = start::start(mode)?;
     loop {
@@ -180,16 +186,16 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
         if worker.is_over(now) || worker.parking == Parking::Parked {
             return Ok(());
         }
-        worker.turn(now)?;
+        worker.turn(now);
     }
 }
 
 impl Worker {
     /// Waits for something to happen and deals with it.
-    fn turn(&mut self, now: Monotonic) -> anyhow::Result<()> {
+    fn turn(&mut self, now: Monotonic) {
         // After the subscribers were sent what came: whatever the screen costs, it costs them nothing.
         self.screens.publish(&self.journal);
-        let ready = self.wait(now).context("poll failed")?;
+        let ready = self.wait(now);
         let now = clock::now();
         // Connections first: a keystroke never waits behind a flood.
         for (source, flags) in &ready {
@@ -222,13 +228,15 @@ impl Worker {
             }
         }
         self.tell_presence();
+        self.tell_journal(now);
         self.flush(now);
-        Ok(())
     }
 
-    fn wait(&self, now: Monotonic) -> io::Result<Vec<(Source, PollFlags)>> {
+    fn wait(&self, now: Monotonic) -> Vec<(Source, PollFlags)> {
         let mut sources: Vec<(Source, BorrowedFd<'_>, PollFlags)> = Vec::with_capacity(self.conns.len() + 6);
-        sources.push((Source::Listener, self.listener.as_fd(), PollFlags::POLLIN));
+        if self.accept_again.is_none() {
+            sources.push((Source::Listener, self.listener.as_fd(), PollFlags::POLLIN));
+        }
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
         if let Some(keeper) = &self.keeper {
@@ -254,12 +262,12 @@ impl Worker {
         });
         match poll(&mut fds, timeout) {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(err) => return Err(err.into()),
+            Err(err) => exhausted::poll_failed(&err),
         }
         let ready = fds.iter().zip(&sources).filter_map(|(fd, (source, _, _))| {
             fd.revents().filter(|flags| !flags.is_empty()).map(|flags| (*source, flags))
         });
-        Ok(ready.collect())
+        ready.collect()
     }
 
     fn deadline(&self) -> Option<Monotonic> {
@@ -274,6 +282,8 @@ impl Worker {
             .chain(self.parked_deadline())
             .chain(self.hung_up_until)
             .chain(self.parking_deadline())
+            .chain(self.journal_watch.deadline())
+            .chain(self.accept_again)
             .min()
     }
 
@@ -294,7 +304,12 @@ impl Worker {
 
     /// Without a launcher there is no bridge to come back.
     const fn linger(&self) -> Duration {
-        if self.keeper.is_some() { LINGER } else { Duration::ZERO }
+        match self.keeper {
+            // Nobody else can tell how it ended.
+            Some(_) if self.journal.owes_exit() => LINGER_OWING,
+            Some(_) => LINGER,
+            None => Duration::ZERO,
+        }
     }
 
     /// What is due by now.
@@ -309,12 +324,16 @@ impl Worker {
         if self.hung_up_until.is_some_and(|until| until <= now) {
             self.hung_up_until = None;
         }
+        if self.accept_again.is_some_and(|again| again <= now) {
+            self.accept_again = None;
+        }
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             let grace = Duration::from_millis(u64::from(self.spec.close_grace_ms));
             self.close("idle_timeout", grace, now);
         }
         self.park_if_whole(now);
         self.parked_tick(now);
+        self.look_at_journal(now);
         for conn in self.conns.values_mut() {
             if conn.deadline().is_some_and(|deadline| deadline <= now) {
                 conn.refuse("the handshake took too long".to_owned());
@@ -361,7 +380,9 @@ impl Worker {
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
                 Err(err) => {
-                    tracing::warn!(error = %err, "a connection could not be accepted");
+                    // It stays queued, and the listener readable.
+                    exhausted::say("accept", &err);
+                    self.accept_again = Some(now.after(exhausted::PAUSE));
                     return;
                 }
             };
@@ -464,8 +485,7 @@ impl Worker {
         self.screens.stir();
         let record = self.window.record();
         let appended = self.journal.append_record(Kind::Output, record);
-        note(&mut self.journal_failing, &appended);
-        let placed = appended.ok().map(|appended| (appended.begin, appended.end));
+        let placed = appended.ok().map(|appended| (appended.before, appended.end));
         let end = self.journal.end();
         for conn in self.conns.values_mut() {
             conn.deliver(Kind::Output, record, placed, end);
@@ -476,8 +496,7 @@ impl Worker {
 
     /// Sends the record appended last to those who are at the head.
     fn deliver_last(&mut self, kind: Kind, appended: io::Result<Appended>) {
-        note(&mut self.journal_failing, &appended);
-        let placed = appended.ok().map(|appended| (appended.begin, appended.end));
+        let placed = appended.ok().map(|appended| (appended.before, appended.end));
         let end = self.journal.end();
         for conn in self.conns.values_mut() {
             conn.deliver(kind, self.journal.last_record(), placed, end);
@@ -527,22 +546,5 @@ impl Worker {
         if let Err(err) = baton_sandbox::fds::send(keeper, &message.to_bytes(), fds) {
             tracing::warn!(error = %err, ?op, "the launcher could not be told");
         }
-    }
-}
-
-/// Says once that the journal cannot be written, and once that it can again. The session goes on either way.
-fn note(failing: &mut bool, appended: &io::Result<Appended>) {
-    match appended {
-        // An ended session's journal stays as it is; a lease that somebody takes on it is for those who are there.
-        Err(err) if err.kind() == io::ErrorKind::ReadOnlyFilesystem && !*failing => {}
-        Err(err) if !*failing => {
-            *failing = true;
-            tracing::error!(error = %err, "the journal cannot be written: output passes through, the gap will be marked");
-        }
-        Ok(_) if *failing => {
-            *failing = false;
-            tracing::info!("the journal can be written again");
-        }
-        _ => {}
     }
 }

@@ -20,7 +20,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use baton_proto::frame::Kind;
@@ -62,14 +62,6 @@ pub fn number_of(name: &str) -> Option<u32> {
     (digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
-/// Opens a segment's file, made if it is not there.
-///
-/// # Errors
-/// What the file system says.
-pub fn open(dir: &Path, number: u32, create: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(create).truncate(false).mode(0o600).open(path(dir, number))
-}
-
 /// Opens the file of a segment for reading: nothing that is done with it changes anything.
 ///
 /// # Errors
@@ -90,14 +82,6 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 
 fn invalid(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
-}
-
-/// Writes the head block over whatever the file held.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_head(file: &File, instance: InstanceId, head: &Head) -> io::Result<()> {
-    file.write_all_at(&head_block(instance, head)?, 0)
 }
 
 /// The head block.

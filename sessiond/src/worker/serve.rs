@@ -270,12 +270,16 @@ impl Worker {
             }
         };
         let clients = self.clients();
+        let journal = self.journal_state();
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.send(Kind::Subscribed, id, &Subscribed { start, lost });
             conn.send(Kind::Clients, 0, &clients);
             conn.subscribe(place, subscribe.without_output);
             if !subscribe.without_output {
                 conn.send(Kind::ScreenState, 0, self.screens.state());
+            }
+            if let Some(journal) = journal {
+                conn.send(Kind::JournalState, 0, &journal);
             }
         }
         Ok(Answer::Given)

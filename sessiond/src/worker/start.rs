@@ -35,6 +35,7 @@ use super::park::{self, Parking};
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
 use super::screen::Screens;
+use super::trouble::Watch;
 use super::typing::Typing;
 use super::window::{InFlight, WINDOW_BYTES, Window};
 use super::{Mode, Program, Worker};
@@ -122,7 +123,8 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let journal = match (mode, &found) {
         (Mode::Fresh, _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
         (_, Some(found)) => {
-            let before = Predecessor { appended: found.base, read: found.bytes.len() as u64 };
+            let before =
+                Predecessor { appended: found.base, read: found.bytes.len() as u64, epoch: found.window.epoch() };
             Journal::recover(&dir, spec.instance, spec.journal_bytes, state, before)
         }
         (_, None) => Journal::open(&dir, spec.instance, spec.journal_bytes, state),
@@ -148,7 +150,11 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
 /// One reader of a terminal, one writer of a journal. A predecessor that was killed lets go of its lock by dying.
 fn lock(dir: &std::path::Path) -> anyhow::Result<Flock<fs::File>> {
     let path = dir.join("lock");
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+    let file = match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path) {
+        // On a disk that takes no writes, the file that is there is as good.
+        Err(err) => fs::File::open(&path).map_err(|_| err)?,
+        Ok(file) => file,
+    };
     Flock::lock(file, FlockArg::LockExclusiveNonblock)
         .map_err(|(_, err)| anyhow::anyhow!("another worker of this instance lives (`{}`: {err})", path.display()))
 }
@@ -182,7 +188,7 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
     Ok((Window::create(memory.as_fd())?, memory))
 }
 
-fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Result<Worker> {
+fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::Result<Worker> {
     let Parts { spec, identity, keeper, children, lock, journal, dir, read_only } = parts;
     let now = clock::now();
     let marked = window.marked_until().max(journal.marked());
@@ -193,6 +199,7 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Resul
     }
     let ttl = Duration::from_millis(spec.lease_ttl_ms);
     let lease = LeaseMachine::recovered(ttl, &journal.state().lease, now);
+    window.set_epoch(journal.state().lease.epoch);
     Ok(Worker {
         policy: spec.policy,
         idle_timeout: (spec.idle_timeout_s > 0).then(|| Duration::from_secs(spec.idle_timeout_s)),
@@ -205,9 +212,10 @@ fn worker(parts: Parts, listener: UnixListener, window: Window) -> anyhow::Resul
         exit: journal.exit().cloned(),
         journal,
         screens,
+        accept_again: None,
         terminal: None,
         hung_up_until: None,
-        journal_failing: false,
+        journal_watch: Watch::new(read_only, now),
         program: None,
         children,
         life: Life::Ended,

@@ -331,8 +331,11 @@ impl Worker {
         let bytes = (self.record_input && !secret).then_some(pending.bytes);
         let record = InputRecord { client: client.clone(), stream, epoch, seq, len, bytes };
         let appended = self.journal.append_input(&record);
+        // Without a record, the window goes on saying that it was typed: a successor takes it from there.
+        if appended.is_ok() {
+            self.window.input_settled();
+        }
         self.deliver_last(Kind::InputMark, appended);
-        self.window.input_settled();
         if seq != 0
             && let Some(attachment) = self.lease.attachment(&client)
             && let Some(attached) = self.attached.get(&attachment).filter(|it| it.input_stream == stream)

@@ -39,6 +39,7 @@ const W_BASE: usize = 2;
 const W_LEN: usize = 3;
 const W_ANSWERED: usize = 4;
 const W_MARKED: usize = 5;
+const W_EPOCH: usize = 6;
 const W_INPUT_STATE: usize = 8;
 const W_INPUT_SEQ: usize = 9;
 const W_INPUT_STREAM: usize = 10;
@@ -99,7 +100,7 @@ impl Window {
     pub fn create(fd: BorrowedFd<'_>) -> std::io::Result<Self> {
         let mut memory = SharedMemory::map(fd, WINDOW_BYTES, WORDS)?;
         memory.bytes(DATA_AT).fill(FILL);
-        for word in [W_STATE, W_BASE, W_LEN, W_ANSWERED, W_MARKED, W_INPUT_STATE] {
+        for word in [W_STATE, W_BASE, W_LEN, W_ANSWERED, W_MARKED, W_EPOCH, W_INPUT_STATE] {
             memory.store(word, 0);
         }
         memory.store(W_MAGIC, MAGIC);
@@ -194,6 +195,17 @@ impl Window {
     /// A mark of this offset is journalled, or never will be.
     pub fn marked(&mut self, offset: u64) {
         self.memory.store(W_MARKED, offset.max(self.marked_until()));
+    }
+
+    /// The epoch of the lease, as it was when it was told last; `None` in a window of a version that did not tell.
+    #[must_use]
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.memory.load(W_EPOCH).checked_sub(1).map(Epoch)
+    }
+
+    /// The lease has this epoch from now on, whether or not a record says so.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.memory.store(W_EPOCH, epoch.0.saturating_add(1));
     }
 
     /// A write is about to be made.

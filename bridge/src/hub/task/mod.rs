@@ -1,6 +1,7 @@
 //! The hub's loop: frames of the worker, requests of the bridge, and the clock that says who has fallen silent.
 
 mod asked;
+mod limits;
 mod missed;
 mod said;
 mod silence;
@@ -307,6 +308,11 @@ impl Hub {
         self.pause = Duration::from_millis(10);
         if let Some((missed, told)) = missed {
             self.tell_missed(missed, told, start);
+        }
+        let failing = early.iter().any(|frame| frame.header.known_kind() == Some(Kind::JournalState));
+        if !failing {
+            // It would have said so: what was wrong is over, and how much is missing stands in the journal.
+            self.journal_recovered(None);
         }
         for frame in early {
             self.frame(frame).map_err(|why| broke(&why))?;

@@ -18,7 +18,7 @@ use super::super::feed::Subject;
 use super::super::presence::Presence;
 use super::super::screens::Drawing;
 use super::super::session::{Attaching, RestAttachment, until_us};
-use super::{AttachReply, CLIENTS_INTERVAL, Hub, Pending, note_inspection};
+use super::{AttachReply, CLIENTS_INTERVAL, Hub, Pending, limits, note_inspection};
 use crate::problem::Failure;
 use crate::upstream::conn::RawFrame;
 use crate::{clock, show};
@@ -53,6 +53,7 @@ impl Hub {
             // A record that nobody is told of. Its `at` is an offset, and must not be taken for an answer's id.
             Kind::InputMark => {}
             Kind::ScreenState => self.screen_changed(frame.body(kind).map_err(body)?),
+            Kind::JournalState => self.journal_changed(frame.body(kind).map_err(body)?),
             Kind::Gap => self.gap(frame.header.at, frame.body(kind).map_err(body)?),
             Kind::Clients => self.clients(frame.body(kind).map_err(body)?),
             Kind::InputAck => {
@@ -324,6 +325,9 @@ impl Hub {
                 live.carrier = Some(Arc::clone(&presence));
             }
             live.lease = Some(attached.lease.clone());
+            if let Some(error) = &live.journal_error {
+                presence.tell(limits::failing(error));
+            }
         }
         let writer = link.conn.writer.clone();
         let taken = match reply {

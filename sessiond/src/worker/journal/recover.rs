@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use baton_proto::InstanceId;
 use baton_proto::frame::{Kind, read_body};
 use baton_proto::v1::{CarriedState, ExitRecord};
+use baton_proto::{Epoch, InstanceId};
 
 use super::{END, Journal, Scanned, Segment};
 use crate::worker::clock::Clock;
@@ -28,6 +28,8 @@ pub struct Predecessor {
     pub appended: u64,
     /// Bytes it had read beyond, which may have been appended too.
     pub read: u64,
+    /// The epoch of its lease, if it has told.
+    pub epoch: Option<Epoch>,
 }
 
 impl Journal {
@@ -43,32 +45,36 @@ impl Journal {
         fallback: CarriedState,
         before: Predecessor,
     ) -> io::Result<Self> {
-        let mut journal = Self::empty(dir, instance, bytes_max, fallback);
+        let journal = Self::empty(dir, instance, bytes_max, fallback);
+        journal.recovered(before)
+    }
+
+    pub(super) fn recovered(self, before: Predecessor) -> io::Result<Self> {
+        let mut journal = self;
         let most = before.appended.saturating_add(before.read);
         // Lenient: what the window says may be one record old.
         let unsure = journal.find(Known { enough: before.appended, most, lenient: true, ..Known::NOTHING })?;
         journal.put_aside_behind();
         let lost = before.appended.saturating_sub(journal.head);
-        if let Some(Segment { head, scanned: Some(scanned), file }) = journal.segments.back_mut() {
-            let writable = segment::open(&journal.dir, head.number, false)?;
-            // Nothing of what the torn record has left can be taken for a record later.
-            writable.set_len(u64::from(scanned.end))?;
-            *file = Some(writable);
+        // Whatever fails from here on is a disk that can't be written now; the session goes on without.
+        if let Err(err) = journal.cut_off_torn() {
+            tracing::error!(error = %err, "the journal cannot be written on yet");
+            journal.must_roll = true;
+            journal.fails(&err);
         }
-        if journal.segments.is_empty() {
-            journal.roll()?;
-        }
-        if unsure || lost > 0 {
-            journal.state.lease.epoch.0 = journal.state.lease.epoch.0.saturating_add(EPOCHS_SKIPPED);
-            journal.state.lease.owner = None;
-        }
+        journal.settle_lease(unsure || lost > 0, before.epoch);
         if lost > 0 {
-            tracing::error!(lost, "the journal's newest records are damaged: a gap is marked");
+            tracing::error!(lost, "the journal's newest records are missing: a gap is marked");
             journal.head = before.appended;
             journal.lost = lost;
-            if let Err(err) = journal.write_gap() {
-                tracing::error!(error = %err, "the gap cannot be marked yet");
-            }
+            journal.missing = lost;
+        }
+        // Written down at once: the one after this must not begin where this one began.
+        if journal.failing.is_none()
+            && let Err(err) = journal.pay()
+        {
+            tracing::error!(error = %err, "the gap cannot be marked yet");
+            journal.fails(&err);
         }
         Ok(journal)
     }
@@ -82,6 +88,30 @@ impl Journal {
                 tracing::warn!(number, error = %err, "a segment that cannot be read is in the way");
             }
         }
+    }
+
+    /// Nothing of what the torn record has left can be taken for a record later.
+    fn cut_off_torn(&mut self) -> io::Result<()> {
+        let Some(Segment { head, scanned: Some(scanned), file }) = self.segments.back_mut() else {
+            return self.roll();
+        };
+        let writable = self.disk.open(&segment::path(&self.dir, head.number), false)?;
+        self.disk.truncate(&writable, u64::from(scanned.end))?;
+        *file = Some(writable);
+        Ok(())
+    }
+
+    /// Who had control in the end: as the records have it, unless the newest change of it is not among them.
+    fn settle_lease(&mut self, unsure: bool, told: Option<Epoch>) {
+        let lease = &mut self.state.lease;
+        match told {
+            Some(told) if told == lease.epoch => return,
+            Some(told) if told > lease.epoch => lease.epoch = Epoch(told.0.saturating_add(1)),
+            _ if unsure => lease.epoch.0 = lease.epoch.0.saturating_add(EPOCHS_SKIPPED),
+            _ => return,
+        }
+        lease.owner = None;
+        self.owe(Kind::Lease);
     }
 
     /// Opens the journal of a session that has ended. Nothing is written, and no file is touched but to be read.
@@ -113,7 +143,12 @@ impl Journal {
         let mut behind: Option<u64> = None;
         let mut guessed = None;
         while let Some(number) = numbers.pop() {
-            let Ok(file) = segment::open_read(&self.dir, number) else { continue };
+            let file = match segment::open_read(&self.dir, number) {
+                Ok(file) => file,
+                // The file is as good as before; whoever took it for lost would write over it.
+                Err(err) if is_for_now(&err) => return Err(err),
+                Err(_) => continue,
+            };
             let ends_at = behind.map_or(known, Known::ends_at);
             let head = match segment::read_head(&file, self.instance, number) {
                 Ok(head) => head,
@@ -173,6 +208,12 @@ impl Journal {
 fn means_damage(err: &io::Error) -> bool {
     matches!(err.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
         || err.raw_os_error() == Some(nix::libc::EIO)
+}
+
+/// Whether the file may well be opened a moment later.
+fn is_for_now(err: &io::Error) -> bool {
+    use nix::libc::{EINTR, EMFILE, ENFILE, ENOMEM};
+    matches!(err.raw_os_error(), Some(EMFILE | ENFILE | ENOMEM | EINTR))
 }
 
 /// The numbers of the segments in a directory, in order; none when there is no directory.

@@ -271,8 +271,13 @@ impl Writer {
         bytes.extend_from_slice(&crc32fast::hash(screen).to_le_bytes());
         bytes.extend_from_slice(screen);
         // What stood here would otherwise go on behind a shorter one. Killed between the two: one keyframe less.
-        open.file.set_len(open.end)?;
-        open.file.write_all_at(&bytes, open.end)?;
+        let written = open.file.set_len(open.end).and_then(|()| open.file.write_all_at(&bytes, open.end));
+        if let Err(err) = written {
+            // Half a screen is none, and takes room from the journal.
+            let _ = open.file.set_len(open.end);
+            self.open = None;
+            return Err(err);
+        }
         if !loose {
             open.end += bytes.len() as u64;
             open.entries += 1;

@@ -368,7 +368,13 @@ impl Tap<'_> {
                     self.keyframe = Some((keyframe.offset, keyframe.place.number));
                 }
             }
-            Err(err) => self.not_kept(&err),
+            Err(err) => {
+                if !loose {
+                    // Tried again after as many bytes: drawing a screen for nothing with each chunk is not free.
+                    self.keyframe = Some((keyframe.offset, keyframe.place.number));
+                }
+                self.not_kept(&err);
+            }
         }
     }
 

@@ -255,7 +255,7 @@ fn a_place_in_time_is_found_across_segments() {
     assert!(when >= came.last().unwrap().1);
     // The same after a restart.
     let expected: Vec<_> = came.iter().map(|(_, wall_us)| journal.locate(*wall_us).unwrap()).collect();
-    let (state, before) = (journal.state().clone(), Predecessor { appended: journal.head(), read: 0 });
+    let (state, before) = (journal.state().clone(), Predecessor { appended: journal.head(), read: 0, epoch: None });
     drop(journal);
     let mut journal = Journal::recover(dir.path(), INSTANCE, 64 << 20, state, before).unwrap();
     let again: Vec<_> = came.iter().map(|(_, wall_us)| journal.locate(*wall_us).unwrap()).collect();

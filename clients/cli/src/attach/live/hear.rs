@@ -1,6 +1,6 @@
 //! What the bridge says, and what becomes of it on the screen.
 
-use baton_proto::api::{Exit as ProgramExit, Modes, ResumeMode, ServerFrame, Viewport};
+use baton_proto::api::{Exit as ProgramExit, LimitState, Modes, ResumeMode, ServerFrame, Viewport};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -118,10 +118,27 @@ impl Live {
                 }
                 self.listed |= listed;
             }
+            ServerFrame::Limit { what, state, error, lost } => self.on_limit(&what, state, error.as_deref(), lost, now),
             ServerFrame::Resize { cols, rows, .. } => self.on_session_size(Viewport { cols, rows }),
             ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
         }
         None
+    }
+
+    fn on_limit(&mut self, what: &str, state: LimitState, error: Option<&str>, lost: Option<u64>, now: Instant) {
+        let what = clean_line(what);
+        let text = match state {
+            LimitState::Failing => {
+                let why = error.map(|error| format!(": {}", clean_line(error))).unwrap_or_default();
+                format!("[the {what} cannot be written{why}; the session goes on, its output is not kept]")
+            }
+            LimitState::Recovered => {
+                let lost = lost.filter(|lost| *lost > 0);
+                let lost = lost.map(|lost| format!("; {lost} bytes of output are missing in it")).unwrap_or_default();
+                format!("[the {what} can be written again{lost}]")
+            }
+        };
+        self.notice.say(&text, now);
     }
 
     fn on_ready(&mut self, frame: ServerFrame) {

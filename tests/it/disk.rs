@@ -1,0 +1,398 @@
+//! A disk that is full or takes no writes, descriptors and memory that have run out: the session goes on, what is missing is
+//! marked and told, and everything recovers when the fault goes.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use baton_proto::api::{
+    CreateTerminal, Created, Event, Health, LimitState, Page, ServerFrame, SessionDetail, SessionStatus,
+};
+use baton_proto::ids::{Cursor, SessionId};
+use baton_tests::disk::privately;
+use baton_tests::process::Process;
+use baton_tests::terminal::Terminal;
+use baton_tests::{Attach, Baton, Incoming, Setup, StreamClient, scenario, session};
+
+/// Of the state's file system.
+const DISK_BYTES: u64 = 24 << 20;
+/// Rounds of a flood.
+const ROUNDS: u64 = 400;
+/// Lines of a round.
+const LINES: u64 = 2000;
+
+/// A flood that takes some seconds, and what it writes.
+fn flood() -> (String, Vec<u8>) {
+    let script = format!(
+        "n=0; while [ $n -lt {ROUNDS} ]; do seq $((n*{LINES})) $((n*{LINES}+{LINES}-1)); n=$((n+1)); sleep 0.005; done"
+    );
+    let mut text = Vec::new();
+    for number in 0..ROUNDS * LINES {
+        text.extend_from_slice(format!("{number}\r\n").as_bytes());
+    }
+    (script, text)
+}
+
+fn on_small_disk(test: &str, seconds: u64, body: impl AsyncFnOnce(&Baton)) {
+    privately(test, || {
+        scenario(Duration::from_secs(seconds), Setup::plain().state_bytes(DISK_BYTES), body);
+    });
+}
+
+/// The directory of a session's journal.
+async fn instance_dir(baton: &Baton, session: SessionId) -> PathBuf {
+    let instance = baton.session(session).await.session.instance;
+    baton.home.sessions_dir().join(session.to_string()).join(instance.to_string())
+}
+
+/// Waits until room is kept for a full disk, and that it is.
+async fn reserve(baton: &Baton, session: SessionId) -> PathBuf {
+    let path = instance_dir(baton, session).await.join("reserve");
+    while fs::metadata(&path).map_or(0, |meta| meta.blocks() * 512) != 1 << 20 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    path
+}
+
+fn limit_of(incoming: &Incoming) -> Option<(LimitState, Option<u64>)> {
+    match incoming {
+        Incoming::Frame(ServerFrame::Limit { what, state, lost, .. }) if what == "journal" => Some((*state, *lost)),
+        _ => None,
+    }
+}
+
+async fn until_failing(client: &mut StreamClient) {
+    let said = client.frames.iter().find_map(|frame| limit_of(&Incoming::Frame(frame.clone())));
+    if said.is_none() {
+        client.until("`limit`", |incoming| limit_of(incoming).filter(|(state, _)| *state == LimitState::Failing)).await;
+    }
+}
+
+async fn until_recovered(client: &mut StreamClient) -> u64 {
+    client
+        .until("`limit`: recovered", |incoming| {
+            limit_of(incoming).filter(|(state, _)| *state == LimitState::Recovered).map(|(_, lost)| lost.unwrap_or(0))
+        })
+        .await
+}
+
+/// Everything that is kept, by somebody who has nothing: bytes with their offsets, and how many of them are missing.
+async fn replay(baton: &Baton, session: SessionId, to: u64) -> (Vec<u8>, Vec<(u64, u64)>) {
+    // A bridge that has heard none of it live has it from the journal alone.
+    baton.kill_bridge().await;
+    let instance = baton.session(session).await.session.instance;
+    let from = Cursor { instance, offset: 0 };
+    let mut client = baton.attach(session, Attach::named("late").binary().resume(from)).await;
+    let mut gaps = Vec::new();
+    while client.offset < to {
+        let (at, skipped) = (client.offset, client.skipped);
+        client.until("more", |incoming| matches!(incoming, Incoming::Data { .. }).then_some(())).await;
+        if client.skipped > skipped {
+            gaps.push((at, client.skipped - skipped));
+        }
+    }
+    (client.output, gaps)
+}
+
+/// The `limit` events of a session.
+async fn limits(baton: &Baton, session: SessionId) -> Vec<serde_json::Value> {
+    let page: Page<Event> = baton.api().get(&format!("/v1/sessions/{session}/events?type=limit")).await;
+    page.items.into_iter().map(|event| event.data).collect()
+}
+
+async fn health(baton: &Baton) -> Health {
+    baton.nobody().get("/v1/health").await
+}
+
+#[test]
+#[ignore = "not seen to pass yet: it did not end in its time on a loaded machine"]
+fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() {
+    on_small_disk(
+        "disk::a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything",
+        180,
+        async |baton: &Baton| {
+            let (script, text) = flood();
+            let all = [b"ready\r\n".as_slice(), &text, b"flooded\r\n"].concat();
+            let script = format!("stty -echo; echo ready; read go; {script}; echo flooded; cat");
+            let session = baton.script(&script).await;
+            let mut owner = baton.attach(session, Attach::named("owner").binary().input_stream(1)).await;
+            owner.until_output("ready\r\n").await;
+            owner.claim(false).await.unwrap();
+            let reserve = reserve(baton, session).await;
+            // Room for about a third of it, and for two keyframes.
+            baton.disk().fill_but(2 << 20);
+            owner.input(b"go\n", owner.epoch, 1).await;
+            owner.until_acked(1).await;
+            owner.until_output("flooded\r\n").await;
+            assert!(owner.output == all, "the client has every byte, live: {} of {}", owner.output.len(), all.len());
+            until_failing(&mut owner).await;
+            // Control, typing and size go on, and are written down.
+            let mut other =
+                baton.attach(session, Attach::named("other").binary().input_stream(9).resume(owner.cursor())).await;
+            until_failing(&mut other).await;
+            let lease = other.claim(true).await.unwrap();
+            other.input(b"typed on a full disk\n", lease.epoch, 1).await;
+            other.until_acked(1).await;
+            other.until_output("typed on a full disk\r\n").await;
+            assert!(fs::metadata(&reserve).unwrap().len() < 1 << 20, "the reserve is what it was written with");
+            // A new session is refused, soon, and the problem says why.
+            let begun = Instant::now();
+            let request = session::shell_script("true");
+            let answer = baton.api().call(http::Method::POST, "/v1/terminal/sessions", Some(&request)).await;
+            let refused: Created = answer.json();
+            let detail = baton.session(refused.session_id).await.session;
+            let reason = detail.exit.map(|exit| exit.reason).unwrap_or_default();
+            assert!(detail.status == SessionStatus::Failed && reason.contains("is full"), "{reason:?}: {answer}");
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+            println!("a session on a full disk: {reason}");
+            baton.disk().free();
+            let lost = until_recovered(&mut other).await;
+            assert!(lost > 0, "{lost}");
+            other.input(b"afterwards\n", lease.epoch, 2).await;
+            other.until_output("afterwards\r\n").await;
+            let end = other.offset;
+            let whole = [all.as_slice(), b"typed on a full disk\r\nafterwards\r\n"].concat();
+            assert_eq!(end, whole.len() as u64);
+            let (kept, gaps) = replay(baton, session, end).await;
+            let missing: u64 = gaps.iter().map(|(_, len)| len).sum();
+            assert_eq!(missing, lost, "the gap is told with its exact length: {gaps:?}");
+            let mut expected = Vec::new();
+            let mut at = 0;
+            for (from, len) in &gaps {
+                expected.extend_from_slice(&whole[at..usize::try_from(*from).unwrap()]);
+                at = usize::try_from(from + len).unwrap();
+            }
+            expected.extend_from_slice(&whole[at..]);
+            assert!(kept == expected, "what is kept is exact: {} of {}", kept.len(), expected.len());
+            println!("{} bytes, {lost} of them missing, in {} gaps", whole.len(), gaps.len());
+            let limits = limits(baton, session).await;
+            let states: Vec<_> = limits.iter().map(|limit| limit["state"].as_str().unwrap_or_default()).collect();
+            assert_eq!(states, ["failing", "recovered"], "{limits:?}");
+            assert_eq!(limits[1]["lost"], lost);
+            let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
+            assert_eq!(fs::metadata(&reserve).unwrap().len(), 1 << 20, "and room is kept again");
+        },
+    );
+}
+
+#[test]
+#[ignore = "fails: after the kill of a worker on a full disk, the client that came back is no longer attached"]
+fn on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept() {
+    on_small_disk("disk::on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept", 120, async |baton: &Baton| {
+        let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
+        let mut owner = baton.attach(session, Attach::named("owner").input_stream(1)).await;
+        owner.until_output("$ ").await;
+        let first = owner.claim(false).await.unwrap();
+        let reserve = reserve(baton, session).await;
+        let shell = baton.session(session).await.session.pid.unwrap();
+        baton.disk().fill();
+        let mut seq = 0;
+        let epoch = first.epoch;
+        for round in 0..4 {
+            // Enough that the last block of the journal is full, too.
+            seq += 1;
+            owner.input(format!("seq 1 3000; echo round-{round}-$$\n").as_bytes(), epoch, seq).await;
+            owner.until_acked(seq).await;
+            owner.until_output(&format!("round-{round}-{shell}\r\n")).await;
+            until_failing(&mut owner).await;
+            let offset = owner.offset;
+            let path = format!("/v1/sessions/{session}");
+            let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+            worker.kill().await;
+            let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
+            let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
+            let cursor = Cursor { instance: owner.ready.cursor.instance, offset };
+            let id = owner.id.clone();
+            owner.until_closed().await;
+            let back = Attach::named("owner").client(&id).input_stream(1).resume(cursor);
+            owner = baton.attach(session, back).await;
+            assert_eq!(owner.ready.input_seq, seq, "what was typed is known");
+            assert_eq!(owner.ready.epoch, epoch, "and who has control");
+            assert_eq!(owner.ready.owner, Some(id));
+            assert!(owner.ready.cursor.offset >= offset);
+        }
+        assert_eq!(baton.session(session).await.session.pid, Some(shell));
+        owner.input(b"exit 7\n", epoch, seq + 1).await;
+        let exit = owner.until_exit().await;
+        assert_eq!((exit.code, exit.signal), (Some(7), None));
+        // Nobody who knows it is left: the journal does.
+        let worker = baton.session(session).await.session.worker_pid.map(Process::of);
+        if let Some(worker) = worker {
+            worker.kill().await;
+        }
+        baton.kill_sessiond().await;
+        let detail = baton.session(session).await.session;
+        assert_eq!(detail.status, SessionStatus::Exited);
+        assert_eq!(detail.exit.map(|exit| (exit.code, exit.signal)), Some((Some(7), None)));
+        assert!(!reserve.exists(), "nothing is kept for a session that has ended");
+        baton.disk().free();
+        let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
+        let session = baton.shell().await;
+        let mut client = baton.attach(session, Attach::named("next")).await;
+        client.until_output("$ ").await;
+    });
+}
+
+#[test]
+fn on_a_read_only_disk_a_worker_is_succeeded_and_goes_on() {
+    on_small_disk("disk::on_a_read_only_disk_a_worker_is_succeeded_and_goes_on", 120, async |baton: &Baton| {
+        let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
+        let mut owner = baton.attach(session, Attach::named("owner").input_stream(1)).await;
+        owner.until_output("$ ").await;
+        owner.claim(false).await.unwrap();
+        let shell = baton.session(session).await.session.pid.unwrap();
+        baton.disk().read_only();
+        let path = format!("/v1/sessions/{session}");
+        let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+        let cursor = owner.cursor();
+        worker.kill().await;
+        let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
+        let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
+        let id = owner.id.clone();
+        owner.until_closed().await;
+        let mut owner = baton.attach(session, Attach::named("owner").client(&id).input_stream(1).resume(cursor)).await;
+        until_failing(&mut owner).await;
+        owner.input(b"echo ro-$$\n", owner.ready.epoch, 1).await;
+        owner.until_acked(1).await;
+        owner.until_output(&format!("ro-{shell}\r\n")).await;
+        baton.disk().writable();
+        let lost = until_recovered(&mut owner).await;
+        assert!(lost > 0);
+        owner.input(b"echo rw-$$\n", owner.epoch, 2).await;
+        owner.until_output(&format!("rw-{shell}\r\n")).await;
+        let (_, gaps) = replay(baton, session, owner.offset).await;
+        assert_eq!(gaps.iter().map(|(_, len)| len).sum::<u64>(), lost);
+    });
+}
+
+#[test]
+fn a_person_is_told_when_the_journal_fails_and_when_it_is_back() {
+    on_small_disk("disk::a_person_is_told_when_the_journal_fails_and_when_it_is_back", 90, async |baton: &Baton| {
+        let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
+        let mut desk = Terminal::baton(baton, &["attach", "work"], (120, 24));
+        desk.until("$ ").await;
+        reserve(baton, session).await;
+        baton.disk().fill();
+        desk.type_text("seq 1 3000\r");
+        desk.until("cannot be written").await;
+        assert!(health(baton).await.status == "ok" || health(baton).await.failing.contains(&"database".to_owned()));
+        baton.disk().free();
+        desk.until("can be written again").await;
+        desk.type_text("\x1c");
+        assert_eq!(desk.exit_code().await, 0);
+    });
+}
+
+/// Soft limit of a running process, from outside.
+fn limit(process: &Process, what: &str, soft: &str) {
+    let output = Command::new("prlimit")
+        .args(["--pid", &process.pid.to_string(), &format!("--{what}={soft}:")])
+        .output()
+        .expect("prlimit of util-linux");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Clock ticks that it has used.
+fn ticks(process: &Process) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
+    let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn without_descriptors_nobody_spins_and_everything_goes_on_when_there_are_some() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;
+        let mut owner = baton.attach(session, Attach::named("owner")).await;
+        owner.until_output("$ ").await;
+        owner.claim(false).await.unwrap();
+        let detail = baton.session(session).await.session;
+        let shell = detail.pid.unwrap();
+        let everybody = [
+            ("worker", Process::of(detail.worker_pid.unwrap())),
+            ("sessiond", baton.sessiond().await),
+            ("bridge", baton.bridge().await),
+            ("launcher", baton.launcher().await),
+        ];
+        for (_, process) in &everybody {
+            let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap().flatten();
+            let highest = open.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()).max().unwrap();
+            limit(process, "nofile", &(highest + 1).to_string());
+        }
+        // Each finds somebody at its door and cannot let them in; the first few take what is free below its limit.
+        let mut waiting = Vec::new();
+        for _ in 0..20 {
+            waiting.push(tokio::net::UnixStream::connect(baton.worker_socket(session)).await.unwrap());
+            waiting.push(tokio::net::UnixStream::connect(baton.sessiond_socket()).await.unwrap());
+            waiting.push(tokio::net::UnixStream::connect(&baton.socket).await.unwrap());
+        }
+        let before: Vec<u64> = everybody.iter().map(|(_, process)| ticks(process)).collect();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for ((name, process), before) in everybody.iter().zip(before) {
+            let used = ticks(process) - before;
+            println!("{name}: {used} ticks in two seconds without descriptors");
+            assert!(used < 40, "{name} has used {used} of 200 ticks: it spins");
+        }
+        // Who is attached does not notice.
+        owner.type_text("echo still-$$\n").await;
+        owner.until_output(&format!("still-{shell}\r\n")).await;
+        // With a limit below what is open already, `poll` itself is refused.
+        for (_, process) in &everybody {
+            limit(process, "nofile", "1");
+        }
+        let before: Vec<u64> = everybody.iter().map(|(_, process)| ticks(process)).collect();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for ((name, process), before) in everybody.iter().zip(before) {
+            let used = ticks(process) - before;
+            assert!(used < 40, "{name} has used {used} of 100 ticks: it spins");
+        }
+        for (_, process) in &everybody {
+            limit(process, "nofile", "1024");
+        }
+        drop(waiting);
+        let mut again = baton.attach(session, Attach::named("again")).await;
+        again.until_output(&format!("still-{shell}\r\n")).await;
+        let next = baton.shell().await;
+        let mut client = baton.attach(next, Attach::named("next")).await;
+        client.until_output("$ ").await;
+        for (name, process) in &everybody {
+            assert!(process.is_alive(), "{name} has survived it");
+        }
+        let detail: SessionDetail = baton.session(session).await;
+        assert_eq!(detail.session.pid, Some(shell));
+    });
+}
+
+#[test]
+fn a_worker_without_memory_is_succeeded() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        let (script, text) = flood();
+        let script = format!("stty -echo; echo ready; read go; {script}; echo flooded; cat");
+        let session = baton.script(&script).await;
+        let mut owner = baton.attach(session, Attach::named("owner")).await;
+        owner.until_output("ready\r\n").await;
+        owner.claim(false).await.unwrap();
+        owner.type_text("go\n").await;
+        owner.until_offset(500_000).await;
+        let detail = baton.session(session).await.session;
+        let shell = detail.pid.unwrap();
+        let worker = Process::of(detail.worker_pid.unwrap());
+        limit(&worker, "as", "1");
+        // Somebody who has nothing wants all of it: that cannot be had without memory.
+        let from = Cursor { instance: detail.instance, offset: 0 };
+        let api = baton.api();
+        let asked = StreamClient::open(&api, session, Attach::named("greedy").resume(from));
+        let _ = tokio::time::timeout(Duration::from_secs(5), asked).await;
+        worker.gone().await;
+        let path = format!("/v1/sessions/{session}");
+        let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
+        let next: SessionDetail = baton.api().get_until(&path, succeeded).await;
+        assert_eq!(next.session.pid, Some(shell));
+        let mut late = baton.attach(session, Attach::named("late").resume(from)).await;
+        late.until_output("flooded\r\n").await;
+        let all = [b"ready\r\n".as_slice(), &text, b"flooded\r\n"].concat();
+        assert!(late.output == all, "no byte is missing: {} of {}", late.output.len(), all.len());
+    });
+}
