@@ -22,6 +22,7 @@
 //! | `Parked` | worker → launcher | | `arg` output bytes are in the journal, nothing more is read, and it leaves |
 //! | `Go` | launcher → next worker | | the one before has ended: take over |
 //! | `Taken` | worker → launcher | | it took over and serves |
+//! | `Adopt` | sessiond → launcher | | `session`'s worker has no launcher: ask it for what is to be kept; `WorkerStarted` answers |
 //! | `NotReplaced` | launcher → sessiond | | `session` keeps the version it has; `arg` says why ([`NotReplaced`]) |
 
 use crate::ids::SessionId;
@@ -87,6 +88,8 @@ ops! {
     Taken = 18;
     /// launcher → sessiond.
     NotReplaced = 19;
+    /// sessiond → launcher.
+    Adopt = 20;
 }
 
 macro_rules! numbered {

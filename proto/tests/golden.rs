@@ -180,6 +180,7 @@ fn the_launchers_messages_are_as_they_were() {
         Op::Go,
         Op::Taken,
         Op::NotReplaced,
+        Op::Adopt,
     ];
     let messages = ops.map(|op| LaunchMessage { op, session: examples::session(), pid: 77, arg: -1 });
     let text: String =

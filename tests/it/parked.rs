@@ -193,6 +193,20 @@ fn when_launcher_and_spare_die_together_sessions_work_on_and_the_next_baton_has_
             client.type_text(&format!("echo round-{round}-$((1+1))\r")).await;
             client.until_output(&format!("round-{round}-2\r\n")).await;
             drop(client);
+            // The new launcher has asked for the handles by now, or is about to: from then on the worker itself may be killed.
+            let offer = baton.home.sessions_dir().join(id.to_string()).join("keeper.sock");
+            while offer.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let worker = detail.session.worker_pid.unwrap();
+            Process::of(worker).kill().await;
+            until(baton, id, |detail| detail.session.worker_pid.is_some_and(|pid| pid != worker)).await;
+            assert!(shell.is_alive(), "round {round}");
+            let mut client = StreamClient::open(&api(baton), id, Attach::named("A")).await.unwrap();
+            client.claim(true).await.unwrap();
+            client.type_text(&format!("echo again-{round}-$((1+1))\r")).await;
+            client.until_output(&format!("again-{round}-2\r\n")).await;
+            drop(client);
             if round == 0 {
                 kill_launchers(baton).await;
             }

@@ -243,6 +243,8 @@ pub enum Event<H> {
     Ended(Process, Option<i64>),
     /// The worker's socket was bound anew: this is its listener now.
     Rebound(SessionId, H),
+    /// A worker without a launcher gave what is to be kept of its session.
+    Adopted(SessionId, Box<Kept<H>>),
     /// A service is to be replaced, by one with new sockets or of a new version.
     Replace(Service),
     /// Somebody asked for an orderly end.
@@ -272,6 +274,8 @@ pub enum Action {
     Signal(Service, Signal),
     /// End this process.
     Kill(Process),
+    /// Ask the session's worker for what is to be kept; [`Event::Adopted`] answers.
+    Adopt(SessionId),
     /// Nothing is left to wait for.
     Exit,
 }
@@ -402,6 +406,7 @@ impl<H> Core<H> {
             Event::Ended(Process::Worker(session), status) => self.worker_ended(session, status, now, &mut actions),
             Event::Ended(Process::Program(session), status) => self.program_ended(session, status, &mut actions),
             Event::Rebound(session, listener) => self.rebound(session, listener),
+            Event::Adopted(session, kept) => self.adopted(session, *kept, &mut actions),
             Event::Replace(service) => self.replace(service, now, &mut actions),
             Event::Stop => self.stop(now, &mut actions),
             Event::DeadlinePassed => self.deadline_passed(now, &mut actions),
@@ -457,6 +462,13 @@ impl<H> Core<H> {
             Op::Stop => self.stop(now, actions),
             Op::Ready => self.is_ready(Service::Supervisor, actions),
             Op::Replace => self.hear_replace(&message, now, actions),
+            Op::Adopt => match self.sessions.get(&session) {
+                // Asked by a sessiond that has not heard of it yet.
+                Some(kept) if kept.announced && kept.worker.is_some() => actions.push(started(session, kept)),
+                Some(_) => {}
+                None if self.sessions.len() >= self.sessions_max || self.stopping.is_some() => {}
+                None => actions.push(Action::Adopt(session)),
+            },
             // Nothing else is sessiond's to say.
             _ => {}
         }
@@ -587,6 +599,12 @@ impl<H> Core<H> {
         } else {
             state.start_at = Some(at);
         }
+    }
+
+    fn adopted(&mut self, session: SessionId, kept: Kept<H>, actions: &mut Vec<Action>) {
+        actions.push(started(session, &kept));
+        self.sessions.insert(session, kept);
+        self.changed.insert(Changed::Session(session));
     }
 
     fn rebound(&mut self, session: SessionId, listener: H) {

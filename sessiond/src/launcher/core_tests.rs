@@ -158,7 +158,7 @@ impl World {
             }
             Action::Kill(other) => panic!("{other:?} is killed"),
             Action::Proved(service) => assert!(self.services.contains_key(&service)),
-            Action::ForkHeir => {}
+            Action::ForkHeir | Action::Adopt(_) => {}
             Action::ForkService(service) => {
                 assert!(!self.stopped, "started after the stop");
                 assert!(!self.services.contains_key(&service), "two of one service");

@@ -18,6 +18,9 @@
 //! Exactly one of them keeps the sessions afterwards. A launcher that is not told `gone` looks again: a keeper that
 //! still listens has everything and gives it anew, one that does not is dead, and what it gave is all there is.
 //!
+//! A worker whose launcher and spare died in the same moment is its own keeper ([`crate::worker`] `orphan`): it listens in
+//! its session's directory, and gives the one session to the launcher whose sessiond has found it.
+//!
 //! Both prove that they hold the install key, as on every local socket, in the name of a sessiond of generation 0,
 //! which never exists: no other conversation yields these proofs.
 
@@ -27,6 +30,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
+use baton_proto::SessionId;
 use baton_proto::hello::{Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
 use baton_proto::home::{Home, state::KEEPER_SOCKET, through};
 use baton_sandbox::fds;
@@ -37,7 +41,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use super::core::Core;
+use super::core::{Core, Kept};
 use super::spare::{self, Note};
 
 /// Version of this conversation; a keeper and a launcher of different ones leave each other alone.
@@ -74,7 +78,11 @@ pub fn offer(home: &Home) -> io::Result<UnixListener> {
     offer_in(first).or_else(|_| offer_in(second))
 }
 
-fn offer_in(directory: &Path) -> io::Result<UnixListener> {
+/// Listens in this directory.
+///
+/// # Errors
+/// What the kernel said.
+pub fn offer_in(directory: &Path) -> io::Result<UnixListener> {
     let directory = fds::open_dir(directory)?;
     let path = through(directory.as_raw_fd(), KEEPER_SOCKET);
     match std::fs::remove_file(&path) {
@@ -102,6 +110,18 @@ pub fn withdraw(home: &Home) {
 /// # Errors
 /// Why it was not taken; it is all still here then.
 pub fn give(listener: &UnixListener, key: &InstallKey, core: &Core<OwnedFd>) -> io::Result<()> {
+    give_sessions(listener, key, core.sessions().iter())
+}
+
+/// As [`give`], of these sessions.
+///
+/// # Errors
+/// As [`give`].
+pub fn give_sessions<'a>(
+    listener: &UnixListener,
+    key: &InstallKey,
+    sessions: impl Iterator<Item = (&'a SessionId, &'a Kept<OwnedFd>)>,
+) -> io::Result<()> {
     let (socket, _) = listener.accept()?;
     let socket = OwnedFd::from(socket);
     if getsockopt(&socket, sockopt::PeerCredentials)?.uid() != nix::unistd::getuid().as_raw() {
@@ -118,7 +138,7 @@ pub fn give(listener: &UnixListener, key: &InstallKey, core: &Core<OwnedFd>) -> 
     if !key.believes_dialler(&hello, VERSION, &ours, &proof) {
         return Err(refused("a process without the install key"));
     }
-    for (session, kept) in core.sessions() {
+    for (session, kept) in sessions {
         let (bytes, handles) = spare::encode_session(*session, Some(kept));
         fds::send(&socket, &bytes, &handles)?;
     }
@@ -153,21 +173,44 @@ pub fn take(home: &Home, key: &InstallKey, core: &mut Core<OwnedFd>) -> io::Resu
     Ok(count)
 }
 
+/// Takes the session of a worker that keeps itself, which listens in this directory.
+///
+/// # Errors
+/// Why there is nothing to be taken; the worker still has it then.
+pub fn take_orphan(directory: &Path, key: &InstallKey, session: SessionId) -> io::Result<Kept<OwnedFd>> {
+    let socket = find_in(directory)?.ok_or(io::ErrorKind::NotFound)?;
+    let notes = ask(&socket, key)?;
+    fds::send(&socket, &TAKEN, &[])?;
+    if message(&socket)? != GONE {
+        return Err(refused("a worker that keeps what it gave"));
+    }
+    match notes.into_iter().filter_map(|(bytes, handles)| spare::decode_session(&bytes, handles)).next() {
+        Some((given, Some(kept))) if given == session => Ok(kept),
+        _ => Err(refused("a worker of something else")),
+    }
+}
+
 /// The keeper, if one listens.
 fn find(home: &Home) -> io::Result<Option<OwnedFd>> {
     for directory in places(home) {
-        let directory = fds::open_dir(directory)?;
-        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-        match connect(socket.as_raw_fd(), &UnixAddr::new(&through(directory.as_raw_fd(), KEEPER_SOCKET))?) {
-            Ok(()) => {
-                be_impatient(&socket)?;
-                return Ok(Some(socket));
-            }
-            Err(Errno::ENOENT | Errno::ECONNREFUSED) => {}
-            Err(err) => return Err(err.into()),
+        if let Some(socket) = find_in(directory)? {
+            return Ok(Some(socket));
         }
     }
     Ok(None)
+}
+
+fn find_in(directory: &Path) -> io::Result<Option<OwnedFd>> {
+    let directory = fds::open_dir(directory)?;
+    let socket = socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
+    match connect(socket.as_raw_fd(), &UnixAddr::new(&through(directory.as_raw_fd(), KEEPER_SOCKET))?) {
+        Ok(()) => {
+            be_impatient(&socket)?;
+            Ok(Some(socket))
+        }
+        Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
+        Err(err) => Err(err.into()),
+    }
 }
 
 /// The conversation up to the empty note.
@@ -247,9 +290,6 @@ fn refused(who: &str) -> io::Error {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use baton_proto::SessionId;
-
-    use super::super::core::Kept;
     use super::super::setup::directories;
     use super::*;
 

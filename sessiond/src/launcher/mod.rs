@@ -15,7 +15,7 @@ pub mod children;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
-mod handover;
+pub mod handover;
 mod heir;
 pub mod hostile;
 mod mend;

@@ -346,8 +346,21 @@ pub(super) fn apply(bytes: &[u8; BYTES], handles: Vec<OwnedFd>, core: &mut Core<
         let running = next(0).map(|pidfd| Running { pid: note.pid, pidfd, channel: next(1) });
         return core.restore_service(*service, running);
     }
+    if let Some((session, kept)) = decode_session(bytes, handles.collect()) {
+        core.restore_session(session, kept);
+    }
+}
+
+/// What the note says of a session, if it does.
+pub(super) fn decode_session(bytes: &[u8; BYTES], handles: Vec<OwnedFd>) -> Option<(SessionId, Option<Kept<OwnedFd>>)> {
+    let note = Note::from_bytes(bytes);
+    if note.what != SESSION {
+        return None;
+    }
+    let mut handles = handles.into_iter();
+    let mut next = |bit: u8| if note.handles & 1 << bit != 0 { handles.next() } else { None };
     let session = SessionId::from_uuid(uuid::Uuid::from_bytes(note.session));
-    let Some(spec) = next(0).filter(|_| note.present) else { return core.restore_session(session, None) };
+    let Some(spec) = next(0).filter(|_| note.present) else { return Some((session, None)) };
     let mut kept = Kept::new(spec, note.flags & REPLAY != 0);
     kept.done = note.flags & DONE != 0;
     kept.announced = note.flags & ANNOUNCED != 0;
@@ -365,7 +378,7 @@ pub(super) fn apply(bytes: &[u8; BYTES], handles: Vec<OwnedFd>, core: &mut Core<
         by: now + HEALTHY_WITHIN,
     });
     kept.restore_next(follows, now);
-    core.restore_session(session, Some(kept));
+    Some((session, Some(kept)))
 }
 
 #[cfg(test)]

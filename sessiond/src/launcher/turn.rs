@@ -430,6 +430,7 @@ impl Launcher {
                 }
             }
             Action::ForkHeir => self.start_heir(watch),
+            Action::Adopt(session) => self.adopt(session, watch),
             Action::Proved(service) => {
                 if let Some(running) = self.core.service(service) {
                     self.nursery.keep_proved(service, running.pid);
@@ -466,6 +467,20 @@ impl Launcher {
         self.mend(watch);
         let sockets = self.sockets.as_ref().context("a keeper starts no services")?;
         self.nursery.service(service, sockets, self.core.falls_back(service))
+    }
+
+    /// Takes the handles of a worker that has lost launcher and spare; this process is neither its parent nor known to it.
+    fn adopt(&mut self, session: SessionId, watch: &mut Watch) {
+        let directory = self.home.sessions_dir().join(session.to_string());
+        match handover::take_orphan(&directory, &self.key, session) {
+            Ok(kept) => {
+                tracing::info!(%session, "a worker that had no launcher is kept again");
+                watch.foreign.extend(kept.worker.as_ref().map(|worker| worker.pid));
+                self.feed(Event::Adopted(session, Box::new(kept)), watch);
+            }
+            // sessiond asks again.
+            Err(err) => tracing::info!(%session, "a worker without a launcher has not given its handles: {err}"),
+        }
     }
 
     fn tell_sessiond(&mut self, message: LaunchMessage) {

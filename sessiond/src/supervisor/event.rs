@@ -90,6 +90,8 @@ pub enum Action {
     Replace(Part),
     /// Have the launcher replace a worker.
     ReplaceWorker(SessionId),
+    /// Have the launcher keep a worker that has none.
+    Adopt(SessionId),
     /// Have the worker killed that serves an ended session's journal.
     Retire(SessionId),
     /// Write the spec of a new instance down; [`Event::Rewritten`] answers.

@@ -49,6 +49,8 @@ pub(super) struct Session {
     /// Ended, and to be started again.
     pub(super) respawning: Option<Box<Respawning>>,
     pub(super) link: Link,
+    /// When the launcher is asked to keep it (again), and how often it is still asked.
+    pub(super) adopt: Option<(Instant, u8)>,
     pub(super) failures: u32,
     pub(super) retry_at: Option<Instant>,
     /// Who waits for the session's worker, and until when.
@@ -69,6 +71,7 @@ impl Session {
             asked: false,
             respawning: None,
             link: Link::Down,
+            adopt: None,
             failures: 0,
             retry_at: None,
             waiting: Vec::new(),

@@ -29,6 +29,10 @@ use super::session::{FAILED_PREFIX, Link, Session, State, answer_waiting, failed
 /// How long somebody who asked for a session waits for its worker.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// How often and after which pause the launcher is asked to keep a worker that has none.
+const ADOPT_TRIES: u8 = 6;
+const ADOPT_AGAIN: Duration = Duration::from_secs(1);
+
 /// A list is cut into parts of about this size.
 const PART_BYTES: usize = 128 << 10;
 
@@ -90,7 +94,8 @@ impl Core {
     /// When [`Event::DeadlinePassed`] is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let retries = self.sessions.values().filter_map(|session| session.retry_at);
+        let adoptions = self.sessions.values().filter_map(|session| session.adopt.map(|(at, _)| at));
+        let retries = self.sessions.values().filter_map(|session| session.retry_at).chain(adoptions);
         let waiting =
             |session: &Session| session.waiting.iter().chain(&session.replacing).map(|(.., until)| *until).min();
         let answers = self.sessions.values().filter_map(waiting);
@@ -230,7 +235,7 @@ impl Core {
         match message.op {
             Op::NotReplaced => self.not_replaced(id, NotReplaced::from_number(message.arg), out),
             Op::WorkerStarted => {
-                (session.kept, session.asked) = (true, false);
+                (session.kept, session.asked, session.adopt) = (true, false, None);
                 let before = (session.worker_pid, session.program_pid);
                 session.worker_pid = (message.pid != 0).then_some(message.pid);
                 if let Some(pid) = session.worker_pid {
@@ -314,10 +319,13 @@ impl Core {
         session.state = State::Running;
         session.program_pid = program;
         out.push(Action::NoteWorker(id, inspection.worker_pid));
+        // The launcher tells of what it keeps; of one whose launcher is dead, spare and all, it knows nothing.
+        session.adopt = (!session.kept).then_some((now, ADOPT_TRIES));
         if changed {
             self.tell_of(id, out);
         }
         self.answer_of(id, out);
+        self.adopt_orphans(now, out);
     }
 
     fn ended(&mut self, id: SessionId, exit: ExitRecord, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
@@ -463,8 +471,20 @@ impl Core {
             }
         }
         self.replacing_is_late(now, out);
+        self.adopt_orphans(now, out);
         if self.measure_at.take_if(|at| *at <= now).is_some() {
             out.push(Action::Measure);
+        }
+    }
+
+    /// Has the launcher ask workers for what it is to keep, a few times: one may not have noticed yet that its own is dead.
+    fn adopt_orphans(&mut self, now: Instant, out: &mut Vec<Action>) {
+        for (id, session) in &mut self.sessions {
+            let Some((_, tries)) = session.adopt.take_if(|(at, _)| *at <= now) else { continue };
+            if session.link == Link::Up && !session.kept && !session.has_ended() {
+                out.push(Action::Adopt(*id));
+                session.adopt = (tries > 1).then_some((now + ADOPT_AGAIN, tries - 1));
+            }
         }
     }
 

@@ -343,6 +343,7 @@ impl Supervisor {
                 let nobody = SessionId::from_uuid(uuid::Uuid::nil());
                 self.tell_launcher(LaunchMessage { arg: part.number(), ..LaunchMessage::new(Op::Replace, nobody) });
             }
+            Action::Adopt(session) => self.tell_launcher(LaunchMessage::new(Op::Adopt, session)),
             Action::ReplaceWorker(session) => self.tell_launcher(LaunchMessage::new(Op::Replace, session)),
             Action::Retire(session) => self.tell_launcher(LaunchMessage::new(Op::Retire, session)),
             Action::Rewrite(change) => {
@@ -374,6 +375,11 @@ impl Supervisor {
             Action::AskJournal(session) => {
                 let instance = self.core.instance(session);
                 let exit = instance.and_then(|instance| self.registry.journal_end(session, instance));
+                if exit.is_none() && self.registry.worker_lives(session) {
+                    // Only the way to it is gone: nobody is declared lost who lives.
+                    tracing::warn!(%session, "no socket leads to the worker, and it lives");
+                    return self.feed(Event::Unreached(session), now);
+                }
                 tracing::info!(%session, ended = exit.is_some(), "no worker; the journal was asked");
                 self.feed(Event::Remains(session, exit, host::wall_us()), now);
             }

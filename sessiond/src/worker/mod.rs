@@ -23,6 +23,7 @@ mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod orphan;
 mod park;
 mod parked;
 mod processes;
@@ -41,6 +42,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -117,8 +119,15 @@ struct AttachedClient {
 struct Worker {
     spec: SessionSpec,
     identity: Identity,
-    /// `None` once the launcher is gone for good.
+    /// The spec as it came, and the memory of the read window: for whoever keeps them.
+    spec_fd: OwnedFd,
+    memory: Option<OwnedFd>,
+    /// The session's.
+    directory: PathBuf,
+    /// `None` while there is no launcher.
     keeper: Option<OwnedFd>,
+    /// Where the next launcher is waited for, meanwhile.
+    offer: Option<UnixListener>,
     listener: UnixListener,
     window: Window,
     journal: Journal,
@@ -166,6 +175,7 @@ struct Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Keeper,
+    NextLauncher,
     Listener,
     Terminal,
     Program,
@@ -209,6 +219,7 @@ impl Worker {
             match source {
                 Source::Conn(_) => {}
                 Source::Keeper => self.read_keeper(now),
+                Source::NextLauncher => self.give_itself(),
                 Source::Listener => self.accept(now),
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
@@ -241,6 +252,9 @@ impl Worker {
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
         if let Some(keeper) = &self.keeper {
             sources.push((Source::Keeper, keeper.as_fd(), PollFlags::POLLIN));
+        }
+        if let Some(offer) = &self.offer {
+            sources.push((Source::NextLauncher, offer.as_fd(), PollFlags::POLLIN));
         }
         if let Some(terminal) = self.terminal.as_ref().filter(|_| self.hung_up_until.is_none()) {
             let write = if self.typing.wants_write() { PollFlags::POLLOUT } else { PollFlags::empty() };
@@ -508,9 +522,8 @@ impl Worker {
         let mut bytes = [0; LAUNCH_BYTES];
         match baton_sandbox::fds::receive(keeper, &mut bytes) {
             Ok((0, _)) => {
-                // Launcher and spare are both gone. The session goes on; nobody would succeed this worker.
-                tracing::warn!("the launcher is gone");
-                self.keeper = None;
+                tracing::warn!("launcher and spare are gone");
+                self.lose_keeper();
             }
             Ok((n, fds)) => match LaunchMessage::from_bytes(&bytes[..n]) {
                 Some(LaunchMessage { op: Op::ProgramExited, arg, .. }) => {
@@ -523,7 +536,7 @@ impl Worker {
             Err(err) if matches!(err.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(err) => {
                 tracing::warn!(error = %err, "the launcher's channel failed");
-                self.keeper = None;
+                self.lose_keeper();
             }
         }
     }

@@ -8,7 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -50,6 +50,7 @@ const FD_PROGRAM: i32 = 8;
 /// What every worker has, however it begins.
 struct Parts {
     spec: SessionSpec,
+    spec_fd: OwnedFd,
     identity: Identity,
     keeper: OwnedFd,
     children: SignalFd,
@@ -84,7 +85,6 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let keeper = fds::inherited(FD_KEEPER).context("no launcher's channel at descriptor 3")?;
     let spec_fd = fds::inherited(FD_SPEC).context("no session spec at descriptor 4")?;
     let bytes = fds::read_sealed(&spec_fd, SPEC_BYTES_MAX)?;
-    drop(spec_fd);
     let spec: SessionSpec = codec::decode_large(Kind::Spawn, &bytes).context("the session spec")?;
     // What a worker does of its own must be reachable when everything else of Baton's is gone.
     baton_sandbox::process::set_child_subreaper().context("becoming a subreaper")?;
@@ -130,13 +130,15 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
         (_, None) => Journal::open(&dir, spec.instance, spec.journal_bytes, state),
     };
     let journal = journal.context("opening the journal")?;
-    let parts = Parts { spec, identity, keeper, children, lock, journal, dir, read_only: mode == Mode::Replay };
+    let read_only = mode == Mode::Replay;
+    let parts = Parts { spec, spec_fd, identity, keeper, children, lock, journal, dir, read_only };
     let worker = match (mode, found) {
         (Mode::Fresh, _) => fresh(parts, &home),
         (_, Some(found)) => take_over(parts, &home, found, rebound),
         (_, None) => replay(parts, &home),
     }?;
     let mut worker = worker;
+    worker.memory = worker.memory.or(memory);
     if matches!(mode, Mode::TakeOver | Mode::Succeed) {
         worker.tell_launcher(Op::Taken, 0, &[]);
     }
@@ -189,7 +191,7 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
 }
 
 fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::Result<Worker> {
-    let Parts { spec, identity, keeper, children, lock, journal, dir, read_only } = parts;
+    let Parts { spec, spec_fd, identity, keeper, children, lock, journal, dir, read_only } = parts;
     let now = clock::now();
     let marked = window.marked_until().max(journal.marked());
     let mut screens = Screens::new(&dir, spec.instance, window.answered_until(), marked, read_only)?;
@@ -205,8 +207,12 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         idle_timeout: (spec.idle_timeout_s > 0).then(|| Duration::from_secs(spec.idle_timeout_s)),
         record_input: spec.record_input,
         spec,
+        spec_fd,
+        memory: None,
+        directory: dir.parent().map_or_else(|| dir.clone(), Path::to_owned),
         identity,
         keeper: Some(keeper),
+        offer: None,
         listener,
         window,
         exit: journal.exit().cloned(),
@@ -247,7 +253,8 @@ fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let mut worker = worker(parts, listener, window)?;
     let listener = worker.listener.try_clone()?;
     worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
-    drop((listener, memory));
+    drop(listener);
+    worker.memory = Some(memory);
     match launch(&worker.spec, slave) {
         Ok((child, gate)) => {
             let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);

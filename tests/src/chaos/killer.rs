@@ -20,9 +20,8 @@ pub const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
 const POINT_LIMIT: Duration = Duration::from_secs(3);
 /// After so many broken rules no more is learnt.
 const VIOLATIONS_MAX: usize = 25;
-/// Launcher and spare die together in the last part of the storm only: the sessions that were there have nobody then who
-/// would succeed their workers, and those are not killed any more.
-const WHOLE_TREE_AFTER: f64 = 0.85;
+/// How long the next launcher may take to hold the handles of every session again, once everything answers.
+const KEPT_WITHIN: Duration = Duration::from_secs(15);
 
 /// What can happen, and how often: weights.
 const FAULTS: [(Fault, u64); 14] = [
@@ -63,8 +62,6 @@ enum Fault {
 /// Lets faults fall until the time is over.
 pub async fn kill(world: Arc<World>, mut seed: Seed, until: Instant) {
     let all: u64 = FAULTS.iter().map(|(_, weight)| weight).sum();
-    let begun = Instant::now();
-    let late = begun + (until - begun).mul_f64(WHOLE_TREE_AFTER);
     while Instant::now() < until && world.ledger.violations() < VIOLATIONS_MAX {
         // Mostly a fault into the middle of what the one before it caused; now and then time to heal first.
         let pause = if seed.within(0..4) == 0 { seed.millis(500..2500) } else { seed.millis(20..700) };
@@ -81,11 +78,6 @@ pub async fn kill(world: Arc<World>, mut seed: Seed, until: Instant) {
         // So many numbers for each fault, whatever it finds: the same faults follow.
         let mut own = seed.fork(seed.clone().number());
         seed.number();
-        if fault == Fault::KillWholeTree && Instant::now() < late
-            || fault == Fault::DeleteRuntime && world.is_orphaned()
-        {
-            continue;
-        }
         if let Err(text) = fall(&world, fault, &mut own).await {
             world.ledger.violation("recovery", &text);
         }
@@ -266,14 +258,29 @@ fn any_session(world: &World, seed: &mut Seed) -> Option<SessionId> {
 async fn whole_tree(world: &Arc<World>, family: &Family, kind: &'static str) -> Result<(), String> {
     // Until the next launcher has the handles again a worker must live: two faults at once are one too many.
     world.fragile.store(true, Ordering::SeqCst);
-    world.orphan();
     for process in [family.launcher, family.spare].into_iter().flatten() {
         process.signal(Signal::SIGKILL);
     }
     world.ledger.fault(kind, "");
     let healed = up_and_healthy(world).await;
+    let kept = kept_again(world).await;
     world.fragile.store(false, Ordering::SeqCst);
-    healed
+    healed.and(kept)
+}
+
+/// Waits until no worker offers its session to a launcher any more: the next one has taken them all.
+async fn kept_again(world: &World) -> Result<(), String> {
+    let begun = Instant::now();
+    let directory = world.baton.home.sessions_dir();
+    while begun.elapsed() < KEPT_WITHIN {
+        let living: Vec<SessionId> = world.sessions().keys().copied().collect();
+        let offer = |session: &SessionId| directory.join(session.to_string()).join("keeper.sock");
+        if !living.iter().any(|session| offer(session).exists()) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Err("a worker still waits for a launcher that keeps its session".to_owned())
 }
 
 /// `baton up`, and wait until every session is known with its worker.

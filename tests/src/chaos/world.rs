@@ -104,8 +104,6 @@ pub struct Watched {
     pub deaths: u64,
     /// Its program may end now.
     pub ending: bool,
-    /// Launcher and spare died together since it was made: nobody would succeed its worker.
-    pub orphan: bool,
 }
 
 /// Everything shared.
@@ -194,7 +192,6 @@ impl World {
             worker: session.worker_pid.and_then(Process::find),
             deaths: 0,
             ending: false,
-            orphan: false,
         };
         self.sessions().insert(session.id, watched);
     }
@@ -290,7 +287,7 @@ impl World {
     pub fn kill_worker(&self, session: SessionId, kind: &'static str, detail: &str) -> bool {
         let mut sessions = self.sessions();
         let Some(watched) = sessions.get_mut(&session) else { return false };
-        if watched.orphan || self.fragile.load(Ordering::SeqCst) {
+        if self.fragile.load(Ordering::SeqCst) {
             return false;
         }
         let Some(worker) = watched.worker.take().filter(Process::is_alive) else { return false };
@@ -300,17 +297,6 @@ impl World {
         drop(sessions);
         self.ledger.fault(kind, &text);
         true
-    }
-
-    /// Launcher and spare are about to die together.
-    pub fn orphan(&self) {
-        self.sessions().values_mut().for_each(|watched| watched.orphan = true);
-    }
-
-    /// Whether there is a session that nobody keeps.
-    #[must_use]
-    pub fn is_orphaned(&self) -> bool {
-        self.sessions().values().any(|watched| watched.orphan)
     }
 
     /// A client that takes orders.
