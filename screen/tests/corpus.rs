@@ -1,46 +1,11 @@
-//! The kept corpus of every fuzz target of this crate: what was found once is found again without a fuzzer.
-//!
-//! Each input is tried as it is, cut short, and with a byte changed here and there; which ones is the same each time.
+//! The kept corpus of every fuzz target of this crate.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 
-use std::fs;
-use std::path::PathBuf;
-
-use baton_screen::hostile::TARGETS;
-
-/// Changed copies of each input.
-const COPIES: usize = 24;
+#[path = "../../fuzz/src/replay.rs"]
+mod replay;
 
 #[test]
 fn every_target_has_a_corpus_that_passes() {
-    for (target, body) in TARGETS {
-        let corpus = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-        let mut inputs = 0;
-        for file in fs::read_dir(&corpus).unwrap_or_else(|err| panic!("no corpus at `{}`: {err}", corpus.display())) {
-            let bytes = fs::read(file.unwrap().path()).unwrap();
-            inputs += 1;
-            body(&bytes);
-            let mut number = 0x9e37_79b9_7f4a_7c15 ^ bytes.len() as u64;
-            for _ in 0..COPIES {
-                let mut copy = bytes.clone();
-                let mut any = |below: usize| {
-                    // Knuth's multiplier; the high bits are the good ones.
-                    number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    usize::try_from(number >> 33).unwrap() % below.max(1)
-                };
-                if any(2) == 0 {
-                    copy.truncate(any(bytes.len() + 1));
-                }
-                for _ in 0..any(4) {
-                    let (at, to) = (any(copy.len()), any(256));
-                    if let Some(byte) = copy.get_mut(at) {
-                        *byte = u8::try_from(to).unwrap();
-                    }
-                }
-                body(&copy);
-            }
-        }
-        assert!(inputs > 0, "the corpus of `{target}` is empty");
-    }
+    replay::replay(&baton_screen::hostile::TARGETS);
 }
