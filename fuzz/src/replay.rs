@@ -9,11 +9,14 @@ use std::path::Path;
 /// Changed copies of each input.
 const COPIES: usize = 24;
 
+/// A target's name and what it does with bytes.
+pub type Target<'a> = (&'a str, fn(&[u8]));
+
 /// Runs each target, by its name, over its corpus in the repository's `fuzz/corpus`.
 ///
 /// # Panics
 /// When a target does, or has no corpus.
-pub fn replay(targets: &[(&str, fn(&[u8]))]) {
+pub fn replay(targets: &[Target<'_>]) {
     for (target, body) in targets {
         let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
         let mut inputs = 0;
