@@ -22,7 +22,7 @@ use crate::report::{Exit, Report};
 /// The launcher gives its children 5 s before it kills them; this is that and some more.
 const STOP_TIME: Duration = Duration::from_secs(15);
 
-/// What sessions get beyond their own grace time.
+/// How long none of the sessions that were asked to may end.
 const CLOSE_TIME: Duration = Duration::from_secs(15);
 
 /// How long the last workers may take to leave.
@@ -174,14 +174,23 @@ async fn close_sessions(api: &Api) -> Result<usize, Report> {
             result => result?,
         }
     }
-    let ended = async {
-        while !living(api.sessions().await?).is_empty() {
-            sleep(Duration::from_millis(50)).await;
+    // A thousand take their time; that one after the other ends shows that they do.
+    let (mut left, mut ended_at) = (sessions.len(), Instant::now());
+    loop {
+        let now = living(api.sessions().await?).len();
+        if now == 0 {
+            break;
         }
-        Ok(())
-    };
-    timeout(CLOSE_TIME, ended).await.unwrap_or_else(|_| {
-        Err(Report::failed("some sessions do not end").hint("`baton ls` shows them; Baton is left running"))
-    })?;
+        if now < left {
+            (left, ended_at) = (now, Instant::now());
+        } else if ended_at.elapsed() > CLOSE_TIME {
+            return Err(Report::failed(format!(
+                "{left} {} not end",
+                if left == 1 { "session does" } else { "sessions do" }
+            ))
+            .hint("`baton ls` shows them; Baton is left running"));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
     Ok(sessions.len())
 }
