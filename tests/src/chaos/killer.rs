@@ -24,7 +24,7 @@ const VIOLATIONS_MAX: usize = 25;
 const KEPT_WITHIN: Duration = Duration::from_secs(15);
 
 /// What can happen, and how often: weights.
-const FAULTS: [(Fault, u64); 14] = [
+const FAULTS: [(Fault, u64); 15] = [
     (Fault::KillBridge, 10),
     (Fault::KillSessiond, 10),
     (Fault::KillWorker, 22),
@@ -39,6 +39,7 @@ const FAULTS: [(Fault, u64); 14] = [
     (Fault::DeleteRuntime, 1),
     (Fault::Client, 30),
     (Fault::WorkerTwice, 4),
+    (Fault::Upgrade, 10),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,7 @@ enum Fault {
     DeleteRuntime,
     Client,
     WorkerTwice,
+    Upgrade,
 }
 
 /// Lets faults fall until the time is over.
@@ -115,6 +117,19 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
                     }
                 }
             }
+        }
+        Fault::Upgrade => {
+            let (part, session) = match seed.within(0..8) {
+                0 => ("launcher", None),
+                1 => ("sessiond", None),
+                2 => ("bridge", None),
+                _ => ("worker", any_session(world, seed)),
+            };
+            let body = serde_json::json!({ "part": part, "session_id": session });
+            world.ledger.fault("replace by what is installed", &body.to_string());
+            let world = Arc::clone(world);
+            // Whatever becomes of it: other faults fall into the middle of it, and the rules hold.
+            tokio::spawn(async move { world.call(Method::POST, "/v1/upgrade", Some(&body)).await });
         }
         Fault::KillSeveral => {
             let family = Family::find(&mark);
