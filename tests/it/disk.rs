@@ -107,7 +107,6 @@ async fn health(baton: &Baton) -> Health {
 }
 
 #[test]
-#[ignore = "not seen to pass yet: it did not end in its time on a loaded machine"]
 fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() {
     on_small_disk(
         "disk::a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything",
@@ -178,7 +177,6 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
 }
 
 #[test]
-#[ignore = "fails: after the kill of a worker on a full disk, the client that came back is no longer attached"]
 fn on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept() {
     on_small_disk("disk::on_a_full_disk_a_worker_is_succeeded_and_an_end_is_kept", 120, async |baton: &Baton| {
         let session = baton.create(&CreateTerminal { title: Some("work".into()), ..session::bash() }).await;

@@ -186,6 +186,34 @@ fn a_killed_worker_has_a_successor_with_the_same_shell_and_every_byte() {
 }
 
 #[test]
+fn a_socket_that_outlives_its_worker_takes_nothing_from_the_client_that_came_back() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let session = baton.shell().await;
+        let mut before = baton.attach(session, Attach::named("owner")).await;
+        before.until_output("$ ").await;
+        before.claim(false).await.unwrap();
+        let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+        worker.kill().await;
+        let succeeded = |it: &SessionDetail| it.session.worker_pid.is_some_and(|pid| pid != worker.pid);
+        let path = format!("/v1/sessions/{session}");
+        let _: SessionDetail = baton.api().get_until(&path, succeeded).await;
+        before.until_closed().await;
+        let back = Attach::named("owner").client(&before.id).input_stream(1);
+        let mut back = baton.attach(session, back).await;
+        // Only now the bridge is rid of the socket of before: at once, or when it has waited a second for its farewell.
+        drop(before);
+        let begun = Instant::now();
+        let mut seq = 0;
+        while begun.elapsed() < Duration::from_millis(1500) {
+            seq += 1;
+            back.input(b"\n", back.ready.epoch, seq).await;
+            back.until_acked(seq).await;
+        }
+        assert_eq!(baton.session(session).await.clients.len(), 1);
+    });
+}
+
+#[test]
 fn a_program_that_ends_while_its_worker_is_dead_keeps_its_exit_code_and_last_words() {
     scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
         let stop = baton.scratch().join("stop");

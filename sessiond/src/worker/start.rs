@@ -233,7 +233,9 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         conns: BTreeMap::new(),
         next_conn: 0,
         attached: HashMap::new(),
-        next_attachment: 0,
+        // A predecessor's numbers are not given again: who still holds one, such as a socket that ends late, would speak for
+        // another client. It lived longer than it has nanoseconds for numbers.
+        next_attachment: now.0,
         presence_changed: false,
         viewports: VecDeque::new(),
         generation_seen: 0,
