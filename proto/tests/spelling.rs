@@ -258,6 +258,7 @@ fn every_code_of_the_contract_has_its_status() {
         (422, &["path_refused", "idempotency_mismatch"]),
         (429, &["rate_limited", "input_full"]),
         (503, &["sessiond_down"]),
+        (507, &["disk_full"]),
     ];
     for (status, codes) in contract {
         for text in codes {
