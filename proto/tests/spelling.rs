@@ -229,7 +229,7 @@ fn a_problem_is_one_of_rfc_9457() {
 
 #[test]
 fn every_code_of_the_contract_has_its_status() {
-    let contract: [(u16, &[&str]); 11] = [
+    let contract: [(u16, &[&str]); 12] = [
         (400, &["invalid"]),
         (401, &["unauthenticated"]),
         (403, &["forbidden", "denied", "client_id_taken"]),
