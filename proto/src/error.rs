@@ -156,6 +156,8 @@ error_codes! {
     Internal = 32, "internal", 500, "Baton failed";
     /// The peer is not who it must be, or speaks no version we know.
     Refused = 33, "refused", 403, "Refused";
+    /// There is no room on the disk for what was asked.
+    DiskFull = 34, "disk_full", 507, "The disk is full";
 }
 
 // By hand: the derived codec would send a code's place in the list instead of its number.

@@ -229,7 +229,7 @@ fn a_problem_is_one_of_rfc_9457() {
 
 #[test]
 fn every_code_of_the_contract_has_its_status() {
-    let contract: [(u16, &[&str]); 11] = [
+    let contract: [(u16, &[&str]); 12] = [
         (400, &["invalid"]),
         (401, &["unauthenticated"]),
         (403, &["forbidden", "denied", "client_id_taken"]),
@@ -258,6 +258,7 @@ fn every_code_of_the_contract_has_its_status() {
         (422, &["path_refused", "idempotency_mismatch"]),
         (429, &["rate_limited", "input_full"]),
         (503, &["sessiond_down"]),
+        (507, &["disk_full"]),
     ];
     for (status, codes) in contract {
         for text in codes {

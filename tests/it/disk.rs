@@ -5,10 +5,11 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use baton_proto::ErrorCode;
 use baton_proto::api::{
-    CreateTerminal, Created, Event, Health, LimitState, Page, ServerFrame, SessionDetail, SessionStatus,
+    CreateTerminal, Event, Health, LimitState, Page, ServerFrame, Session, SessionDetail, SessionStatus,
 };
 use baton_proto::ids::{Cursor, SessionId};
 use baton_tests::disk::privately;
@@ -17,13 +18,13 @@ use baton_tests::terminal::Terminal;
 use baton_tests::{Attach, Baton, Incoming, Setup, StreamClient, scenario, session};
 
 /// Of the state's file system.
-const DISK_BYTES: u64 = 24 << 20;
+const DISK_BYTES: u64 = 16 << 20;
 /// Rounds of a flood.
-const ROUNDS: u64 = 400;
+const ROUNDS: u64 = 200;
 /// Lines of a round.
 const LINES: u64 = 2000;
 
-/// A flood that takes some seconds, and what it writes.
+/// A flood of some megabytes that takes about two seconds, and what it writes.
 fn flood() -> (String, Vec<u8>) {
     let script = format!(
         "n=0; while [ $n -lt {ROUNDS} ]; do seq $((n*{LINES})) $((n*{LINES}+{LINES}-1)); n=$((n+1)); sleep 0.005; done"
@@ -102,8 +103,74 @@ async fn limits(baton: &Baton, session: SessionId) -> Vec<serde_json::Value> {
     page.items.into_iter().map(|event| event.data).collect()
 }
 
-async fn health(baton: &Baton) -> Health {
-    baton.nobody().get("/v1/health").await
+/// The epochs of the leases that the history has.
+async fn epochs(baton: &Baton, session: SessionId) -> Vec<u64> {
+    let page: Page<Event> = baton.api().get(&format!("/v1/sessions/{session}/events?type=lease")).await;
+    page.items.iter().filter_map(|event| event.data["epoch"].as_u64()).collect()
+}
+
+/// That a session is refused, and that nothing is left of it.
+async fn none_can_be_made(baton: &Baton, code: ErrorCode, why: &str) {
+    let before = fs::read_dir(baton.home.sessions_dir()).unwrap().count();
+    let request = CreateTerminal { title: Some("refused".into()), ..session::shell_script("true") };
+    let answer = baton.api().call(http::Method::POST, "/v1/terminal/sessions", Some(&request)).await;
+    let problem = answer.problem();
+    assert!(problem.code == code && problem.detail.contains(why), "{answer}");
+    let list: Page<Session> = baton.api().get("/v1/sessions").await;
+    assert!(list.items.iter().all(|session| session.title != "refused"), "{:?}", list.items);
+    assert_eq!(fs::read_dir(baton.home.sessions_dir()).unwrap().count(), before);
+}
+
+#[test]
+fn without_room_no_session_is_made_and_the_problem_says_why() {
+    on_small_disk("disk::without_room_no_session_is_made_and_the_problem_says_why", 90, async |baton: &Baton| {
+        baton.disk().fill();
+        none_can_be_made(baton, ErrorCode::DiskFull, "1024; free some").await;
+        baton.disk().free();
+        let session = baton.shell().await;
+        // There is room, and it cannot be used.
+        baton.disk().read_only();
+        none_can_be_made(baton, ErrorCode::Internal, "Read-only file system").await;
+        baton.disk().writable();
+        let mut client = baton.attach(session, Attach::named("first")).await;
+        client.until_output("$ ").await;
+        let next = baton.create(&CreateTerminal { title: Some("refused".into()), ..session::bash() }).await;
+        let mut client = baton.attach(next, Attach::named("next")).await;
+        client.until_output("$ ").await;
+    });
+}
+
+#[test]
+fn a_database_without_room_is_told_holds_nobody_up_and_recovers_by_itself() {
+    let name = "disk::a_database_without_room_is_told_holds_nobody_up_and_recovers_by_itself";
+    on_small_disk(name, 90, async |baton: &Baton| {
+        let session = baton.shell().await;
+        let mut owner = baton.attach(session, Attach::named("owner").input_stream(1)).await;
+        owner.until_output("$ ").await;
+        owner.claim(false).await.unwrap();
+        reserve(baton, session).await;
+        baton.disk().fill();
+        // What the history cannot be told of happens all the same, to those who are new as well.
+        let mut clients = vec![owner];
+        for round in 1..=8 {
+            let mut client = baton.attach(session, Attach::named("another").input_stream(1)).await;
+            let lease = client.claim(true).await.unwrap();
+            client.input(format!("echo typed-$(({round}+100))\n").as_bytes(), lease.epoch, 1).await;
+            client.until_acked(1).await;
+            client.until_output(&format!("typed-{}\r\n", round + 100)).await;
+            clients.push(client);
+        }
+        let fails = |health: &Health| health.status == "degraded" && health.failing.contains(&"database".to_owned());
+        let _: Health = baton.nobody().get_until("/v1/health", fails).await;
+        baton.disk().free();
+        let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
+        let lease = clients[0].claim(true).await.unwrap();
+        // It has passed through the database's one thread; another bridge knows it from the disk alone.
+        assert!(epochs(baton, session).await.contains(&lease.epoch.0));
+        baton.kill_bridge().await;
+        let kept = epochs(baton, session).await;
+        assert!(kept.contains(&1) && kept.contains(&lease.epoch.0), "{lease:?}: {kept:?}");
+    });
 }
 
 #[test]
@@ -120,8 +187,8 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             owner.until_output("ready\r\n").await;
             owner.claim(false).await.unwrap();
             let reserve = reserve(baton, session).await;
-            // Room for about a third of it, and for two keyframes.
-            baton.disk().fill_but(2 << 20);
+            // Room for about a third of it.
+            baton.disk().fill_but(1 << 20);
             owner.input(b"go\n", owner.epoch, 1).await;
             owner.until_acked(1).await;
             owner.until_output("flooded\r\n").await;
@@ -136,16 +203,6 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             other.until_acked(1).await;
             other.until_output("typed on a full disk\r\n").await;
             assert!(fs::metadata(&reserve).unwrap().len() < 1 << 20, "the reserve is what it was written with");
-            // A new session is refused, soon, and the problem says why.
-            let begun = Instant::now();
-            let request = session::shell_script("true");
-            let answer = baton.api().call(http::Method::POST, "/v1/terminal/sessions", Some(&request)).await;
-            let refused: Created = answer.json();
-            let detail = baton.session(refused.session_id).await.session;
-            let reason = detail.exit.map(|exit| exit.reason).unwrap_or_default();
-            assert!(detail.status == SessionStatus::Failed && reason.contains("is full"), "{reason:?}: {answer}");
-            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-            println!("a session on a full disk: {reason}");
             baton.disk().free();
             let lost = until_recovered(&mut other).await;
             assert!(lost > 0, "{lost}");
@@ -167,10 +224,9 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             assert!(kept == expected, "what is kept is exact: {} of {}", kept.len(), expected.len());
             println!("{} bytes, {lost} of them missing, in {} gaps", whole.len(), gaps.len());
             let limits = limits(baton, session).await;
-            let states: Vec<_> = limits.iter().map(|limit| limit["state"].as_str().unwrap_or_default()).collect();
-            assert_eq!(states, ["failing", "recovered"], "{limits:?}");
-            assert_eq!(limits[1]["lost"], lost);
-            let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
+            // The history is on the same disk: that it began may be missing there, how it ended is not.
+            let over = limits.last().unwrap();
+            assert!(over["state"] == "recovered" && over["lost"] == lost, "{limits:?}");
             assert_eq!(fs::metadata(&reserve).unwrap().len(), 1 << 20, "and room is kept again");
         },
     );
@@ -275,7 +331,6 @@ fn a_person_is_told_when_the_journal_fails_and_when_it_is_back() {
         baton.disk().fill();
         desk.type_text("seq 1 3000\r");
         desk.until("cannot be written").await;
-        assert!(health(baton).await.status == "ok" || health(baton).await.failing.contains(&"database".to_owned()));
         baton.disk().free();
         desk.until("can be written again").await;
         desk.type_text("\x1c");

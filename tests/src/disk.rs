@@ -67,10 +67,17 @@ impl Disk {
     }
 
     /// From now on nothing can be opened to be written below it. What is open already stays so: the kernel makes no file system
-    /// read-only under a writer.
+    /// read-only under a writer; so this is done where nobody comes by, and moved to its place then.
+    ///
+    /// # Panics
+    /// When it may not.
     pub fn read_only(&self) {
-        run("mount", &["--bind", text(&self.at), text(&self.at)]);
-        run("mount", &["-o", "remount,bind,ro", text(&self.at)]);
+        let aside = self.at.with_extension("read-only");
+        fs::create_dir_all(&aside).expect("a directory to mount on");
+        run("mount", &["--bind", text(&self.at), text(&aside)]);
+        run("mount", &["-o", "remount,bind,ro", text(&aside)]);
+        run("mount", &["--move", text(&aside), text(&self.at)]);
+        fs::remove_dir(&aside).expect("it is empty again");
     }
 
     /// Undoes [`Self::read_only`].

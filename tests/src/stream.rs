@@ -313,12 +313,14 @@ impl StreamClient {
     pub async fn until_output(&mut self, needle: &str) {
         let what = format!("the output {needle:?}");
         let limit = tokio::time::Instant::now() + MESSAGE_LIMIT;
+        // Each byte is looked at once: a flood is many messages.
+        let mut from = self.seen;
         loop {
-            let unseen = &self.output[self.seen..];
-            if let Some(at) = find(unseen, needle.as_bytes()) {
-                self.seen += at + needle.len();
+            if let Some(at) = find(&self.output[from..], needle.as_bytes()) {
+                self.seen = from + at + needle.len();
                 return;
             }
+            from = from.max((self.output.len() + 1).saturating_sub(needle.len()));
             let Ok(incoming) = tokio::time::timeout_at(limit, self.next()).await else {
                 panic!("{} waited for {what} in vain; {}", self.id, self.story());
             };

@@ -56,6 +56,7 @@ pub(super) fn check_title(title: &str) -> Outcome<String> {
         (status = 200, body = Created, description = "it was there already"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
+        (status = 507, body = Problem, content_type = "application/problem+json", description = "the disk is full"),
     ),
 )]
 pub async fn create(

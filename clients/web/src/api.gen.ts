@@ -903,7 +903,7 @@ export interface components {
          *     Numbers (local sockets) and texts (public API) are never reused.
          * @enum {string}
          */
-        ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "denied" | "client_id_taken" | "not_found" | "client_not_attached" | "lease_held" | "not_owner" | "lease_lost" | "name_taken" | "revision_conflict" | "context_changed" | "already_decided" | "session_running" | "session_ended" | "busy" | "turn_in_progress" | "size_fixed" | "invalid_transition" | "cursor_trimmed" | "etag_mismatch" | "too_large" | "path_refused" | "idempotency_mismatch" | "rate_limited" | "input_full" | "sessiond_down" | "hello_required" | "replaced" | "input_uncertain" | "internal" | "refused";
+        ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "denied" | "client_id_taken" | "not_found" | "client_not_attached" | "lease_held" | "not_owner" | "lease_lost" | "name_taken" | "revision_conflict" | "context_changed" | "already_decided" | "session_running" | "session_ended" | "busy" | "turn_in_progress" | "size_fixed" | "invalid_transition" | "cursor_trimmed" | "etag_mismatch" | "too_large" | "path_refused" | "idempotency_mismatch" | "rate_limited" | "input_full" | "sessiond_down" | "hello_required" | "replaced" | "input_uncertain" | "internal" | "refused" | "disk_full";
         /** @description Something happened. */
         Event: {
             /**
@@ -2472,6 +2472,15 @@ export interface operations {
                 };
             };
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description the disk is full */
+            507: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -19,6 +19,8 @@ pub struct ConnId(pub u64);
 pub enum Request {
     /// Start a session.
     Spawn(Box<SessionSpec>),
+    /// Start one that this host has no room for.
+    NoRoom(Failed),
     /// Every session, then changes.
     List,
     /// Have a worker for it.
@@ -53,7 +55,9 @@ pub enum Event {
     ConnClosed(ConnId),
     /// The launcher tells.
     Launcher(LaunchMessage),
-    /// The spec could not be stored or sent.
+    /// The spec of a new session could not be stored: nothing of it is anywhere.
+    NotStored(SessionId, Failed),
+    /// The spec could not be sent.
     SpawnFailed(SessionId, String),
     /// A worker tells how its session is.
     Inspected(SessionId, Box<Inspection>),

@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use baton_proto::codec::{self, SPEC_BYTES_MAX};
 use baton_proto::frame::Kind;
 use baton_proto::spec::SessionSpec;
-use baton_proto::v1::ExitRecord;
-use baton_proto::{InstanceId, SessionId};
+use baton_proto::v1::{ExitRecord, Failed};
+use baton_proto::{ErrorCode, InstanceId, SessionId};
 
+use super::session::failed;
 use crate::sys::host;
 
 /// Free bytes without which no session is started: its first segment, its screen, and what is written of it here. The room it
@@ -122,7 +123,13 @@ impl Registry {
         let dir = self.dir(spec.session);
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
         // Durable: after a power cut the session is to be known as lost, not forgotten.
-        replace(&dir, SPEC, &bytes, Durable::Yes)
+        let stored = replace(&dir, SPEC, &bytes, Durable::Yes);
+        if stored.is_err() {
+            // Nothing is left of a session that was never written down; the directory of any other is not empty.
+            let _ = fs::remove_file(dir.join(format!("{SPEC}.new")));
+            let _ = fs::remove_dir(&dir);
+        }
+        stored
     }
 
     /// Writes down the spec of a session's new instance. What is kept of instances before the last is removed then.
@@ -147,22 +154,33 @@ impl Registry {
         Ok(spec)
     }
 
-    /// Whether there is room for another session, as far as the file system tells.
-    ///
-    /// # Errors
-    /// What is to be said when there is not.
-    pub fn has_room(&self) -> Result<(), String> {
+    /// What is to be said when there is no room for another session, as far as the file system tells.
+    #[must_use]
+    pub fn no_room(&self) -> Option<Failed> {
         // What cannot be told is found out by writing.
-        let Ok(stat) = nix::sys::statvfs::statvfs(&self.root) else { return Ok(()) };
+        let stat = nix::sys::statvfs::statvfs(&self.root).ok()?;
         let free = stat.blocks_available().saturating_mul(stat.fragment_size());
         if free >= FREE_BYTES_MIN {
-            return Ok(());
+            return None;
         }
         let (place, free, min) = (self.root.display(), free >> 10, FREE_BYTES_MIN >> 10);
-        Err(format!(
+        let message = format!(
             "the disk of `{place}` is full: {free} KiB are free, a session needs {min}; free some and try again \
              (sessions that run go on)"
-        ))
+        );
+        Some(failed(ErrorCode::DiskFull, &message))
+    }
+
+    /// What is to be said when a session could not be stored.
+    #[must_use]
+    pub fn not_stored(&self, err: &io::Error) -> Failed {
+        let (code, advice) = match err.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (ErrorCode::DiskFull, "free some space"),
+            io::ErrorKind::InvalidInput => (ErrorCode::TooLarge, "pass less in its environment"),
+            _ => (ErrorCode::Internal, "see to the disk"),
+        };
+        let place = self.root.display();
+        failed(code, &format!("the session could not be written down in `{place}`: {err}; {advice} and try again"))
     }
 
     /// Whether a session's spec is there.

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
 use baton_proto::spec::SessionSpec;
-use baton_proto::v1::{ExitRecord, Inspection, SessionEntry, Status};
+use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
 use super::event::{Action, Answer, ConnId, Counts, Event, Request};
@@ -117,6 +117,7 @@ impl Core {
                 }
             }
             Event::Launcher(message) => self.launcher(message, now, &mut out),
+            Event::NotStored(session, why) => self.not_stored(session, why, &mut out),
             Event::SpawnFailed(session, why) => self.spawn_failed(session, &why, now, &mut out),
             Event::Inspected(session, inspection) => self.inspected(session, &inspection, now, &mut out),
             Event::Exit(session, exit, wall_us) => self.ended(session, exit, wall_us, now, &mut out),
@@ -156,6 +157,7 @@ impl Core {
                 Some(failed) => Answer::Failed(failed),
                 None => return self.spawn(conn, id, *spec, wall_us, now, out),
             },
+            Request::NoRoom(why) => Answer::Failed(why),
             Request::List => {
                 self.listeners.insert(conn);
                 Answer::List
@@ -285,6 +287,16 @@ impl Core {
             }
             _ => {}
         }
+    }
+
+    /// What is on no disk is no session: whoever asked for it is told why, and nothing of it is left.
+    fn not_stored(&mut self, id: SessionId, why: Failed, out: &mut Vec<Action>) {
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.names.remove(&id.socket_name());
+        // Told before the answer: whoever hears of it only from here hears that it is over, and who asked forgets it last.
+        session.state = State::Ended(Status::Failed { reason: why.message.clone() }, session.spec.created_us);
+        self.tell(&session, out);
+        answer_waiting(&mut session, &Err(why), out);
     }
 
     fn spawn_failed(&mut self, id: SessionId, why: &str, now: Instant, out: &mut Vec<Action>) {

@@ -181,6 +181,24 @@ fn bad_specs_are_refused_before_anything_is_done() {
 }
 
 #[test]
+fn what_is_on_no_disk_is_no_session() {
+    let mut bench = Bench::new();
+    bench.ask(1, Request::List);
+    let full = || super::session::failed(ErrorCode::DiskFull, "the disk is full");
+    assert_eq!(refused(&bench.ask(2, Request::NoRoom(full()))), ErrorCode::DiskFull);
+    bench.ask(3, Request::Spawn(Box::new(spec(1))));
+    let actions = bench.step(Event::NotStored(id(1), full()));
+    let [Action::Tell(CONN, entry), Action::Answer(CONN, 3, Answer::Failed(why))] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((why.code, &entry.status), (ErrorCode::DiskFull, &Status::Failed { reason: why.message.clone() }));
+    assert!(bench.core.list_part(None).0.is_empty());
+    // Its id is free, and so is its socket's name.
+    let actions = bench.ask(4, Request::Spawn(Box::new(spec(1))));
+    assert!(matches!(actions[..], [Action::Tell(..), Action::Store(_)]), "{actions:?}");
+}
+
+#[test]
 fn a_program_that_never_started_is_a_failed_session() {
     let mut bench = Bench::new();
     bench.ask(2, Request::Spawn(Box::new(spec(1))));

@@ -217,14 +217,20 @@ impl Supervisor {
         self.continue_list(id, now);
     }
 
-    /// What sessiond adds to a spec: ids and origin are facts of this host, not of the asker.
+    /// What sessiond adds to a spec: ids, origin and whether there is room are facts of this host, not of the asker.
     fn complete(&self, request: Request) -> Request {
         match request {
-            Request::Spawn(spec) => Request::Spawn(Box::new(SessionSpec {
-                instance: InstanceId::from_uuid(uuid::Uuid::now_v7()),
-                boot_id: self.boot_id.clone(),
-                ..*spec
-            })),
+            Request::Spawn(spec) => match self.registry.no_room() {
+                Some(why) => {
+                    tracing::error!(session = %spec.session, "{}", why.message);
+                    Request::NoRoom(why)
+                }
+                None => Request::Spawn(Box::new(SessionSpec {
+                    instance: InstanceId::from_uuid(uuid::Uuid::now_v7()),
+                    boot_id: self.boot_id.clone(),
+                    ..*spec
+                })),
+            },
             Request::Respawn(change) => Request::Respawn(Box::new(Change {
                 instance: InstanceId::from_uuid(uuid::Uuid::now_v7()),
                 boot_id: self.boot_id.clone(),
@@ -325,10 +331,11 @@ impl Supervisor {
             Action::Store(spec) => {
                 let session = spec.session;
                 tracing::info!(%session, "session is started");
-                let stored = self.registry.has_room().and_then(|()| {
-                    self.registry.store(&spec).map_err(|err| format!("it could not be written down: {err}"))
-                });
-                if let Err(why) = stored.and_then(|()| self.ask_launcher(session, 0)) {
+                if let Err(err) = self.registry.store(&spec) {
+                    tracing::error!(%session, "its spec could not be written down: {err}");
+                    return self.feed(Event::NotStored(session, self.registry.not_stored(&err)), now);
+                }
+                if let Err(why) = self.ask_launcher(session, 0) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);
                 }

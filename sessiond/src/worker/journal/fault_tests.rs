@@ -18,7 +18,7 @@ use baton_proto::{ClientId, Epoch};
 use nix::libc::{EIO, EMFILE, ENOSPC, EROFS};
 
 use super::disk::Disk;
-use super::faults::{Faults, How, Plan};
+use super::faults::{Faults, How, Op, Plan};
 use super::reserve::RESERVE;
 use super::{Journal, Predecessor};
 use crate::worker::journal_tests::{INSTANCE, nothing, pattern};
@@ -215,8 +215,8 @@ fn faults(nth: u64, how: How, torn: usize) -> Arc<Faults> {
     Arc::new(Faults::new(Plan { nth, how, torn }))
 }
 
-/// How many things the script asks of a disk on which nothing fails.
-fn asked() -> u64 {
+/// What the script asks of a disk on which nothing fails.
+fn asked() -> Vec<(Op, usize)> {
     let dir = tempfile::tempdir().unwrap();
     let faults = faults(0, How::Kill, 0);
     let mut journal = begin(dir.path(), &faults);
@@ -226,58 +226,76 @@ fn asked() -> u64 {
     faults.asked()
 }
 
+/// How the n-th thing can fail. Descriptors are needed to open files only, and room not for what takes none. A disk that is broken
+/// and one that is read-only are the same to the journal: they take turns.
+fn hows(nth: u64, op: Op) -> Vec<How> {
+    let other = if nth.is_multiple_of(2) { EIO } else { EROFS };
+    let mut hows = vec![How::FromThenOn(ENOSPC), How::Once(other), How::FromThenOn(other)];
+    if matches!(op, Op::Create | Op::Write | Op::Allocate) {
+        hows.push(How::Once(ENOSPC));
+    }
+    if matches!(op, Op::Create | Op::Open) {
+        hows.extend([How::Once(EMFILE), How::FromThenOn(EMFILE)]);
+    }
+    hows
+}
+
 #[test]
 fn whatever_fails_what_could_be_written_is_exact_and_the_rest_is_one_gap() {
-    let all = asked();
+    let asked = asked();
+    let all = asked.len();
     assert!(all > 60, "{all}");
-    for nth in 1..=all {
-        for errno in [ENOSPC, EIO, EMFILE, EROFS] {
-            for how in [How::Once(errno), How::FromThenOn(errno)] {
-                let what = format!("{nth} of {all}, {how:?}");
-                let dir = tempfile::tempdir().unwrap();
-                let faults = faults(nth, how, (nth as usize * 7919) % 70_000);
-                let mut journal = begin(dir.path(), &faults);
-                let told = play(&mut journal, &faults, false);
-                // The state in memory is right however the disk is.
-                assert_eq!(journal.state().lease, lease(told.epoch), "{what}");
-                if how == How::FromThenOn(errno) {
-                    // A successor of a worker that was killed now: what is missing is marked, and nobody has an epoch too many.
-                    let copy = copy_of(dir.path());
-                    let mut successor = recover(copy.path(), &told, None);
-                    assert_eq!(successor.head(), told.head, "{what}");
-                    read_all(&mut successor, &what);
-                    let found = successor.state().lease.clone();
-                    assert!(
-                        found == lease(told.epoch) || found.epoch > Epoch(told.epoch) && found.owner.is_none(),
-                        "{what}"
-                    );
-                    if errno == ENOSPC && nth > 6 {
-                        assert_eq!(found, lease(told.epoch), "{what}: that is what the reserve is for");
-                        assert_eq!(successor.state().typed(&client(), 5), told.seq, "{what}");
-                        assert_eq!(successor.exit(), Some(&exit()), "{what}");
-                    }
+    for nth in 1..=all as u64 {
+        for how in hows(nth, asked[nth as usize - 1].0) {
+            let (How::Once(errno) | How::FromThenOn(errno)) = how else { unreachable!() };
+            let what = format!("{nth} of {all}, {how:?}");
+            let dir = tempfile::tempdir().unwrap();
+            let faults = faults(nth, how, (nth as usize * 7919) % 70_000);
+            let mut journal = begin(dir.path(), &faults);
+            let told = play(&mut journal, &faults, false);
+            // The state in memory is right however the disk is.
+            assert_eq!(journal.state().lease, lease(told.epoch), "{what}");
+            if how == How::FromThenOn(errno) {
+                // A successor of a worker that was killed now: what is missing is marked, and nobody has an epoch too many.
+                let copy = copy_of(dir.path());
+                let mut successor = recover(copy.path(), &told, None);
+                assert_eq!(successor.head(), told.head, "{what}");
+                read_all(&mut successor, &what);
+                let found = successor.state().lease.clone();
+                assert!(
+                    found == lease(told.epoch) || found.epoch > Epoch(told.epoch) && found.owner.is_none(),
+                    "{what}"
+                );
+                if errno == ENOSPC && nth > 6 {
+                    assert_eq!(found, lease(told.epoch), "{what}: that is what the reserve is for");
+                    assert_eq!(successor.state().typed(&client(), 5), told.seq, "{what}");
+                    assert_eq!(successor.exit(), Some(&exit()), "{what}");
                 }
-                faults.heal();
-                journal.mend().unwrap();
-                assert!(journal.failing().is_none() && !journal.owes_exit(), "{what}");
-                check(&mut journal, &told, &what);
-                drop(journal);
-                let mut journal = recover(dir.path(), &told, None);
-                check(&mut journal, &told, &what);
-                assert_eq!(journal.exit(), Some(&exit()), "{what}");
-                drop(journal);
-                let mut journal = Journal::open(dir.path(), INSTANCE, BYTES_MAX, nothing()).unwrap();
-                check(&mut journal, &told, &what);
             }
+            faults.heal();
+            journal.mend().unwrap();
+            assert!(journal.failing().is_none() && !journal.owes_exit(), "{what}");
+            check(&mut journal, &told, &what);
+            drop(journal);
+            let mut journal = recover(dir.path(), &told, None);
+            check(&mut journal, &told, &what);
+            assert_eq!(journal.exit(), Some(&exit()), "{what}");
+            drop(journal);
+            let mut journal = Journal::open(dir.path(), INSTANCE, BYTES_MAX, nothing()).unwrap();
+            check(&mut journal, &told, &what);
         }
     }
 }
 
 #[test]
 fn killed_at_any_byte_of_any_write_nothing_is_missing() {
-    let all = asked();
-    for nth in 1..=all {
-        for torn in [0, 1, 47, 48, 49, 100, 4096, 16_383, 40_000, usize::MAX] {
+    let asked = asked();
+    let all = asked.len();
+    for nth in 1..=all as u64 {
+        // What is no write is done or not.
+        let (_, written) = asked[nth as usize - 1];
+        let places = [0, 1, 47, 48, 49, 100, 4096, 16_383, 40_000, usize::MAX].into_iter();
+        for torn in places.filter(|torn| *torn == 0 || written > 0 && (*torn < written || *torn == usize::MAX)) {
             let what = format!("{nth} of {all}, killed after {torn} bytes");
             let dir = tempfile::tempdir().unwrap();
             let faults = faults(nth, How::Kill, torn);

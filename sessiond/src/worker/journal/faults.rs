@@ -53,6 +53,8 @@ pub struct Plan {
 struct State {
     plan: Plan,
     asked: u64,
+    /// What was asked, and for a write of how many bytes.
+    log: Vec<(Op, usize)>,
     quiet: bool,
     failing: bool,
     /// Bytes there is room for on a full disk: what was given back.
@@ -68,7 +70,7 @@ const KILLED: i32 = nix::libc::ECANCELED;
 impl Faults {
     /// A disk that fails so.
     pub fn new(plan: Plan) -> Self {
-        Self(Mutex::new(State { plan, asked: 0, quiet: false, failing: false, room: 0 }))
+        Self(Mutex::new(State { plan, asked: 0, log: Vec::new(), quiet: false, failing: false, room: 0 }))
     }
 
     /// From now on everything succeeds.
@@ -83,9 +85,9 @@ impl Faults {
         self.0.lock().unwrap().quiet = quiet;
     }
 
-    /// So many things were asked of it.
-    pub fn asked(&self) -> u64 {
-        self.0.lock().unwrap().asked
+    /// What was asked of it, and for a write of how many bytes.
+    pub fn asked(&self) -> Vec<(Op, usize)> {
+        self.0.lock().unwrap().log.clone()
     }
 
     /// Whether what was to fail has.
@@ -96,7 +98,7 @@ impl Faults {
 
     /// Whether it is one of those that fail now.
     pub fn ask(&self, op: Op) -> io::Result<()> {
-        self.0.lock().unwrap().ask(op, 0)
+        self.0.lock().unwrap().ask(op, 0, 0)
     }
 
     pub fn write(&self, file: &File, len: usize, at: u64) -> (usize, Option<io::Error>) {
@@ -104,7 +106,7 @@ impl Faults {
         // What is written over takes no room.
         let old = file.metadata().map_or(0, |meta| meta.len());
         let more = (at + len as u64).saturating_sub(old.max(at));
-        match state.ask(Op::Write, more) {
+        match state.ask(Op::Write, len, more) {
             Ok(()) => (len, None),
             Err(err) => (state.plan.torn.min(len), Some(err)),
         }
@@ -112,7 +114,7 @@ impl Faults {
 
     pub fn truncate(&self, file: &File, len: u64) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
-        state.ask(Op::Truncate, 0)?;
+        state.ask(Op::Truncate, 0, 0)?;
         state.room += file.metadata().map_or(0, |meta| meta.len().saturating_sub(len));
         Ok(())
     }
@@ -122,13 +124,17 @@ impl Faults {
         let mut state = self.0.lock().unwrap();
         // Kept for whoever writes there; what it is for is counted then.
         let more = if grow { len.saturating_sub(old) } else { 0 };
-        state.ask(Op::Allocate, more)
+        state.ask(Op::Allocate, 0, more)
     }
 }
 
 impl State {
-    fn ask(&mut self, op: Op, bytes: u64) -> io::Result<()> {
-        self.asked += u64::from(!self.quiet);
+    /// `bytes` is the room it takes.
+    fn ask(&mut self, op: Op, written: usize, bytes: u64) -> io::Result<()> {
+        if !self.quiet {
+            self.asked += 1;
+            self.log.push((op, written));
+        }
         let now = !self.quiet && self.asked == self.plan.nth;
         self.failing |= now;
         if !self.failing {
