@@ -226,6 +226,31 @@ fn when_launcher_and_spare_die_together_sessions_work_on_and_the_next_baton_has_
     });
 }
 
+#[test]
+fn up_in_the_moment_in_which_launcher_and_spare_are_killed_starts_another() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let id = baton_session(baton).await;
+        let shell = program(baton, id).await;
+        for round in 0..8 {
+            let mut launchers = ours(baton, "baton-sessiond launcher");
+            while launchers.len() != 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                launchers = ours(baton, "baton-sessiond launcher");
+            }
+            // Bridge and sessiond still answer: they notice it a moment later.
+            for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+                launchers.iter().for_each(|launcher| launcher.signal(signal));
+            }
+            let _ = baton.cli(["up"]).await.ok();
+            let living = ours(baton, "baton-sessiond launcher");
+            let another = living.iter().any(|one| one.is_alive() && !launchers.contains(one));
+            assert!(another, "round {round}: `baton up` is content with what is dead");
+            let works = |detail: &SessionDetail| detail.session.status == SessionStatus::Running;
+            assert_eq!(until(baton, id, works).await.session.pid, Some(shell.pid), "round {round}");
+        }
+    });
+}
+
 async fn baton_session(baton: &Baton) -> SessionId {
     let created: Created = api(baton).post("/v1/terminal/sessions", &session::bash()).await;
     created.session_id

@@ -86,6 +86,7 @@ pub async fn pid(home: &Home) -> Result<Option<Pid>, Report> {
     while is_running(home)? {
         if let Some(file) = launcher_file(home)
             && fs::read_to_string(format!("/proc/{}/comm", file.pid)).is_ok_and(|comm| comm.trim_end() == COMM)
+            && !is_dying(file.pid)
         {
             return Ok(Some(Pid::from_raw(file.pid)));
         }
@@ -98,6 +99,16 @@ pub async fn pid(home: &Home) -> Result<Option<Pid>, Report> {
         sleep(Duration::from_millis(20)).await;
     }
     Ok(None)
+}
+
+/// Whether the process has ended or is about to: killed, and the kernel still closes what it had open, its locks last.
+fn is_dying(pid: i32) -> bool {
+    /// `PF_EXITING` of Linux's `include/linux/sched.h`.
+    const EXITING: u32 = 0x4;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    // Behind the name, which may hold anything, stand state, four ids, the foreground group and the flags (proc(5)).
+    let Some((_, rest)) = stat.rsplit_once(')') else { return true };
+    rest.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u32>().ok()).is_none_or(|it| it & EXITING != 0)
 }
 
 /// Whether a running launcher's state directory was deleted under it: it makes its key before anything else.

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::api::health;
 use crate::args::LaunchArgs;
 use crate::context::Context;
-use crate::launcher::{is_running, reach};
+use crate::launcher::{self, is_running, reach};
 use crate::out;
 use crate::report::{Exit, Report};
 
@@ -113,6 +113,8 @@ async fn start_and_wait(context: &Context, logs: &Logs<'_>, listen: Option<&str>
         match wait_for_health(logs).await {
             // The one that was found running was about to end: killed, its files are closed one after the other.
             Err(_) if started == Started::Already && !is_running(home)? => {}
+            // Its bridge answers until it notices that the launcher is gone, spare and all.
+            Ok(()) if started == Started::Already && launcher::pid(home).await?.is_none() => {}
             result => return result.map(|()| started),
         }
     }
