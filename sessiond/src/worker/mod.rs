@@ -478,7 +478,7 @@ impl Worker {
     fn read_terminal(&mut self, now: Monotonic) -> bool {
         let Some(terminal) = self.terminal.as_ref() else { return false };
         while !self.window.is_full() {
-            let room = self.window.begin();
+            let room = self.window.begin(terminal.available());
             match terminal.read(room) {
                 Ok(Some(n)) if n > 0 => self.window.filled(n),
                 Ok(_) => {

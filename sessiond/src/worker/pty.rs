@@ -13,6 +13,9 @@ pub trait Terminal {
     /// For `poll`.
     fn as_fd(&self) -> BorrowedFd<'_>;
 
+    /// Bytes that can be read for certain, if that can be told.
+    fn available(&self) -> Option<usize>;
+
     /// Reads output. `Ok(None)`: nothing now; `Ok(Some(0))`: nothing ever again.
     ///
     /// # Errors
@@ -82,6 +85,11 @@ impl Pty {
 impl Terminal for Pty {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.master.as_fd()
+    }
+
+    fn available(&self) -> Option<usize> {
+        let bytes = rustix::io::ioctl_fionread(&self.master).ok()?;
+        usize::try_from(bytes).ok()
     }
 
     fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {

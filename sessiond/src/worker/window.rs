@@ -8,9 +8,14 @@
 //! FREE(base) ── begin ──► READING(base, len) ── read returned n ──► HAVE(base, len + n) ── journalled ──► FREE(base + len)
 //! ```
 //!
-//! A worker killed in READING may have been killed before or after the kernel copied bytes. The free area is filled with 0xFF
-//! beforehand; what is not 0xFF behind `len` was copied. 0xFF never occurs in UTF-8; of a binary stream that ends in 0xFF
-//! just then, the trailing 0xFF bytes would be lost, and nothing else.
+//! A worker killed in READING may have been killed before or after the kernel copied bytes. The free area is filled with a
+//! random pattern beforehand, which no program knows; what is not as it was filled behind `len` was copied. The last byte or
+//! two may be what was there before by chance. But no more is asked for than the terminal says it has, and then the kernel
+//! copies all of it in one go (`n_tty_read` and `iterate_tty_read` of Linux's `drivers/tty`): so that little short of it, it was
+//! all. What remains is a read of one byte, or of two, that is the pattern's by chance: one in 256, or in 65,536, of the kills
+//! that fall into the microsecond between the copy and the note of it.
+//!
+//! It was 0xFF everywhere once, because 0xFF is not in UTF-8; the chaos runner, which writes any byte, lost two of them.
 //!
 //! The same memory holds the one input write in flight, so that a successor can tell typed from not typed from unknown.
 
@@ -29,7 +34,12 @@ const DATA_AT: usize = HEAD_BYTES;
 const HEADER_AT: usize = DATA_AT - HEADER_BYTES;
 /// Bytes of the whole memfd.
 pub const WINDOW_BYTES: usize = HEAD_BYTES + DATA_BYTES;
-const FILL: u8 = 0xFF;
+/// What windows of versions without a pattern are filled with.
+const PLAIN: u8 = 0xFF;
+/// Bytes of the pattern, which is repeated.
+const PATTERN_BYTES: usize = 64;
+/// As much may look untouched by chance.
+const CHANCE_BYTES: usize = 2;
 
 const WORDS: usize = 64;
 const MAGIC: u64 = u64::from_le_bytes(*b"BatonWn1");
@@ -40,6 +50,8 @@ const W_LEN: usize = 3;
 const W_ANSWERED: usize = 4;
 const W_MARKED: usize = 5;
 const W_EPOCH: usize = 6;
+/// Where the read that is under way ends if it gets what the terminal said it has.
+const W_DUE: usize = 7;
 const W_INPUT_STATE: usize = 8;
 const W_INPUT_SEQ: usize = 9;
 const W_INPUT_STREAM: usize = 10;
@@ -48,6 +60,9 @@ const W_INPUT_LEN: usize = 12;
 const W_CLIENT_LEN: usize = 13;
 const W_CLIENT: usize = 14;
 const CLIENT_WORDS: usize = 10;
+/// Whether there is a pattern.
+const W_PATTERNED: usize = 32;
+const W_PATTERN: usize = 33;
 
 const FREE: u64 = 0;
 const READING: u64 = 1;
@@ -87,8 +102,9 @@ pub enum InFlight {
 #[derive(Debug)]
 pub struct Window {
     memory: SharedMemory,
+    pattern: [u8; PATTERN_BYTES],
     len: usize,
-    /// Data bytes that may be other than [`FILL`].
+    /// Data bytes that may be other than the pattern's.
     dirty: usize,
 }
 
@@ -96,15 +112,21 @@ impl Window {
     /// Lays out a new window.
     ///
     /// # Errors
-    /// What `mmap` says.
+    /// What `mmap` says, or that the kernel has no random numbers.
     pub fn create(fd: BorrowedFd<'_>) -> std::io::Result<Self> {
         let mut memory = SharedMemory::map(fd, WINDOW_BYTES, WORDS)?;
-        memory.bytes(DATA_AT).fill(FILL);
-        for word in [W_STATE, W_BASE, W_LEN, W_ANSWERED, W_MARKED, W_EPOCH, W_INPUT_STATE] {
+        let mut pattern = [0; PATTERN_BYTES];
+        getrandom::fill(&mut pattern).map_err(|err| std::io::Error::other(err.to_string()))?;
+        fill(memory.bytes(DATA_AT), &pattern);
+        for word in [W_STATE, W_BASE, W_LEN, W_ANSWERED, W_MARKED, W_EPOCH, W_DUE, W_INPUT_STATE] {
             memory.store(word, 0);
         }
+        for (at, chunk) in pattern.as_chunks().0.iter().enumerate() {
+            memory.store(W_PATTERN + at, u64::from_le_bytes(*chunk));
+        }
+        memory.store(W_PATTERNED, 1);
         memory.store(W_MAGIC, MAGIC);
-        Ok(Self { memory, len: 0, dirty: 0 })
+        Ok(Self { memory, pattern, len: 0, dirty: 0 })
     }
 
     /// Maps a predecessor's window: what it had read from offset `base` on and may not have written, and the input in flight.
@@ -118,23 +140,44 @@ impl Window {
         }
         let (state, base) = (memory.load(W_STATE), memory.load(W_BASE));
         let len = usize::try_from(memory.load(W_LEN)).unwrap_or(usize::MAX).min(DATA_BYTES);
+        let due = usize::try_from(memory.load(W_DUE)).unwrap_or(usize::MAX).min(DATA_BYTES);
+        let pattern = read_pattern(&memory);
         let data = &memory.bytes(DATA_AT)[..DATA_BYTES];
         let end = match state {
-            READING => data.iter().rposition(|byte| *byte != FILL).map_or(len, |last| len.max(last + 1)),
+            READING => match (len..DATA_BYTES).rev().find(|at| data[*at] != pattern[at % PATTERN_BYTES]) {
+                None => len,
+                Some(last) if (last + 1..=last + 1 + CHANCE_BYTES).contains(&due) => due,
+                Some(last) => last + 1,
+            },
             HAVE => len,
             _ => 0,
         };
         let bytes = data[..end].to_vec();
         let in_flight = read_intent(&memory);
-        Ok((Self { memory, len: 0, dirty: DATA_BYTES }, base, bytes, in_flight))
+        Ok((Self { memory, pattern, len: 0, dirty: DATA_BYTES }, base, bytes, in_flight))
     }
 
-    /// Room for the next read, never empty while [`Self::is_full`] is false. Call [`Self::filled`] after it.
-    pub fn begin(&mut self) -> &mut [u8] {
+    /// Room for the next read, never empty while [`Self::is_full`] is false: as much as the terminal says it has, or all there
+    /// is if it says nothing. Call [`Self::filled`] after it.
+    pub fn begin(&mut self, available: Option<usize>) -> &mut [u8] {
+        let room = DATA_BYTES - self.len;
+        let (due, room) = match available {
+            Some(available) if available > 0 => (self.len + available.min(room), available.min(room)),
+            _ => (0, room),
+        };
+        self.memory.store(W_DUE, due as u64);
         self.memory.store(W_LEN, self.len as u64);
         self.memory.store(W_STATE, READING);
         let from = DATA_AT + self.len;
-        &mut self.memory.bytes(from)[..DATA_BYTES - self.len]
+        &mut self.memory.bytes(from)[..room]
+    }
+
+    /// Whether nothing of what was read before is left where the next bytes go.
+    #[must_use]
+    pub fn is_clean(&mut self) -> bool {
+        let (from, pattern) = (self.len, self.pattern);
+        let data = &self.memory.bytes(DATA_AT)[..DATA_BYTES];
+        (from..DATA_BYTES).all(|at| data[at] == pattern[at % PATTERN_BYTES])
     }
 
     /// `n` bytes were read.
@@ -169,8 +212,8 @@ impl Window {
         self.memory.store(W_STATE, FREE);
         self.memory.store(W_BASE, base);
         self.memory.store(W_LEN, 0);
-        let dirty = self.dirty;
-        self.memory.bytes(DATA_AT)[..dirty].fill(FILL);
+        let (dirty, pattern) = (self.dirty, self.pattern);
+        fill(&mut self.memory.bytes(DATA_AT)[..dirty], &pattern);
         self.len = 0;
         self.dirty = 0;
     }
@@ -237,6 +280,23 @@ impl Window {
     }
 }
 
+/// Fills with the pattern, from its beginning.
+fn fill(data: &mut [u8], pattern: &[u8; PATTERN_BYTES]) {
+    for chunk in data.chunks_mut(PATTERN_BYTES) {
+        chunk.copy_from_slice(&pattern[..chunk.len()]);
+    }
+}
+
+fn read_pattern(memory: &SharedMemory) -> [u8; PATTERN_BYTES] {
+    let mut pattern = [PLAIN; PATTERN_BYTES];
+    if memory.load(W_PATTERNED) == 1 {
+        for (at, chunk) in pattern.as_chunks_mut().0.iter_mut().enumerate() {
+            *chunk = memory.load(W_PATTERN + at).to_le_bytes();
+        }
+    }
+    pattern
+}
+
 fn read_intent(memory: &SharedMemory) -> InFlight {
     let state = memory.load(W_INPUT_STATE);
     if state != WRITING && state != WRITTEN {
@@ -273,13 +333,13 @@ mod tests {
     fn a_successor_finds_what_was_read_and_not_flushed() {
         let file = memory();
         let mut window = Window::create(file.as_fd()).unwrap();
-        window.begin()[..5].copy_from_slice(b"hello");
+        window.begin(None)[..5].copy_from_slice(b"hello");
         window.filled(5);
         window.flushed(5);
-        window.begin()[..3].copy_from_slice(b"abc");
+        window.begin(None)[..3].copy_from_slice(b"abc");
         window.filled(3);
         // Killed between the kernel's copy and `filled`.
-        window.begin()[..2].copy_from_slice(b"de");
+        window.begin(None)[..2].copy_from_slice(b"de");
         drop(window);
         let (mut window, base, bytes, _) = Window::recover(file.as_fd()).unwrap();
         assert_eq!((base, bytes.as_slice()), (5, b"abcde".as_slice()));
@@ -287,6 +347,55 @@ mod tests {
         drop(window);
         let (_, base, bytes, _) = Window::recover(file.as_fd()).unwrap();
         assert_eq!((base, bytes.len()), (10, 0));
+    }
+
+    #[test]
+    fn what_looks_as_if_nothing_had_come_is_told_from_what_has() {
+        let file = memory();
+        let mut window = Window::create(file.as_fd()).unwrap();
+        let recovered = |due, bytes: &[u8]| {
+            let mut window = Window::recover(file.as_fd()).unwrap().0;
+            window.flushed(0);
+            assert!(window.is_clean());
+            window.begin(due)[..bytes.len()].copy_from_slice(bytes);
+            drop(window);
+            Window::recover(file.as_fd()).unwrap().2
+        };
+        let pattern = window.pattern;
+        window.flushed(0);
+        // Any byte at the end, 0xFF too.
+        for end in [&b"\xff\xff\xff"[..], b"\0", b"x"] {
+            let bytes = [b"some".as_slice(), end].concat();
+            let unlike = bytes.last() != Some(&pattern[bytes.len() - 1]);
+            if unlike {
+                assert_eq!(recovered(Some(bytes.len()), &bytes), bytes);
+            }
+        }
+        // What ends as the free area was filled is known by how much was due.
+        for chance in 0..=CHANCE_BYTES {
+            let mut bytes = pattern[..20].to_vec();
+            bytes[19 - chance] ^= 1;
+            assert_eq!(recovered(Some(20), &bytes), bytes, "{chance}");
+        }
+        // Nothing is made up of a read that got less, or nothing.
+        assert_eq!(recovered(Some(4000), b"short"), b"short");
+        assert_eq!(recovered(Some(1), b""), b"");
+        assert_eq!(recovered(Some(2), b""), b"");
+    }
+
+    #[test]
+    fn a_window_of_a_version_without_a_pattern_is_understood() {
+        let file = memory();
+        let mut window = Window::create(file.as_fd()).unwrap();
+        window.memory.store(W_PATTERNED, 0);
+        window.memory.bytes(DATA_AT).fill(PLAIN);
+        window.begin(None)[..3].copy_from_slice(b"old");
+        window.memory.store(W_DUE, 0);
+        drop(window);
+        let (mut window, _, bytes, _) = Window::recover(file.as_fd()).unwrap();
+        assert_eq!(bytes, b"old");
+        window.flushed(3);
+        assert!(window.is_clean());
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! | [`family`], [`guard`] | Baton's processes; programs that must not die |
 //! | [`killer`] | which fault falls when |
 //! | [`world`], [`ledger`] | what all of them share; the run's book |
-//! | [`run`], [`report`] | a run from its beginning to its end; its table |
+//! | [`mod@run`], [`report`] | a run from its beginning to its end; its table |
 //!
 //! All choices come from one seed, so that a run has the same faults in the same order. Which byte was on its way when a fault
 //! fell is the machine's choice and cannot be had again.
