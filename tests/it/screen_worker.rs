@@ -52,8 +52,9 @@ async fn journal(peer: &mut Peer, from: u64) -> Vec<Kept> {
     }
 }
 
-/// The screen after so many bytes of what was kept, changes of size included, as it is when nothing but the journal counts.
-fn replayed(kept: &[Kept], until: u64, wall_us: u64) -> Screen {
+/// The screen after so many bytes of what was kept, as it is when nothing but the journal counts. Changes of size count up
+/// to the place that was `asked` for, which may lie behind, within a sequence that is half written.
+fn replayed(kept: &[Kept], until: u64, asked: u64, wall_us: u64) -> Screen {
     let mut screen = Screen::new(Dimensions { cols: 80, rows: 24 });
     let mut seen = Vec::new();
     for record in kept.iter().take_while(|record| record.wall_us <= wall_us) {
@@ -62,7 +63,7 @@ fn replayed(kept: &[Kept], until: u64, wall_us: u64) -> Screen {
                 let len = usize::try_from(until - record.at).unwrap().min(record.payload.len());
                 screen.feed(&record.payload[..len], &mut seen);
             }
-            Kind::Resize if record.at <= until => {
+            Kind::Resize if record.at <= asked => {
                 let size: ResizeRecord = frame::read_body(Kind::Resize, &record.payload).unwrap();
                 screen.resize(Dimensions { cols: size.cols, rows: size.rows });
             }
@@ -112,8 +113,8 @@ async fn head(peer: &mut Peer) -> (ScreenHeader, Vec<u8>) {
 }
 
 /// A screen of a worker is what the bytes before it show.
-fn assert_same(kept: &[Kept], header: &ScreenHeader, bytes: &[u8], wall_us: u64) {
-    let screen = replayed(kept, header.offset, wall_us);
+fn assert_same(kept: &[Kept], header: &ScreenHeader, bytes: &[u8], asked: u64, wall_us: u64) {
+    let screen = replayed(kept, header.offset, asked, wall_us);
     assert_eq!(screen.boundary(), header.offset, "nothing is half written where a snapshot stands");
     assert_eq!(screen.size(), Dimensions { cols: header.cols, rows: header.rows });
     let expected = screen.snapshot(0);
@@ -237,7 +238,7 @@ fn a_screen_is_what_the_bytes_before_it_show_at_the_head_in_the_past_and_at_a_ti
         let (header, bytes) = head(&mut peer).await;
         assert_eq!(header.offset, end.head);
         assert!(!header.approximate);
-        assert_same(&kept, &header, &bytes, u64::MAX);
+        assert_same(&kept, &header, &bytes, end.head, u64::MAX);
         assert_eq!((end.oldest_screen, end.oldest), (0, 0));
 
         // Every place, and in between.
@@ -245,7 +246,7 @@ fn a_screen_is_what_the_bytes_before_it_show_at_the_head_in_the_past_and_at_a_ti
             let offset = end.head * step / 59;
             let (header, bytes) = drawn(&mut peer, ScreenAt::Offset(offset), ScreenFormat::Ansi, 0).await.unwrap();
             assert!(header.offset <= offset && offset - header.offset < 64, "{} for {offset}", header.offset);
-            assert_same(&kept, &header, &bytes, u64::MAX);
+            assert_same(&kept, &header, &bytes, offset, u64::MAX);
             let record = kept.iter().rfind(|it| it.kind == Kind::Output && it.at < header.offset.max(1)).unwrap();
             assert!(step == 0 || header.wall_us == record.wall_us, "when these bytes came");
         }
@@ -258,13 +259,23 @@ fn a_screen_is_what_the_bytes_before_it_show_at_the_head_in_the_past_and_at_a_ti
             assert_eq!((located.offset, located.wall_us), (first.at, first.wall_us));
             let (header, bytes) = drawn(&mut peer, ScreenAt::Time(wall_us), ScreenFormat::Ansi, 0).await.unwrap();
             assert!(header.offset <= located.offset && header.wall_us <= wall_us);
-            assert_same(&kept, &header, &bytes, wall_us);
+            assert_same(&kept, &header, &bytes, located.offset, wall_us);
         }
+        // The size changed within a half written sequence: behind the last place where nothing is, and before the next output.
+        let resized = kept.iter().rfind(|it| it.kind == Kind::Resize).unwrap();
+        let (header, bytes) = drawn(&mut peer, ScreenAt::Offset(resized.at), ScreenFormat::Ansi, 0).await.unwrap();
+        assert_eq!((header.cols, header.rows, header.offset < resized.at), (100, 30, true));
+        assert_same(&kept, &header, &bytes, resized.at, u64::MAX);
+        let wall_us = outputs.iter().find(|it| it.at >= resized.at).unwrap().wall_us - 1;
+        let (header, bytes) = drawn(&mut peer, ScreenAt::Time(wall_us), ScreenFormat::Ansi, 0).await.unwrap();
+        assert_eq!((header.cols, header.rows), (100, 30));
+        assert_same(&kept, &header, &bytes, resized.at, wall_us);
+
         let future: Located = peer.ask(Kind::Locate, &Locate { wall_us: u64::MAX }, Kind::Located).await;
         assert_eq!(future.offset, end.head);
 
         // The other forms, and lines above the screen.
-        let screen = replayed(&kept, end.head, u64::MAX);
+        let screen = replayed(&kept, end.head, end.head, u64::MAX);
         let (_, text) = drawn(&mut peer, ScreenAt::Head, ScreenFormat::Text, 0).await.unwrap();
         let expected =
             baton_screen::formats::text::text(&screen.view(0), baton_screen::formats::text::TextOptions::default());
@@ -341,7 +352,7 @@ fn the_head_is_drawn_during_an_unbroken_flood() {
         assert!(screens.len() >= 6, "the flood was over after {} screens", screens.len());
         let kept = journal(&mut peer, 0).await;
         for (header, bytes) in screens.iter().take(12) {
-            assert_same(&kept, header, bytes, u64::MAX);
+            assert_same(&kept, header, bytes, header.offset, u64::MAX);
         }
     });
 }
@@ -539,7 +550,7 @@ fn a_session_at_rest_has_one_thread_and_its_worker_is_succeeded_with_the_same_sc
         let (session, mut peer, kept) = drawing(baton).await;
         let worker = inspect(&mut peer).await.worker_pid;
         let (header, bytes) = head(&mut peer).await;
-        assert_same(&kept, &header, &bytes, u64::MAX);
+        assert_same(&kept, &header, &bytes, header.offset, u64::MAX);
         let busy = Process::of(worker).pss_bytes();
         assert!(threads(worker).iter().any(|name| name == "baton-screen"), "{:?}", threads(worker));
         until_parked(worker).await;
@@ -591,7 +602,7 @@ fn a_session_at_rest_has_one_thread_and_its_worker_is_succeeded_with_the_same_sc
         let mut peer = baton.worker_peer(session).await;
         assert_eq!(head(&mut peer).await, after);
         let (again, bytes) = drawn(&mut peer, ScreenAt::Offset(header.offset), ScreenFormat::Ansi, 0).await.unwrap();
-        assert_same(&kept, &again, &bytes, u64::MAX);
+        assert_same(&kept, &again, &bytes, again.offset, u64::MAX);
     });
 }
 
