@@ -160,6 +160,8 @@ pub async fn run(session: &Session, request: &WaitRequest) -> Outcome<WaitAnswer
     if let Some(matcher) = conditions.matcher.as_mut() {
         matcher.begin_at(tail.offset());
     }
+    // A mark of output that was there already may be told only now.
+    let begin = offset.unwrap_or_else(|| tail.offset());
     // A shell without integration makes no marks; that it waits for a line can be seen all the same.
     let prompt = conditions.mark == Some(MarkKind::Prompt);
     let mut quiet_since = Instant::now();
@@ -173,10 +175,13 @@ pub async fn run(session: &Session, request: &WaitRequest) -> Outcome<WaitAnswer
             return Ok(answer(session, "idle", None));
         }
         if prompt && now >= look_at {
-            if session.inspect().await?.at_prompt {
+            let seen = session.inspect().await?;
+            // The prompt itself may be on its way here: nobody is told of it before it can be seen.
+            let is_here = session.live().head >= seen.head;
+            if seen.at_prompt && is_here {
                 return Ok(answer(session, "mark", None));
             }
-            look_at = Instant::now() + PROMPT_INTERVAL;
+            look_at = Instant::now() + if is_here { PROMPT_INTERVAL } else { PROMPT_QUIET };
         }
         if now >= deadline {
             return Ok(answer(session, "timeout", None));
@@ -186,7 +191,7 @@ pub async fn run(session: &Session, request: &WaitRequest) -> Outcome<WaitAnswer
         let wake = [Some(deadline), idle_at, prompt_at].into_iter().flatten().min().unwrap_or(deadline);
         match tail.next(wake).await? {
             Heard::Mark(mark) => {
-                if conditions.mark == Some(mark.record.kind) {
+                if conditions.mark == Some(mark.record.kind) && mark.record.offset > begin {
                     let text = Some(mark.record.text.clone()).filter(|text| !text.is_empty());
                     return Ok(answer(session, "mark", text));
                 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_proto::api::{ExecAnswer, Link, Session, SessionDetail, SessionStatus, WaitAnswer};
+use baton_proto::api::{ClientFrame, ExecAnswer, Link, Session, SessionDetail, SessionStatus, WaitAnswer};
 use baton_tests::terminal::Terminal;
 use baton_tests::{Attach, Baton, Setup, scenario, session};
 use nix::sys::signal::Signal;
@@ -354,6 +354,44 @@ fn keys_typed_while_the_bridge_is_away_are_typed_once() {
         assert_eq!(output.matches("once-22").count(), 1, "{output:?}");
         desk.type_text("\u{1c}");
         assert_eq!(desk.exit_code().await, 0);
+    });
+}
+
+#[test]
+fn a_line_that_another_owner_cut_off_costs_no_later_line() {
+    scenario(Duration::from_secs(60), plain(), async |baton: &Baton| {
+        let gate = baton.scratch().join("gate");
+        let script =
+            format!("stty raw -echo; echo ready; until [ -e {} ]; do sleep 0.02; done; exec cat", gate.display());
+        let session = baton.script(&script).await;
+        let mut desk = Terminal::baton(baton, &["attach", &session.to_string()], (80, 24));
+        desk.until("ready").await;
+        // Nobody reads it: the terminal takes the beginning, in the middle of a frame.
+        desk.type_text(&"x".repeat(777));
+        let path = format!("/v1/sessions/{session}");
+        let owned = |detail: &SessionDetail| detail.session.lease.is_some();
+        let _: SessionDetail = baton.api().get_until(&path, owned).await;
+        desk.type_text(&"x".repeat(64 * 1024));
+        // The journal notes each frame that is typed. Should it be looked at too early, the test shows less.
+        let journal = baton.home.state.join("sessions").join(session.to_string());
+        let noted = || {
+            let instances = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path());
+            let files = instances.filter_map(|instance| std::fs::read(instance.join("00000001.seg")).ok());
+            files.map(|bytes| bytes.iter().rposition(|byte| *byte != 0)).collect::<Vec<_>>()
+        };
+        let mut before = Vec::new();
+        while before.len() < 4 || before[before.len() - 4..].iter().any(|it| *it != noted()) {
+            before.push(noted());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let mut taker = baton.attach(session, Attach::named("taker")).await;
+        taker.claim(true).await.unwrap();
+        desk.until("has control").await;
+        taker.send(ClientFrame::Release).await;
+        desk.until("control is free").await;
+        desk.type_text("later");
+        std::fs::write(&gate, "").unwrap();
+        desk.until("later").await;
     });
 }
 

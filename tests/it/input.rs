@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{ServerFrame, SessionDetail};
+use baton_tests::process::Process;
 use baton_tests::{Attach, Baton, Incoming, Seed, Setup, StreamClient, scenario};
 use serde_json::json;
 
@@ -274,5 +275,53 @@ fn a_frame_cut_off_by_a_change_of_owner_is_never_told_to_be_accepted() {
                 );
             }
         }
+    });
+}
+
+#[test]
+fn what_was_being_typed_when_a_worker_died_is_told_until_the_client_goes_on() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let gate = baton.scratch().join("gate");
+        let script =
+            format!("stty raw -echo; echo ready; until [ -e {} ]; do sleep 0.02; done; exec cat", gate.display());
+        let session = baton.script(&script).await;
+        let attach = Attach::named("typist").input_stream(7);
+        let mut typist = baton.attach(session, attach.clone()).await;
+        typist.until_output("ready").await;
+        typist.claim(true).await.unwrap();
+        let (id, epoch) = (typist.id.clone(), typist.epoch);
+        // The terminal takes the beginning of it and no more.
+        typist.input(&[b'x'; CHUNK], epoch, 1).await;
+        typist.send(baton_proto::api::ClientFrame::Heartbeat).await;
+        typist.until("a pong", |it| matches!(it, Incoming::Frame(ServerFrame::Pong { .. })).then_some(())).await;
+        let attach = attach.client(&id);
+        // Each connection hears of it, whoever died between: the one before may have been cut before it was heard.
+        for round in 0..4 {
+            if round % 2 == 0 {
+                let worker = baton.session(session).await.session.worker_pid.unwrap();
+                Process::of(worker).kill().await;
+                let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != worker);
+                let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{session}"), next).await;
+            }
+            let mut back = baton.attach(session, attach.clone()).await;
+            assert_eq!(back.ready.input_seq, 1, "a repeat would type the beginning twice");
+            let told = back.until_error().await;
+            assert_eq!((told.code, told.seq), (ErrorCode::InputUncertain, Some(1)), "in round {round}");
+            back.drop_socket();
+        }
+        std::fs::write(&gate, "").unwrap();
+        let mut back = baton.attach(session, attach.clone()).await;
+        back.until_error().await;
+        back.claim(true).await.unwrap();
+        let epoch = back.epoch;
+        back.input(&[b'x'; CHUNK], epoch, 1).await;
+        back.input(b"later", epoch, 2).await;
+        back.until_acked(2).await;
+        back.until_output("later").await;
+        back.drop_socket();
+        // The next frame after it says that it was heard.
+        let mut back = baton.attach(session, attach).await;
+        back.claim(true).await.unwrap();
+        assert!(!back.story().contains("uncertain"), "{}", back.story());
     });
 }

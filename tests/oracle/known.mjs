@@ -34,6 +34,11 @@ export const KNOWN = [
     is: ({ where }, whole) => isOrphan(whole, where),
   },
   {
+    name: "pen of nothing",
+    why: "Where the second half of a wide character is lost to what is written before it, xterm leaves an empty cell of the next text's pen. Of these attributes an empty cell shows nothing.",
+    is: ({ where, what }, whole) => PEN_OF_TEXT.includes(what) && isEmpty(whole, where),
+  },
+  {
     name: "mark without a character",
     why: "A combining character with nothing to combine with: xterm shows it alone, at a line's beginning in a cell of no width; the engine puts a blank under it.",
     is: ({ where, what, joined }, whole) => {
@@ -55,6 +60,9 @@ export const KNOWN = [
   },
 ];
 
+/** What is seen of a character and of nothing else. */
+const PEN_OF_TEXT = ["foreground", "bold", "dim", "italic"];
+
 /** The name of the known difference that this is. */
 export function known(difference, whole) {
   return KNOWN.find(({ is }) => is(difference, whole))?.name;
@@ -64,6 +72,12 @@ export function known(difference, whole) {
 function isHalved(emulator, where) {
   const { line, column } = cellAt(emulator, where) ?? {};
   return column === emulator.term.cols - 2 && line.getWidth(column) === 2 && line.getWidth(column + 1) !== 0;
+}
+
+/** Whether nothing was ever written to a cell, or it was erased. */
+function isEmpty(emulator, where) {
+  const { line, column } = cellAt(emulator, where) ?? {};
+  return line !== undefined && line.getWidth(column) === 1 && line.getString(column) === "";
 }
 
 /** Whether a cell is a second half that no first half is before. */

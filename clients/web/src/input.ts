@@ -21,6 +21,8 @@ const IN_FLIGHT_BYTES_MAX = 32 * 1024;
 export class InputQueue {
   #frames: InputFrame[] = [];
   #nextSeq = 1;
+  /** The highest number that was refused, or told to be uncertain. */
+  #answered = 0;
 
   push(bytes: Uint8Array, epoch: number): void {
     for (let at = 0; at < bytes.length; at += FRAME_BYTES) {
@@ -53,10 +55,22 @@ export class InputQueue {
    *
    * Returns the bytes that were not typed.
    */
-  refuse(accepted: number): number {
+  refuse(accepted: number, seq = accepted): number {
+    this.#answered = Math.max(this.#answered, seq);
     const dropped = this.#frames.filter((frame) => frame.seq > accepted);
     this.#frames = this.#frames.filter((frame) => frame.seq <= accepted);
     return dropped.reduce((sum, frame) => sum + frame.bytes.length, 0);
+  }
+
+  /**
+   * Whether `seq` was typed is not known: it counts as typed, and what follows
+   * it is dropped. False when that is no news; it is told at each attach.
+   */
+  uncertain(seq: number): boolean {
+    this.acknowledged(seq);
+    if (seq <= this.#answered) return false;
+    this.refuse(seq);
+    return true;
   }
 
   /** A new connection to the same instance: all but the applied is sent again. */
@@ -69,6 +83,7 @@ export class InputQueue {
   restart(): number {
     const bytes = this.refuse(0);
     this.#nextSeq = 1;
+    this.#answered = 0;
     return bytes;
   }
 

@@ -195,8 +195,8 @@ export class TerminalStream {
         return this.#sayLive();
       case "error":
         if (frame.code === "replaced") return this.#give("replaced");
-        this.#refused(frame);
-        return this.#options.listener.frame(frame);
+        if (this.#refused(frame)) this.#options.listener.frame(frame);
+        return;
       case "exit":
         this.#options.listener.frame(frame);
         return this.#end("Session ended");
@@ -231,15 +231,13 @@ export class TerminalStream {
     this.#options.listener.output(frame, cells);
   }
 
-  #refused(frame: Failure): void {
-    if (frame.seq === undefined || frame.seq === null) return;
-    if (frame.code === "input_uncertain") {
-      this.#input.acknowledged(frame.seq);
-      this.#input.refuse(frame.seq);
-    } else {
-      const dropped = this.#input.refuse(frame.accepted ?? frame.seq - 1);
-      if (dropped > 0) this.#options.listener.inputDropped(dropped, frame);
-    }
+  /** False when there is nothing new in it. */
+  #refused(frame: Failure): boolean {
+    if (frame.seq === undefined || frame.seq === null) return true;
+    if (frame.code === "input_uncertain") return this.#input.uncertain(frame.seq);
+    const dropped = this.#input.refuse(frame.accepted ?? frame.seq - 1, frame.seq);
+    if (dropped > 0) this.#options.listener.inputDropped(dropped, frame);
+    return true;
   }
 
   #flushInput(): void {

@@ -47,6 +47,19 @@ describe("input in flight", () => {
     expect(queue.takeSendable()).toMatchObject([{ seq: 4, epoch: 6 }]);
   });
 
+  it("of which nobody knows whether it was typed is news once", () => {
+    const queue = queueOf(10, 20, 30);
+    queue.takeSendable();
+    expect(queue.uncertain(1)).toBe(true);
+    expect(queue.pendingBytes).toBe(0);
+    queue.push(bytes(5), 6);
+    // Told again at the next attach: what was typed since is no part of it.
+    expect(queue.uncertain(1)).toBe(false);
+    expect(queue.pendingBytes).toBe(5);
+    queue.refuse(3, 4);
+    expect(queue.uncertain(4)).toBe(false);
+  });
+
   it("is never typed into another instance, where numbers start anew", () => {
     const queue = queueOf(3, 4);
     expect(queue.restart()).toBe(7);

@@ -46,7 +46,7 @@ impl Worker {
             exit: self.exit.clone(),
         };
         let end = self.journal.end();
-        let uncertain = self.uncertain.take_if(|it| it.client == client && it.stream == input_stream);
+        let uncertain = self.window.uncertain(&client, input_stream);
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.send_fenced(end, Kind::Attached, id, &answer);
             if let Some(uncertain) = uncertain {

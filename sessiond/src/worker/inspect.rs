@@ -31,6 +31,7 @@ impl Worker {
             canonical,
             at_prompt: program_pid != 0
                 && self.typing.queued_bytes() == 0
+                && self.terminal.as_ref().and_then(|terminal| terminal.available()).unwrap_or(0) == 0
                 && processes::waits_for_line(program_pid, foreground, canonical),
             screen: self.screens.state().clone(),
             input_queued: self.typing.queued_bytes() as u64,

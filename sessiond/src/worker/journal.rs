@@ -307,11 +307,6 @@ impl Journal {
         appended
     }
 
-    /// Input that may or may not have been typed counts as typed: it is never retried.
-    pub fn settle_uncertain(&mut self, client: &baton_proto::ClientId, stream: u64, seq: u64) {
-        self.state.set_typed(client, stream, seq);
-    }
-
     /// Appends the end of the program, and has it on disk before it returns.
     ///
     /// # Errors

@@ -51,9 +51,7 @@ use baton_proto::hello::{HANDSHAKES_MAX, Role};
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_proto::lease::{LeaseMachine, Monotonic};
 use baton_proto::spec::SessionSpec;
-use baton_proto::v1::{
-    Attachment, ClientEntry, Dimensions, ExitRecord, InputUncertain, RANGE_HEADER_BYTES, SizePolicy,
-};
+use baton_proto::v1::{Attachment, ClientEntry, Dimensions, ExitRecord, RANGE_HEADER_BYTES, SizePolicy};
 use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -151,7 +149,6 @@ struct Worker {
     idle_timeout: Option<Duration>,
     record_input: bool,
     typing: Typing,
-    uncertain: Option<InputUncertain>,
     parking: Parking,
     conns: BTreeMap<u64, Conn>,
     next_conn: u64,

@@ -228,7 +228,6 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         lease,
         lease_since_us: wall_us(),
         typing: Typing::default(),
-        uncertain: None,
         parking: Parking::No,
         conns: BTreeMap::new(),
         next_conn: 0,

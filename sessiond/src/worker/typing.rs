@@ -330,6 +330,7 @@ impl Worker {
         });
         let bytes = (self.record_input && !secret).then_some(pending.bytes);
         let record = InputRecord { client: client.clone(), stream, epoch, seq, len, bytes };
+        self.window.settle_uncertain(&client, stream, seq);
         let appended = self.journal.append_input(&record);
         // Without a record, the window goes on saying that it was typed: a successor takes it from there.
         if appended.is_ok() {
@@ -363,13 +364,14 @@ impl Worker {
         let dropped: Vec<Pending> = self.typing.queue.drain(..).collect();
         self.typing.bytes = 0;
         for pending in dropped {
-            let InputIntent { client, stream, seq, .. } = pending.intent;
+            let InputIntent { client, stream, epoch, seq, .. } = pending.intent;
             // As it was before the next line: a frame that is refused is none of those that are accepted.
             let accepted = self.journal.state().typed(&client, stream);
             let cut = pending.done > 0;
             if cut {
                 // A part of it was typed: a repeat must not type that part again.
-                self.journal.settle_uncertain(&client, stream, seq);
+                let len = u32::try_from(pending.done).unwrap_or(u32::MAX);
+                self.settle_unsure(InputRecord { client: client.clone(), stream, epoch, seq, len, bytes: None });
                 self.window.input_settled();
             }
             let attached = self
@@ -379,11 +381,19 @@ impl Worker {
                 .filter(|(_, attached)| attached.input_stream == stream);
             if let Some((attachment, conn)) = attached.map(|(attachment, attached)| (attachment, attached.conn)) {
                 self.refuse_input(conn, attachment, seq, accepted, code, by.clone());
-            } else if cut && seq != 0 {
-                // Nobody to tell. The number counts as typed from now on, so whoever comes back must hear that it was not.
-                self.uncertain = Some(InputUncertain { client, stream, seq });
             }
         }
+    }
+
+    /// Input that may or may not have been typed, or was in part, counts as typed, so that no repeat types it; and its client
+    /// hears at each attach that it is not known, until it types something later.
+    fn settle_unsure(&mut self, record: InputRecord) {
+        let InputRecord { client, stream, seq, .. } = record.clone();
+        if seq != 0 {
+            self.window.set_uncertain(&InputUncertain { client, stream, seq });
+        }
+        let appended = self.journal.append_input(&record);
+        self.deliver_last(Kind::InputMark, appended);
     }
 
     fn ack(&mut self, conn: u64, attachment: Attachment, seq: u64) {
@@ -420,16 +430,15 @@ impl Worker {
                 }
             }
             InFlight::Uncertain(intent) => {
-                let InputIntent { client, stream, seq, .. } = intent;
+                let InputIntent { client, stream, epoch, seq, .. } = intent;
                 tracing::warn!(%client, seq, "a write was in flight when the worker died");
-                self.journal.settle_uncertain(&client, stream, seq);
                 let text = format!("{client} {stream} {seq}");
+                self.settle_unsure(InputRecord { client, stream, epoch, seq, len: 0, bytes: None });
                 let appended = self.journal.append(
                     Kind::Mark,
                     &MarkRecord { offset: self.journal.head(), kind: MarkKind::InputUncertain, text },
                 );
                 self.deliver_last(Kind::Mark, appended);
-                self.uncertain = Some(InputUncertain { client, stream, seq });
             }
         }
         self.window.input_settled();

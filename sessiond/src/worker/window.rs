@@ -19,6 +19,8 @@
 //!
 //! The same memory holds the one input write in flight, so that a successor can tell typed from not typed from unknown.
 
+mod uncertain;
+
 use std::os::fd::BorrowedFd;
 
 use baton_proto::frame::{DATA_BYTES_MAX, HEADER_BYTES};
@@ -41,7 +43,8 @@ const PATTERN_BYTES: usize = 64;
 /// As much may look untouched by chance.
 const CHANCE_BYTES: usize = 2;
 
-const WORDS: usize = 64;
+/// Words at the front.
+pub const WORDS: usize = uncertain::WORDS;
 const MAGIC: u64 = u64::from_le_bytes(*b"BatonWn1");
 const W_MAGIC: usize = 0;
 const W_STATE: usize = 1;
@@ -58,7 +61,7 @@ const W_INPUT_STREAM: usize = 10;
 const W_INPUT_EPOCH: usize = 11;
 const W_INPUT_LEN: usize = 12;
 const W_CLIENT_LEN: usize = 13;
-const W_CLIENT: usize = 14;
+/// The length is followed by so many words of the client's id.
 const CLIENT_WORDS: usize = 10;
 /// Whether there is a pattern.
 const W_PATTERNED: usize = 32;
@@ -106,6 +109,8 @@ pub struct Window {
     len: usize,
     /// Data bytes that may be other than the pattern's.
     dirty: usize,
+    /// There may be input of which nobody knows whether it was typed.
+    has_uncertain: bool,
 }
 
 impl Window {
@@ -126,7 +131,7 @@ impl Window {
         }
         memory.store(W_PATTERNED, 1);
         memory.store(W_MAGIC, MAGIC);
-        Ok(Self { memory, pattern, len: 0, dirty: 0 })
+        Ok(Self { memory, pattern, len: 0, dirty: 0, has_uncertain: false })
     }
 
     /// Maps a predecessor's window: what it had read from offset `base` on and may not have written, and the input in flight.
@@ -154,7 +159,8 @@ impl Window {
         };
         let bytes = data[..end].to_vec();
         let in_flight = read_intent(&memory);
-        Ok((Self { memory, pattern, len: 0, dirty: DATA_BYTES }, base, bytes, in_flight))
+        let window = Self { memory, pattern, len: 0, dirty: DATA_BYTES, has_uncertain: true };
+        Ok((window, base, bytes, in_flight))
     }
 
     /// Room for the next read, never empty while [`Self::is_full`] is false: as much as the terminal says it has, or all there
@@ -259,13 +265,7 @@ impl Window {
         memory.store(W_INPUT_STREAM, intent.stream);
         memory.store(W_INPUT_EPOCH, intent.epoch.0);
         memory.store(W_INPUT_LEN, u64::from(intent.len));
-        let text = intent.client.as_str().as_bytes();
-        memory.store(W_CLIENT_LEN, text.len() as u64);
-        for (at, chunk) in text.chunks(8).take(CLIENT_WORDS).enumerate() {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            memory.store(W_CLIENT + at, u64::from_le_bytes(word));
-        }
+        store_client(memory, W_CLIENT_LEN, &intent.client);
         memory.store(W_INPUT_STATE, WRITING);
     }
 
@@ -297,16 +297,31 @@ fn read_pattern(memory: &SharedMemory) -> [u8; PATTERN_BYTES] {
     pattern
 }
 
+/// Writes a client's id: its length, then its bytes.
+fn store_client(memory: &SharedMemory, at: usize, client: &ClientId) {
+    let text = client.as_str().as_bytes();
+    memory.store(at, text.len() as u64);
+    for (word_at, chunk) in text.chunks(8).take(CLIENT_WORDS).enumerate() {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        memory.store(at + 1 + word_at, u64::from_le_bytes(word));
+    }
+}
+
+/// Reads what [`store_client`] wrote; `None` if that is no client's id.
+fn client_of(memory: &SharedMemory, at: usize) -> Option<ClientId> {
+    let len = usize::try_from(memory.load(at)).unwrap_or(usize::MAX).min(CLIENT_WORDS * 8);
+    let bytes: Vec<u8> =
+        (0..CLIENT_WORDS).flat_map(|word| memory.load(at + 1 + word).to_le_bytes()).take(len).collect();
+    String::from_utf8(bytes).ok()?.parse().ok()
+}
+
 fn read_intent(memory: &SharedMemory) -> InFlight {
     let state = memory.load(W_INPUT_STATE);
     if state != WRITING && state != WRITTEN {
         return InFlight::Nothing;
     }
-    let len = usize::try_from(memory.load(W_CLIENT_LEN)).unwrap_or(usize::MAX).min(CLIENT_WORDS * 8);
-    let bytes: Vec<u8> = (0..CLIENT_WORDS).flat_map(|at| memory.load(W_CLIENT + at).to_le_bytes()).take(len).collect();
-    let Some(client) = String::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) else {
-        return InFlight::Nothing;
-    };
+    let Some(client) = client_of(memory, W_CLIENT_LEN) else { return InFlight::Nothing };
     let intent = InputIntent {
         client,
         stream: memory.load(W_INPUT_STREAM),

@@ -66,12 +66,13 @@ impl Typed {
         let Some(frame) = self.frames.get_mut(&(stream, seq)) else {
             return Err(format!("seq {seq} of stream {stream} was told to be uncertain and never sent"));
         };
-        if frame.fate == Fate::Acknowledged {
-            self.acknowledged -= 1;
+        match frame.fate {
+            // Told before; or a change of owner cut it off, was told as a refusal, and whoever comes back hears of it again.
+            Fate::Uncertain | Fate::Refused => return Ok(()),
+            Fate::Acknowledged => self.acknowledged -= 1,
+            Fate::Sent => {}
         }
-        if frame.fate != Fate::Uncertain {
-            self.uncertain += 1;
-        }
+        self.uncertain += 1;
         frame.fate = Fate::Uncertain;
         Ok(())
     }
@@ -132,8 +133,8 @@ impl Typed {
         self.frames.values().filter(|frame| frame.fate == Fate::Sent).count() as u64
     }
 
-    /// What is wrong once everybody has been told everything and the program has read everything. `worker_deaths` bounds how
-    /// much may be uncertain, `lease_changes` how much more may be cut off.
+    /// What is wrong once everybody has been told everything and the program has read everything. `worker_deaths` and
+    /// `lease_changes` bound how much may be uncertain: a frame of whoever is away is cut off by a change of the lease, too.
     #[must_use]
     pub fn settle(&self, worker_deaths: u64, lease_changes: u64) -> Vec<String> {
         let mut wrong = Vec::new();
@@ -145,8 +146,11 @@ impl Typed {
                 _ => {}
             }
         }
-        if self.uncertain > worker_deaths {
-            wrong.push(format!("{} frames uncertain for {worker_deaths} deaths of the worker", self.uncertain));
+        if self.uncertain > worker_deaths + lease_changes {
+            let uncertain = self.uncertain;
+            wrong.push(format!(
+                "{uncertain} frames uncertain for {worker_deaths} deaths of the worker and {lease_changes} changes of the lease"
+            ));
         }
         if self.fragments > self.uncertain + lease_changes {
             let (fragments, uncertain) = (self.fragments, self.uncertain);
@@ -248,6 +252,8 @@ mod tests {
         wrong.extend(typed.settle(1, 0));
         assert!(wrong.is_empty(), "{wrong:?}");
         assert_eq!(typed.settle(0, 0).len(), 1, "nobody died");
+        typed.uncertain(101, 2).unwrap();
+        assert_eq!(typed.uncertain, 1, "it is told at each attach");
         assert!(typed.uncertain(101, 77).is_err());
         typed.read(Piece::Fragment(None)).unwrap();
         assert!(typed.settle(1, 0).is_empty());

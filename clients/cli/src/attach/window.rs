@@ -28,8 +28,11 @@ pub struct Window {
     on_the_way: usize,
     /// Not numbered yet.
     waiting: VecDeque<u8>,
-    /// The highest number given.
+    /// The highest number given. None is given twice: of a frame that is refused the beginning may have been typed, and then
+    /// the worker takes its number for typed.
     last_seq: u64,
+    /// The highest number that was refused for want of control, or told to be uncertain.
+    answered: u64,
     numbered_bytes: usize,
     /// The program does not read: nothing is sent until something is acknowledged or [`Self::retry`] is called.
     blocked: bool,
@@ -82,10 +85,18 @@ impl Window {
         self.blocked = false;
     }
 
+    /// Whether `seq` was typed is not known: it counts as typed. True when that is news; it is told at each attach.
+    pub fn uncertain(&mut self, seq: u64) -> bool {
+        self.acknowledge(seq);
+        let news = seq > self.answered;
+        self.answered = self.answered.max(seq);
+        news
+    }
+
     /// The worker's queue was full at `seq`; `accepted` is the highest it took. What follows a refused frame is refused
     /// too, so only the first refusal says something new.
     pub fn refused_full(&mut self, seq: u64, accepted: u64) {
-        if seq == accepted + 1 {
+        if self.is_first_after(accepted, seq) {
             self.on_the_way = self.numbered.iter().take_while(|sent| sent.seq <= accepted).count();
             self.blocked = true;
         }
@@ -96,10 +107,11 @@ impl Window {
         self.blocked = false;
     }
 
-    /// Control is gone: what was refused is dropped, with all that follows, and its numbers are free again. Returns how
-    /// many bytes that were.
+    /// Control is gone: what was refused is dropped, with all that follows. Returns how many bytes that were.
     pub fn refused_owner(&mut self, seq: u64, accepted: u64) -> usize {
-        if seq != accepted + 1 {
+        let is_first = self.is_first_after(accepted, seq);
+        self.answered = self.answered.max(seq);
+        if !is_first {
             return 0;
         }
         let before = self.len();
@@ -136,6 +148,11 @@ impl Window {
         dropped
     }
 
+    /// Of several refusals in a row the first says it all.
+    fn is_first_after(&self, accepted: u64, seq: u64) -> bool {
+        self.numbered.iter().find(|sent| sent.seq > accepted).is_some_and(|sent| sent.seq == seq)
+    }
+
     fn cut_after(&mut self, seq: u64) {
         while self.numbered.back().is_some_and(|sent| sent.seq > seq) {
             if let Some(sent) = self.numbered.pop_back() {
@@ -143,7 +160,6 @@ impl Window {
             }
         }
         self.on_the_way = self.on_the_way.min(self.numbered.len());
-        self.last_seq = self.numbered.back().map_or(seq, |sent| sent.seq);
         self.blocked = false;
     }
 }
@@ -188,7 +204,7 @@ mod tests {
         assert_eq!(send(&mut window), [(3, b"c".to_vec()), (4, b"d".to_vec())]);
         assert_eq!(window.reconnected(3, false), 1);
         window.push(b"e");
-        assert_eq!(send(&mut window), [(4, b"e".to_vec())]);
+        assert_eq!(send(&mut window), [(5, b"e".to_vec())]);
     }
 
     #[test]
@@ -209,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_control_drops_what_was_not_typed_and_its_numbers() {
+    fn lost_control_drops_what_was_not_typed_and_no_number_comes_twice() {
         let mut window = Window::default();
         for text in [b"a", b"b", b"c"] {
             window.push(text);
@@ -217,10 +233,30 @@ mod tests {
         }
         window.push(b"dd");
         assert_eq!(window.refused_owner(2, 1), 4);
-        assert_eq!(window.refused_owner(3, 1), 0);
         window.push(b"e");
-        assert_eq!(send(&mut window), [(2, b"e".to_vec())]);
-        window.acknowledge(2);
+        assert_eq!(send(&mut window), [(4, b"e".to_vec())]);
+        assert_eq!(window.refused_owner(3, 1), 0, "of what was dropped before");
+        assert_eq!(window.refused_owner(4, 1), 1);
+        window.push(b"f");
+        assert_eq!(send(&mut window), [(5, b"f".to_vec())]);
+        window.acknowledge(5);
         assert_eq!(window.len(), 0);
+    }
+
+    #[test]
+    fn what_is_not_known_is_news_once() {
+        let mut window = Window::default();
+        window.push(b"a");
+        send(&mut window);
+        assert!(window.uncertain(1));
+        assert!(!window.uncertain(1), "told again at the next attach");
+        window.push(b"b");
+        send(&mut window);
+        window.refused_owner(2, 1);
+        assert!(!window.uncertain(2), "it was refused, and that was told");
+        window.restarted();
+        window.push(b"c");
+        send(&mut window);
+        assert!(window.uncertain(1));
     }
 }

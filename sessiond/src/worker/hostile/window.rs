@@ -4,12 +4,13 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 
 use baton_proto::Epoch;
+use baton_proto::v1::InputUncertain;
 use baton_sandbox::fds::shared_memfd;
 
-use crate::worker::window::{DATA_BYTES, InFlight, InputIntent, WINDOW_BYTES, Window};
+use crate::worker::window::{DATA_BYTES, InFlight, InputIntent, WINDOW_BYTES, WORDS, Window};
 
 /// Bytes of the words at the window's front.
-const WORDS_BYTES: usize = 512;
+const WORDS_BYTES: usize = WORDS * 8;
 
 /// Recovers from a window whose words and data are these bytes, then goes on with it as a worker does.
 ///
@@ -42,6 +43,11 @@ pub fn any_bytes(data: &[u8]) {
     window.filled(3);
     if let InFlight::Written(intent) | InFlight::Uncertain(intent) = in_flight {
         let InputIntent { client, stream, seq, len, .. } = intent;
+        window.settle_uncertain(&client, stream, seq);
+        assert!(window.uncertain(&client, stream).is_none_or(|it| it.seq >= seq), "it has gone on");
+        let uncertain = InputUncertain { client: client.clone(), stream, seq: seq.max(1) };
+        window.set_uncertain(&uncertain);
+        assert_eq!(window.uncertain(&client, stream), Some(uncertain));
         window.input_begins(&InputIntent { client, stream, seq, len, epoch: Epoch(1) });
     }
     drop(window);

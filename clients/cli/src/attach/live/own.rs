@@ -83,8 +83,9 @@ impl Live {
                 self.window.refused_owner(seq, accepted.unwrap_or(seq.saturating_sub(1)));
             }
             (ErrorCode::InputUncertain, Some(seq)) => {
-                self.window.acknowledge(seq);
-                self.notice.say("[whether the last keys arrived is not known]", now);
+                if self.window.uncertain(seq) {
+                    self.notice.say("[whether the last keys arrived is not known]", now);
+                }
             }
             (ErrorCode::LeaseHeld, _) => {
                 self.claiming = false;
