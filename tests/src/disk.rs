@@ -92,39 +92,58 @@ impl Drop for Disk {
     }
 }
 
-/// Runs a test where it may mount: it calls itself again in a mount namespace, and in a user namespace too if it is not root.
-/// Where neither is allowed, it says so and is skipped: there is no other full disk to be had.
+/// Where this process is.
+#[derive(Debug)]
+pub enum Private {
+    /// In a namespace of its own: it may mount.
+    Here,
+    /// It called itself again in one, which ended so.
+    Was(std::process::ExitStatus),
+    /// None can be had here, and why.
+    Impossible(String),
+}
+
+/// Calls itself again, with these arguments, in a mount namespace, and in a user namespace too if it is not root; unless it is
+/// there already.
 ///
 /// # Panics
-/// When the test fails.
-pub fn privately(test: &str, body: impl FnOnce()) {
+/// When `unshare` worked just now and does not any more.
+#[must_use]
+pub fn again_privately(args: &[String]) -> Private {
     if std::env::var_os(INSIDE).is_some() {
-        return body();
+        return Private::Here;
     }
     let user: &[&str] = if nix::unistd::getuid().is_root() { &[] } else { &["--user", "--map-root-user"] };
     let probe = ["--mount", "sh", "-c", "mount -t tmpfs -o size=1m baton-test /mnt"];
-    let allowed = Command::new("unshare").args(user).args(probe).output();
-    match allowed {
+    match Command::new("unshare").args(user).args(probe).output() {
         Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            println!("SKIPPED `{test}`: no tmpfs can be mounted here: {}", String::from_utf8_lossy(&output.stderr));
-            return;
-        }
-        Err(err) => {
-            println!("SKIPPED `{test}`: no tmpfs can be mounted here: `unshare`: {err}");
-            return;
-        }
+        Ok(output) => return Private::Impossible(String::from_utf8_lossy(&output.stderr).into_owned()),
+        Err(err) => return Private::Impossible(format!("`unshare`: {err}")),
     }
-    let own = std::env::current_exe().expect("the test's own binary");
+    let own = std::env::current_exe().expect("the running binary");
     let status = Command::new("unshare")
         .args(user)
         .args(["--mount", "--fork", "--kill-child"])
         .arg(own)
-        .args(["--exact", test, "--nocapture"])
+        .args(args)
         .env(INSIDE, "1")
         .status()
         .expect("unshare starts");
-    assert!(status.success(), "`{test}` in its namespace: {status}");
+    Private::Was(status)
+}
+
+/// Runs a test where it may mount: it calls itself again in a mount namespace. Where that is not allowed, it says so and is skipped:
+/// there is no other full disk to be had.
+///
+/// # Panics
+/// When the test fails.
+pub fn privately(test: &str, body: impl FnOnce()) {
+    let args = ["--exact", test, "--nocapture"].map(str::to_owned);
+    match again_privately(&args) {
+        Private::Here => body(),
+        Private::Was(status) => assert!(status.success(), "`{test}` in its namespace: {status}"),
+        Private::Impossible(why) => println!("SKIPPED `{test}`: no tmpfs can be mounted here: {why}"),
+    }
 }
 
 fn run(program: &str, args: &[&str]) {

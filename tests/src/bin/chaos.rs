@@ -1,4 +1,4 @@
-//! `baton-chaos --seed N --minutes M [--sessions S]`: runs Baton, its clients and a killer; ends with 1 when a rule was broken.
+//! `baton-chaos --seed N --minutes M [--sessions S] [--no-disk]`: runs Baton, its clients and a killer; ends with 1 when a rule was broken.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "its table is what it is for")]
 
@@ -6,15 +6,31 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use baton_tests::chaos::{self, Options};
+use baton_tests::disk::{Private, again_privately};
 
-const USAGE: &str = "usage: baton-chaos [--seed N] [--minutes M] [--sessions S]";
+const USAGE: &str = "usage: baton-chaos [--seed N] [--minutes M] [--sessions S] [--no-disk]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let Some(options) = parse(&words) else {
+    let Some(mut options) = parse(&words) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if options.disk {
+        match again_privately(&words) {
+            Private::Here => {}
+            Private::Was(status) => {
+                return status
+                    .code()
+                    .and_then(|code| u8::try_from(code).ok())
+                    .map_or(ExitCode::FAILURE, ExitCode::from);
+            }
+            Private::Impossible(why) => {
+                eprintln!("no disk is filled: none can be mounted here: {why}");
+                options.disk = false;
+            }
+        }
+    }
     let report = chaos::run(&options);
     let markdown = options.artifacts.join("table.md");
     if let Err(err) = std::fs::write(&markdown, report.markdown()) {
@@ -36,11 +52,12 @@ fn parse(words: &[String]) -> Option<Options> {
                 let minutes: f64 = words.next()?.parse().ok()?;
                 options.span = Duration::try_from_secs_f64(minutes * 60.0).ok()?;
             }
+            "--no-disk" => options.disk = false,
             "--sessions" => options.sessions = words.next()?.parse().ok().filter(|count| *count > 0)?,
             _ => return None,
         }
     }
     let seed = seed.or_else(|| getrandom::u64().ok().map(|seed| seed >> 32))?;
     let made = Options::new(seed, options.span);
-    Some(Options { sessions: options.sessions, ..made })
+    Some(Options { sessions: options.sessions, disk: options.disk, ..made })
 }

@@ -7,7 +7,7 @@
 //!
 //! PACE is `flood:BURST:RATE` (bursts of so many bytes at full speed, on average RATE bytes a second) or `steady:RATE` (lines a
 //! second). NAP is for how many milliseconds `echo` stops reading after each 16 KiB, so that what is typed waits in a terminal that
-//! is full; 0 for never. Before it ends a program writes the number of bytes it has written into `STOP.total`. The terminal is raw: what is
+//! is full; 0 for never. Before it ends a program writes the number of bytes it has written into `STOP.total`; `echo` keeps what it reads in `STOP.read`. The terminal is raw: what is
 //! written is what comes out.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program says what is wrong by panicking")]
@@ -87,6 +87,7 @@ const NAP_AFTER_BYTES: usize = 16 * 1024;
 
 fn echo(nap: Duration, stop: &Path) -> u64 {
     let (mut input, mut out) = (unbuffered(std::io::stdin()), unbuffered(std::io::stdout()));
+    let mut kept = File::create(stop.with_extension("read")).expect("a file");
     let (mut echo, mut answer, mut written) = (Echo::default(), Vec::new(), 0);
     let mut piece = [0; 4096];
     let (mut read, mut awake_for) = (0, 0);
@@ -99,6 +100,7 @@ fn echo(nap: Duration, stop: &Path) -> u64 {
         // The first is a greeting: from now on what is typed is taken as it is.
         answer.clear();
         echo.answer(&piece[..read], &mut answer);
+        kept.write_all(&piece[..read]).expect("a file");
         out.write_all(&answer).expect("a terminal");
         written += answer.len() as u64;
         loop {

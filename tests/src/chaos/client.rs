@@ -413,7 +413,11 @@ impl Client {
             let skipped = std::mem::take(&mut client.skipped);
             self.gap(skipped, client.offset - bytes.len() as u64).await;
         }
-        if bytes.is_empty() || self.broken {
+        if bytes.is_empty() {
+            return;
+        }
+        self.shared.heard(client.offset);
+        if self.broken {
             return;
         }
         self.world.ledger.count("bytes checked", bytes.len() as u64);
@@ -446,6 +450,12 @@ impl Client {
             Content::Numbered(check) => check.skip(lost),
             Content::Echo { .. } | Content::Shell(_) => self.broken = true,
             Content::Viewer => {}
+        }
+        let (since, until) = self.shared.written_in(begin.saturating_sub(lost), begin);
+        if self.world.was_full_between(since, until) {
+            self.world.ledger.count("gaps that a full disk left", 1);
+            self.shared.tear();
+            return;
         }
         let Some(detail) = self.world.ask(self.session, Duration::from_secs(30)).await else { return };
         let (oldest, head) = (detail.session.oldest_cursor.offset, detail.session.cursor.offset);

@@ -24,7 +24,7 @@ const VIOLATIONS_MAX: usize = 25;
 const KEPT_WITHIN: Duration = Duration::from_secs(15);
 
 /// What can happen, and how often: weights.
-const FAULTS: [(Fault, u64); 15] = [
+const FAULTS: [(Fault, u64); 16] = [
     (Fault::KillBridge, 10),
     (Fault::KillSessiond, 10),
     (Fault::KillWorker, 22),
@@ -40,6 +40,7 @@ const FAULTS: [(Fault, u64); 15] = [
     (Fault::Client, 30),
     (Fault::WorkerTwice, 4),
     (Fault::Upgrade, 10),
+    (Fault::FillDisk, 3),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,7 @@ enum Fault {
     Client,
     WorkerTwice,
     Upgrade,
+    FillDisk,
 }
 
 /// Lets faults fall until the time is over.
@@ -130,6 +132,27 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
             let world = Arc::clone(world);
             // Whatever becomes of it: other faults fall into the middle of it, and the rules hold.
             tokio::spawn(async move { world.call(Method::POST, "/v1/upgrade", Some(&body)).await });
+        }
+        Fault::FillDisk if !world.disk => {}
+        Fault::FillDisk => {
+            let filling = Arc::clone(world);
+            let filled = tokio::task::spawn_blocking(move || filling.fill()).await;
+            world.ledger.fault("fill the disk", if filled.is_ok() { "" } else { "in vain" });
+            for _ in 0..seed.within(0..4) {
+                tokio::time::sleep(seed.millis(10..900)).await;
+                match seed.within(0..5) {
+                    0 => one(world, "kill sessiond", Family::find(&mark).sessiond),
+                    1 => one(world, "kill bridge", Family::find(&mark).bridge),
+                    _ => {
+                        if let Some(session) = any_session(world, seed) {
+                            world.kill_worker(session, "kill worker", "on a full disk");
+                        }
+                    }
+                }
+            }
+            tokio::time::sleep(seed.millis(10..1500)).await;
+            world.free();
+            world.ledger.note("the disk has room");
         }
         Fault::KillSeveral => {
             let family = Family::find(&mark);

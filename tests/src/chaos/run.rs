@@ -36,6 +36,9 @@ const END_LIMIT: Duration = Duration::from_secs(90);
 /// seconds for somebody who wants to read.
 const GONE_WITHIN: Duration = Duration::from_secs(25);
 
+/// Of Baton's own disk: room for the journals of every session, and for as much again.
+const DISK_BYTES: u64 = 1 << 30;
+
 /// What a run is to be.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -45,6 +48,8 @@ pub struct Options {
     pub span: Duration,
     /// How many sessions live from beginning to end.
     pub sessions: u64,
+    /// Baton's state is on a disk of its own, which is filled now and then. Only in a process that may mount one.
+    pub disk: bool,
     /// Where the logs of the run go.
     pub artifacts: PathBuf,
 }
@@ -53,7 +58,7 @@ impl Options {
     /// As it is without options.
     #[must_use]
     pub fn new(seed: u64, span: Duration) -> Self {
-        Self { seed, span, sessions: 8, artifacts: artifacts_dir().join(format!("chaos-{seed}")) }
+        Self { seed, span, sessions: 8, disk: true, artifacts: artifacts_dir().join(format!("chaos-{seed}")) }
     }
 }
 
@@ -83,11 +88,12 @@ pub fn run(options: &Options) -> Report {
     let ledger = Ledger::new(&options.artifacts.join("chaos.log"));
     // The port stays the same from one launcher to the next.
     let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").port();
-    let baton = Baton::start("chaos", Setup::plain().env("BATON_LISTEN", &format!("127.0.0.1:{port}")));
+    let setup = Setup::plain().env("BATON_LISTEN", &format!("127.0.0.1:{port}"));
+    let baton = Baton::start("chaos", if options.disk { setup.state_bytes(DISK_BYTES) } else { setup });
     let mark = baton.mark();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let world = World::new(baton, ledger);
+    let world = World::new(baton, ledger, options.disk);
     runtime.block_on(whole(&world, options));
     let mut report = Report {
         seed: options.seed,
@@ -174,12 +180,25 @@ async fn whole(world: &Arc<World>, options: &Options) {
     let _ = guarding.await;
     for long in &longs {
         let deaths = world.sessions().get(&long.id).map_or(0, |watched| watched.deaths);
-        let typed = long.shared.typed();
+        let mut typed = long.shared.typed();
+        if long.shared.is_torn() {
+            // What the program said of its input is not whole. It has kept what it read.
+            match std::fs::read(world.stop_file(&long.name).with_extension("read")) {
+                Ok(bytes) => {
+                    typed.forget_what_was_read();
+                    for text in Records::default().feed(&bytes).into_iter().filter_map(|piece| typed.read(piece).err())
+                    {
+                        world.ledger.violation(&long.name, &text);
+                    }
+                }
+                Err(err) => world.ledger.note(&format!("{}: what it read: {err}", long.name)),
+            }
+        }
         for text in typed.settle(deaths, long.shared.epochs()) {
             world.ledger.violation(&long.name, &text);
         }
         let shell = long.shared.shell();
-        for lost in shell.answered.difference(&shell.come) {
+        for lost in shell.answered.difference(&shell.come).filter(|_| !long.shared.is_torn()) {
             world.ledger.violation(&long.name, &format!("the answer {lost} was on a screen and is not in the output"));
         }
         world.ledger.count("inputs acknowledged", typed.acknowledged);

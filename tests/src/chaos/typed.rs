@@ -127,6 +127,14 @@ impl Typed {
         Ok(())
     }
 
+    /// What the program read is told once more, from the beginning.
+    pub fn forget_what_was_read(&mut self) {
+        self.frames.values_mut().for_each(|frame| frame.typed = false);
+        self.last.clear();
+        self.owners.clear();
+        (self.epoch, self.fragments, self.read) = (0, 0, 0);
+    }
+
     /// Frames of which nothing was said yet.
     #[must_use]
     pub fn unanswered(&self) -> u64 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use baton_proto::api::SessionDetail;
 use baton_proto::ids::{ClientId, Epoch, SessionId};
@@ -17,6 +17,12 @@ use super::typed::Typed;
 use crate::baton::Baton;
 use crate::http::Api;
 use crate::process::Process;
+
+/// A journal that had no room is written again within this time after there is some.
+const MENDED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How exactly it is known when which output was written.
+const HEARD_EVERY: Duration = Duration::from_millis(50);
 
 /// Where the run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,6 +127,9 @@ pub struct World {
     pub sessions: Mutex<BTreeMap<SessionId, Watched>>,
     /// Nothing must be killed that the way back from another fault needs.
     pub fragile: AtomicBool,
+    /// The state is on a disk that can be filled.
+    pub disk: bool,
+    fills: Mutex<Vec<(Instant, Option<Instant>)>>,
     armed: Mutex<Option<(Point, Victim)>>,
     clients: Mutex<Vec<(String, mpsc::UnboundedSender<Order>)>>,
 }
@@ -128,7 +137,7 @@ pub struct World {
 impl World {
     /// A world around a running Baton.
     #[must_use]
-    pub fn new(baton: Baton, ledger: Ledger) -> Arc<Self> {
+    pub fn new(baton: Baton, ledger: Ledger, disk: bool) -> Arc<Self> {
         let api = baton.api();
         Arc::new(Self {
             baton,
@@ -137,6 +146,8 @@ impl World {
             phase: watch::Sender::new(Phase::Storm),
             sessions: Mutex::default(),
             fragile: AtomicBool::new(false),
+            disk,
+            fills: Mutex::default(),
             armed: Mutex::default(),
             clients: Mutex::default(),
         })
@@ -236,13 +247,43 @@ impl World {
         path: &str,
         body: Option<&serde_json::Value>,
     ) -> Option<crate::http::Answer> {
+        let asked = Instant::now();
         let bytes = body.map(|body| body.to_string().into_bytes());
         let answer = tokio::time::timeout(Duration::from_secs(15), api.send(method.clone(), path, bytes)).await;
         let answer = answer.ok()?.ok()?;
-        if answer.status >= 500 && answer.status != 503 {
+        let no_room = answer.status == 507 && self.was_full_between(Some(asked), Instant::now());
+        if answer.status >= 500 && answer.status != 503 && !no_room {
             self.ledger.violation("the API", &format!("{method} {path}: {answer}"));
         }
         Some(answer)
+    }
+
+    /// The disk is full from now on.
+    ///
+    /// # Panics
+    /// When the state is on no disk of its own.
+    pub fn fill(&self) {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), None));
+        self.baton.disk().fill();
+    }
+
+    /// It has room again.
+    ///
+    /// # Panics
+    /// When it was not full.
+    pub fn free(&self) {
+        self.baton.disk().free();
+        if let Some((_, end)) = self.fills.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
+            *end = Some(Instant::now());
+        }
+    }
+
+    /// Whether the disk was full at any time between, or a journal may still have been waiting for room.
+    #[must_use]
+    pub fn was_full_between(&self, since: Option<Instant>, until: Instant) -> bool {
+        let fills = self.fills.lock().unwrap_or_else(PoisonError::into_inner);
+        let over = |end: Option<Instant>| end.zip(since).is_some_and(|(end, since)| end + MENDED_WITHIN < since);
+        fills.iter().any(|(begin, end)| *begin <= until && !over(*end))
     }
 
     /// The next time somebody reaches this point, this happens.
@@ -333,6 +374,9 @@ pub struct Shared {
     shell: Mutex<Shell>,
     /// Length and checksum of the whole output, as the first had it who had all of it.
     whole: Mutex<Option<(u64, u32)>>,
+    torn: AtomicBool,
+    /// How far somebody had heard, and when.
+    heard: Mutex<Vec<(u64, Instant)>>,
 }
 
 /// What is known of a shell's answers.
@@ -345,6 +389,36 @@ pub struct Shell {
 }
 
 impl Shared {
+    /// Somebody has heard everything up to this offset, or was told that it is nowhere.
+    pub fn heard(&self, offset: u64) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if heard.last().is_none_or(|(last, at)| offset > *last && now - *at > HEARD_EVERY) {
+            heard.push((offset, now));
+        }
+    }
+
+    /// In which time the output between two offsets was written: between when nobody had heard beyond the first, and when somebody
+    /// had beyond the second.
+    #[must_use]
+    pub fn written_in(&self, from: u64, to: u64) -> (Option<Instant>, Instant) {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let begin = heard.iter().rev().find(|(offset, _)| *offset <= from).map(|(_, at)| *at);
+        let end = heard.iter().find(|(offset, _)| *offset >= to).map(|(_, at)| *at);
+        (begin, end.unwrap_or_else(Instant::now))
+    }
+
+    /// A full disk cost somebody a part of the output.
+    pub fn tear(&self) {
+        self.torn.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it did.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.torn.load(Ordering::SeqCst)
+    }
+
     /// Somebody was told of an epoch.
     ///
     /// # Errors
