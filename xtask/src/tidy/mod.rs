@@ -2,6 +2,7 @@
 
 mod documents;
 mod layers;
+mod locks;
 mod manifest;
 mod sources;
 mod tree;
@@ -25,6 +26,7 @@ pub fn run(project: &Project) -> Result<()> {
     let mut findings = Findings::default();
     sources::check(&tree, &mut findings);
     layers::check(&tree, &mut findings);
+    locks::check(&tree, &mut findings);
     documents::check(&tree, &mut findings);
     for warning in &findings.warnings {
         eprintln!("  warning: {warning}");

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 /// Directories that are built or fetched, by name.
 const SKIPPED: [&str; 5] = [".git", "node_modules", "dist", "test-artifacts", "corpus"];
 /// Files whose text is looked at.
-const READ: [&str; 6] = ["rs", "ts", "tsx", "toml", "json", "md"];
+const READ: [&str; 7] = ["rs", "ts", "tsx", "toml", "json", "md", "lock"];
 
 /// Every path below the root (`/` between names), and the text of those that are checked.
 #[derive(Debug, Default)]
