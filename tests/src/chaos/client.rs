@@ -478,13 +478,22 @@ impl Client {
         if let Some(code) = self.role.code {
             judge_exit(&self.world, name, exit, code);
         }
+        let total = written(&self.world, self.session);
+        if let Some(total) = total.filter(|total| *total > offset) {
+            // What a full disk cost at the very end is told, and no byte follows it.
+            let (since, until) = self.shared.written_in(offset, total);
+            if self.world.was_full_between(since, until) {
+                self.world.ledger.count("gaps that a full disk left", 1);
+                return;
+            }
+        }
         if self.skipped == 0
             && !matches!(self.role.content, Content::Viewer)
             && let Err(text) = self.shared.whole(offset, self.crc.clone().finalize())
         {
             self.wrong(&text);
         }
-        if let Some(total) = written(&self.world, self.session)
+        if let Some(total) = total
             && total != offset
             && !self.broken
         {
