@@ -18,6 +18,8 @@ use crate::seed::Seed;
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(40);
 /// How long a named point is waited for.
 const POINT_LIMIT: Duration = Duration::from_secs(3);
+/// A killed worker has a successor within this time, also where the launcher was stopped for four seconds.
+const WORKERS_WITHIN: Duration = Duration::from_secs(15);
 /// After so many broken rules no more is learnt.
 const VIOLATIONS_MAX: usize = 25;
 /// How long the next launcher may take to hold the handles of every session again, once everything answers.
@@ -294,8 +296,17 @@ fn any_session(world: &World, seed: &mut Seed) -> Option<SessionId> {
 
 /// Launcher and spare at once: nobody is left who would start anything. A person types `baton up`.
 async fn whole_tree(world: &Arc<World>, family: &Family, kind: &'static str) -> Result<(), String> {
-    // Until the next launcher has the handles again a worker must live: two faults at once are one too many.
+    // Until the next launcher has the handles again a worker must live, and it must live before: two faults at once are one
+    // too many. A worker's successor is late where the launcher was stopped.
     world.fragile.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    while !world.has_every_worker() {
+        if begun.elapsed() > WORKERS_WITHIN {
+            world.fragile.store(false, Ordering::SeqCst);
+            return Err("a killed worker has no successor".to_owned());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     for process in [family.launcher, family.spare].into_iter().flatten() {
         process.signal(Signal::SIGKILL);
     }

@@ -340,6 +340,13 @@ impl World {
         true
     }
 
+    /// Whether each session whose program lives has a living worker, as far as was seen.
+    #[must_use]
+    pub fn has_every_worker(&self) -> bool {
+        let has = |watched: &Watched| watched.worker.as_ref().is_some_and(Process::is_alive);
+        self.sessions().values().all(|watched| has(watched) || !watched.program.is_alive())
+    }
+
     /// A client that takes orders.
     #[must_use]
     pub fn enlist(&self, name: &str) -> mpsc::UnboundedReceiver<Order> {
