@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use baton_proto::api::{CreateTerminal, Created, ParkedSession, SessionDetail, SessionStatus, Survey};
+use baton_proto::api::{
+    CreateTerminal, Created, ParkedSession, SessionDetail, SessionStatus, Survey, UpgradePart, UpgradeRequest,
+};
 use baton_proto::home::{runtime, state};
 use baton_proto::ids::SessionId;
 use baton_proto::v1::Class;
 use baton_tests::http::{Api, Place};
 use baton_tests::process::{self, Process};
-use baton_tests::{Attach, Baton, Setup, StreamClient, binaries, scenario, session};
+use baton_tests::{Attach, Baton, Seed, Setup, StreamClient, binaries, scenario, session};
 use http::Method;
 use nix::sys::signal::Signal;
 use serde_json::json;
@@ -169,6 +171,58 @@ fn an_agents_parked_session_closes_in_order_and_says_why_and_a_persons_lives_on(
         let closed = until(baton, theirs, |detail| detail.session.status == SessionStatus::Closed).await.session;
         assert_eq!(closed.exit.unwrap().reason, "parked");
         assert_eq!(program(baton, mine).await, mine_program, "a person's lives on");
+    });
+}
+
+#[test]
+fn when_launcher_and_spare_die_while_a_worker_is_replaced_the_session_lives() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let mut seed = Seed::from_env();
+        let id = baton_session(baton).await;
+        let shell = program(baton, id).await;
+        let offer = baton.home.sessions_dir().join(id.to_string()).join("keeper.sock");
+        for round in 0..24 {
+            let api = api(baton);
+            let request = UpgradeRequest { part: UpgradePart::Worker, session_id: Some(id) };
+            let asked = api.call(Method::POST, "/v1/upgrade", Some(&request));
+            let wait = seed.millis(0..14);
+            let before = until(baton, id, |detail| detail.session.worker_pid.is_some()).await.session.worker_pid;
+            let before = Process::of(before.unwrap());
+            let killed = async {
+                // At any moment, or in the one in which the worker before has left and the next does not know it yet.
+                let parked = Instant::now() + Duration::from_secs(1);
+                if round % 3 == 0 {
+                    tokio::time::sleep(wait).await;
+                } else {
+                    let left = move || while before.is_alive() && Instant::now() < parked {};
+                    tokio::task::spawn_blocking(left).await.unwrap();
+                }
+                // With what they are about to start, which has no name of its own yet.
+                for _ in 0..2 {
+                    for process in ours(baton, "baton-sessiond launcher") {
+                        process.kill().await;
+                    }
+                }
+            };
+            // Whatever is answered, if anything is.
+            let _ = tokio::join!(tokio::time::timeout(Duration::from_secs(1), asked), killed);
+            let _ = baton.cli(["up"]).await.ok();
+            assert!(shell.is_alive(), "round {round}, killed after {wait:?}");
+            let running = |detail: &SessionDetail| {
+                let worker = detail.session.worker_pid.and_then(Process::find);
+                detail.session.pid.is_some() && worker.is_some_and(|worker| worker.is_alive())
+            };
+            let detail = until(baton, id, running).await;
+            assert!(shell.is_alive(), "round {round}, killed after {wait:?}");
+            assert_eq!(detail.session.pid, Some(shell.pid), "round {round}, killed after {wait:?}");
+            while offer.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+        let mut client = StreamClient::open(&api(baton), id, Attach::named("A")).await.unwrap();
+        client.claim(true).await.unwrap();
+        client.type_text("echo works-$((1+1))\r").await;
+        client.until_output("works-2\r\n").await;
     });
 }
 

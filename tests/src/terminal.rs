@@ -191,16 +191,18 @@ impl Terminal {
         }
     }
 
-    /// Waits until the program ends; its exit code.
+    /// Waits until the program has ended and everything it wrote was read; its exit code.
     ///
     /// # Panics
-    /// When it does not end.
+    /// When it does not end, or somebody it started goes on writing.
     pub async fn exit_code(&mut self) -> u32 {
         let limit = tokio::time::Instant::now() + MESSAGE_LIMIT;
         loop {
             if let Some(status) = self.child.try_wait().expect("its status") {
                 assert!(status.signal().is_none(), "a signal ended it: {status:?}");
-                return status.exit_code();
+                if self.written.bytes.lock().expect("no panic while it is held").1 {
+                    return status.exit_code();
+                }
             }
             assert!(tokio::time::Instant::now() < limit, "the program does not end: {:?}", self.text());
             tokio::time::sleep(LOOK_EVERY).await;

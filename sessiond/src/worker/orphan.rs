@@ -21,6 +21,8 @@ impl Worker {
     /// Nobody holds the session's handles any more but this process.
     pub(super) fn lose_keeper(&mut self) {
         self.keeper = None;
+        // Who stands by to be the next one is told by nobody to go on.
+        self.stay();
         if matches!(self.life, Life::Ended) || self.terminal.is_none() {
             return;
         }

@@ -5,9 +5,11 @@
 //! was read is in the journal by then, what was not is still in the terminal. The next one goes when the launcher has seen
 //! its predecessor's death, and does what a successor always does.
 
+use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
@@ -15,12 +17,17 @@ use baton_proto::lease::Monotonic;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::CarriedState;
 use baton_sandbox::fds;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::Worker;
 use super::ending::Life;
 use super::journal::Journal;
+use super::start::LOCK;
 use super::window::{WINDOW_BYTES, Window};
 
+/// How long a worker that has parked may take to end.
+const GONE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a worker types what was sent to it before; a program that reads has it all by then.
 const DRAIN_WITHIN: Duration = Duration::from_secs(2);
 /// How long it tries to come to the end of the frame it has begun. Both together are less than the launcher waits, so
@@ -46,12 +53,40 @@ pub(super) fn stand_by(
     let mut listener = None;
     loop {
         let mut bytes = [0; LAUNCH_BYTES];
-        let (count, handles) = fds::receive(keeper, &mut bytes)?;
-        anyhow::ensure!(count > 0, "the launcher is gone, and the worker before this one goes on");
+        let (count, handles) = match fds::receive(keeper, &mut bytes) {
+            // It died with a message of ours unread.
+            Err(err) if err.kind() == io::ErrorKind::ConnectionReset => (0, Vec::new()),
+            received => received?,
+        };
+        if count == 0 {
+            // Launcher and spare died together. Either the worker before this one had left by then, and nobody else has the
+            // session; or it goes on, as it does when nobody keeps it.
+            wait_for_its_end(dir)?;
+            tracing::warn!(session = %spec.session, "nobody says so, but the worker before this one has left: it goes on");
+            return Ok(listener);
+        }
         match LaunchMessage::from_bytes(&bytes[..count]).map(|message| message.op) {
             Some(Op::Go) => return Ok(listener),
             Some(Op::Listen) => listener = handles.into_iter().next(),
             _ => {}
+        }
+    }
+}
+
+/// Waits until the instance's lock is free: its holder is dead then.
+fn wait_for_its_end(dir: &Path) -> anyhow::Result<()> {
+    let path = dir.join(LOCK);
+    let begun = Instant::now();
+    loop {
+        let file = File::open(&path).with_context(|| format!("opening `{}`", path.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(_) => return Ok(()),
+            Err((_, Errno::EWOULDBLOCK)) if begun.elapsed() < GONE_WITHIN => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
+            Err((_, err)) => {
+                anyhow::bail!("launcher and spare are gone, and the worker before this one goes on ({err})")
+            }
         }
     }
 }
@@ -101,23 +136,34 @@ impl Worker {
             }
             Parking::Draining(until) | Parking::Finishing(until) if until <= now || !running => {
                 tracing::warn!(session = %self.spec.session, "what was begun to be typed is not read; this worker goes on");
-                self.parking = Parking::No;
-                self.typing.begin_nothing(false);
+                self.stay();
             }
             Parking::Draining(_) | Parking::Finishing(_) => {}
         }
     }
 
     fn leave(&mut self, now: Monotonic) {
-        self.parking = Parking::Parked;
         self.flush(now);
-        tracing::info!(session = %self.spec.session, head = self.journal.head(), "parked for the next worker");
         let head = i64::try_from(self.journal.head()).unwrap_or(i64::MAX);
         let message = LaunchMessage { arg: head, ..LaunchMessage::new(Op::Parked, self.spec.session) };
-        if let Some(keeper) = &self.keeper
-            && let Err(err) = fds::send(keeper, &message.to_bytes(), &[])
-        {
-            tracing::warn!(error = %err, "the launcher could not be told");
+        let told = self.keeper.as_ref().map(|keeper| fds::send(keeper, &message.to_bytes(), &[]));
+        match told {
+            Some(Ok(_)) => {
+                self.parking = Parking::Parked;
+                tracing::info!(session = %self.spec.session, head, "parked for the next worker");
+            }
+            // Nobody would let the next one go on.
+            Some(Err(err)) => {
+                tracing::warn!(error = %err, "the launcher could not be told; this worker goes on");
+                self.stay();
+            }
+            None => self.stay(),
         }
+    }
+
+    /// It goes on after all.
+    pub(super) fn stay(&mut self) {
+        self.parking = Parking::No;
+        self.typing.begin_nothing(false);
     }
 }

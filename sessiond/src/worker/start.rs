@@ -47,6 +47,9 @@ const FD_WINDOW: i32 = 6;
 const FD_MASTER: i32 = 7;
 const FD_PROGRAM: i32 = 8;
 
+/// In an instance's directory: locked by its worker for as long as that lives.
+pub(super) const LOCK: &str = "lock";
+
 /// What every worker has, however it begins.
 struct Parts {
     spec: SessionSpec,
@@ -151,7 +154,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
 
 /// One reader of a terminal, one writer of a journal. A predecessor that was killed lets go of its lock by dying.
 fn lock(dir: &std::path::Path) -> anyhow::Result<Flock<fs::File>> {
-    let path = dir.join("lock");
+    let path = dir.join(LOCK);
     let file = match OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path) {
         // On a disk that takes no writes, the file that is there is as good.
         Err(err) => fs::File::open(&path).map_err(|_| err)?,
