@@ -14,7 +14,7 @@ use std::path::Path;
 use compile::Architecture;
 
 /// The files of `filters/` that are whole filters; the others are included by them.
-const FILTERS: [&str; 4] = ["browser", "offline", "readonly", "session"];
+const FILTERS: [&str; 7] = ["bridge", "browser", "offline", "readonly", "session", "sessiond", "worker"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build");
@@ -48,7 +48,8 @@ fn run() -> Result<(), String> {
                 }
                 say(format_args!("],\n"))?;
             }
-            say(format_args!("]);\n"))?;
+            let ends = compile::ends(&rules, architecture)?;
+            say(format_args!("], &{:?});\n", ends.iter().collect::<Vec<_>>()))?;
         }
     }
     say(format_args!("/// Number and name of each call, a line each.\nstatic NAMES: &str = \"\\\n"))?;

@@ -63,6 +63,10 @@ fn run() -> anyhow::Result<()> {
     let tcp = inherited(TCP_FD).context("descriptor 3 must be a TCP listener: start the bridge by `baton up`")?;
     let unix = inherited(UNIX_FD).ok();
     let life = inherited(LIFE_FD).ok();
+    // Before there is a second thread, which would keep what this one gives up.
+    let _ = baton_bridge::confine::confine(&options.home);
+    #[cfg(feature = "taken-over")]
+    baton_bridge::taken_over::obey(&options.home);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(serve(options, tcp, unix, life))?;
     // Whatever still blocks in a thread must not keep the process.

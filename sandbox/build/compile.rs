@@ -131,6 +131,20 @@ pub fn compile(rules: &Rules, architecture: Architecture) -> Result<Vec<BpfProgr
     Ok(programs)
 }
 
+/// The calls after which the process ends, by number.
+///
+/// # Errors
+/// What is wrong with the rules.
+pub fn ends(rules: &Rules, architecture: Architecture) -> Result<BTreeSet<i64>, String> {
+    let mut numbers = BTreeSet::new();
+    for rule in rules.rules.iter().filter(|rule| rule.answer == Answer::End) {
+        for call in &rule.calls {
+            numbers.extend(architecture.numbers(call, rules.default)?);
+        }
+    }
+    Ok(numbers)
+}
+
 type Chains = BTreeMap<i64, Vec<SeccompRule>>;
 
 fn chains(rules: &Rules, architecture: Architecture, takes: impl Fn(Answer) -> bool) -> Result<Chains, String> {
@@ -208,7 +222,6 @@ const fn action(answer: Answer) -> SeccompAction {
     match answer {
         Answer::Allow => SeccompAction::Allow,
         Answer::Errno(number) => SeccompAction::Errno(number),
-        Answer::Report => SeccompAction::Trap,
-        Answer::Kill => SeccompAction::KillProcess,
+        Answer::Report | Answer::End => SeccompAction::Trap,
     }
 }

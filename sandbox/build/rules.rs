@@ -36,8 +36,8 @@ pub enum Answer {
     Errno(u32),
     /// It does not happen, and the process tells its log of it.
     Report,
-    /// The process ends.
-    Kill,
+    /// It does not happen, and the process tells its log of it and ends.
+    End,
 }
 
 /// A look at one argument, at its lower 32 bits: no call that has a condition reads more of it.
@@ -149,7 +149,7 @@ fn answer(text: &str) -> Option<Answer> {
     match text {
         "allow" => Some(Answer::Allow),
         "report" => Some(Answer::Report),
-        "kill" => Some(Answer::Kill),
+        "end" => Some(Answer::End),
         name => constants::errno(name).map(Answer::Errno),
     }
 }

@@ -11,6 +11,7 @@ use baton_proto::api::ServerStatus;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use baton_proto::ids::SessionId;
+use baton_sandbox::seccomp::MARK;
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -449,7 +450,24 @@ impl Baton {
         while all.iter().any(Process::is_alive) && begun.elapsed() < 2 * ENDING_LIMIT {
             std::thread::sleep(process::LOOK_EVERY);
         }
+        wrong.extend(self.refused());
         wrong
+    }
+
+    /// What Baton's own filters refused its processes: a filter that is too narrow, or a process that does what it must not.
+    ///
+    /// # Panics
+    /// When a log can't be read.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        let mut refused = Vec::new();
+        for log in fs::read_dir(self.home.logs_dir()).into_iter().flatten().flatten() {
+            let text = fs::read(log.path()).expect("a log");
+            let text = String::from_utf8_lossy(&text);
+            let lines = text.lines().filter(|line| line.contains(MARK));
+            refused.extend(lines.map(|line| format!("{}: {line}", log.path().display())));
+        }
+        refused
     }
 }
 

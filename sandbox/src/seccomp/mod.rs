@@ -12,13 +12,15 @@ mod refused;
 use nix::errno::Errno;
 use nix::libc::{self, sock_filter};
 
-pub use refused::{MARK, report_refused};
+pub use refused::{ENDED, MARK};
 
 /// What the kernel is given to look at each system call.
 #[derive(Debug)]
 pub struct Filter {
     name: &'static str,
     programs: &'static [&'static [sock_filter]],
+    /// The calls after which the process ends, by number.
+    ends: &'static [i32],
 }
 
 /// Who has a filter from now on.
@@ -35,8 +37,8 @@ const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
 }
 
 impl Filter {
-    const fn new(name: &'static str, programs: &'static [&'static [sock_filter]]) -> Self {
-        Self { name, programs }
+    const fn new(name: &'static str, programs: &'static [&'static [sock_filter]], ends: &'static [i32]) -> Self {
+        Self { name, programs, ends }
     }
 
     /// The name of its file.
@@ -67,6 +69,17 @@ impl Filter {
     /// As [`Filter::install`], and `ESRCH` when a thread has a filter of its own.
     pub fn install_everywhere(&self) -> Result<(), Errno> {
         self.install_in(Threads::All)
+    }
+
+    /// As [`Filter::install_everywhere`], for a filter of Baton's own processes: a refused call is told on standard error and
+    /// fails with `EPERM`, or with `ENOSYS` if this version does not even know it, as on a kernel that is older than the
+    /// library that tries it. One whose answer is `end` ends the process with [`ENDED`].
+    ///
+    /// # Errors
+    /// As [`Filter::install_everywhere`].
+    pub fn install_and_report(&'static self) -> Result<(), Errno> {
+        refused::report(self)?;
+        self.install_everywhere()
     }
 
     fn install_in(&self, threads: Threads) -> Result<(), Errno> {

@@ -9,17 +9,20 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-use super::call_name;
+use super::{Filter, call_name};
 
 /// Stands in each line that tells of a refused call.
 pub const MARK: &str = "refused by its filter: system call";
+
+/// What a process exits with that was ended for the call it made: what a shell says of one that SIGSYS killed.
+pub const ENDED: i32 = 128 + libc::SIGSYS;
 
 /// Calls up to this number are told once each; those above are told each time.
 const KNOWN_MAX: usize = 1024;
 /// Which were told, a bit each.
 static TOLD: [AtomicU64; KNOWN_MAX / 64] = [const { AtomicU64::new(0) }; KNOWN_MAX / 64];
-/// The name of the process's filter.
-static NAME: AtomicPtr<&'static str> = AtomicPtr::new(std::ptr::null_mut());
+/// The process's filter.
+static FILTER: AtomicPtr<Filter> = AtomicPtr::new(std::ptr::null_mut());
 
 /// `siginfo_t` of a refused call, as far as it is looked at (`asm-generic/siginfo.h`, `_sigsys`).
 #[repr(C)]
@@ -35,13 +38,12 @@ struct Refused {
 /// `SYS_SECCOMP` of `asm-generic/siginfo.h`: the signal comes from a filter, not from somebody's `kill`.
 const FROM_FILTER: libc::c_int = 1;
 
-/// From now on a call that the process's filter refuses is told on standard error, with this name, and fails with `EPERM`;
-/// one that this version does not even know fails with `ENOSYS`, as on a kernel that is older than the library that tries it.
+/// From now on a call that this filter refuses is told on standard error.
 ///
 /// # Errors
 /// What the kernel said.
-pub fn report_refused(name: &'static &'static str) -> nix::Result<()> {
-    NAME.store(std::ptr::from_ref(name).cast_mut(), Ordering::Release);
+pub(super) fn report(filter: &'static Filter) -> nix::Result<()> {
+    FILTER.store(std::ptr::from_ref(filter).cast_mut(), Ordering::Release);
     // Forced upon the thread at the call itself, so that nothing else can be in the middle of handling one.
     let action = SigAction::new(SigHandler::SigAction(refused), SaFlags::SA_ONSTACK, SigSet::empty());
     // SAFETY: the handler makes async-signal-safe calls only, takes no lock, allocates nothing, and keeps `errno`.
@@ -56,9 +58,20 @@ extern "C" fn refused(_signal: libc::c_int, info: *mut libc::siginfo_t, context:
     }
     let before = Errno::last_raw();
     let name = call_name(info.call);
-    let answer = if name.is_some() { libc::EPERM } else { libc::ENOSYS };
+    // SAFETY: it points to what lives as long as the program, or nowhere.
+    let filter = unsafe { FILTER.load(Ordering::Acquire).as_ref() };
+    let ends = filter.is_some_and(|filter| filter.ends.contains(&info.call));
+    let (answer, said) = match name {
+        _ if ends => (libc::EPERM, "the process ends"),
+        Some(_) => (libc::EPERM, "answered EPERM"),
+        None => (libc::ENOSYS, "answered ENOSYS"),
+    };
     if is_first(info.call) {
-        tell(info.call, name.unwrap_or("unknown to this version"), answer);
+        tell(filter.map_or("?", Filter::name), info.call, name.unwrap_or("unknown to this version"), said);
+    }
+    if ends {
+        // SAFETY: ends this process without running anything of it.
+        unsafe { libc::_exit(ENDED) }
     }
     Errno::set_raw(before);
     // SAFETY: the third argument of a handler with SA_SIGINFO is the interrupted thread's state (sigaction(2)), which is
@@ -83,26 +96,10 @@ fn is_first(call: libc::c_int) -> bool {
     TOLD[word].fetch_or(1 << bit, Ordering::Relaxed) & (1 << bit) == 0
 }
 
-fn tell(call: libc::c_int, call_name: &str, answer: libc::c_int) {
-    let name = NAME.load(Ordering::Acquire);
-    // SAFETY: it points to what lives as long as the program, or nowhere.
-    let name = unsafe { name.as_ref() }.copied().unwrap_or("?");
+fn tell(process: &str, call: libc::c_int, call_name: &str, said: &str) {
     let mut line = Line { bytes: [0; 192], length: 0 };
     let mut digits = [0; 12];
-    let answer = if answer == libc::EPERM { "EPERM" } else { "ENOSYS" };
-    for part in [
-        "ERROR baton ",
-        name,
-        ": ",
-        MARK,
-        " ",
-        number(call, &mut digits),
-        " (",
-        call_name,
-        "), answered ",
-        answer,
-        "\n",
-    ] {
+    for part in ["ERROR ", process, ": ", MARK, " ", number(call, &mut digits), " (", call_name, "), ", said, "\n"] {
         line.push(part);
     }
     // SAFETY: writes a live buffer to standard error. What can't be written is lost.

@@ -34,11 +34,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use baton_proto::SessionId;
+use baton_proto::api::Layer;
 use baton_proto::config::Config;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use baton_proto::launch::LaunchMessage;
 use baton_sandbox::fds;
+use baton_sandbox::own::{Own, Paths};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -116,6 +118,8 @@ pub fn run() -> anyhow::Result<()> {
         home,
         _lock: lock,
     };
+    // What the network and the sessions' files can bring in comes after this.
+    let _ = confine(&supervisor.home);
     let found = supervisor.registry.scan().context("could not read the sessions on disk")?;
     tracing::info!(generation, sessions = found.len(), pid = std::process::id(), "sessiond runs");
     for one in found {
@@ -124,6 +128,12 @@ pub fn run() -> anyhow::Result<()> {
     supervisor.warn_of_strangers();
     supervisor.is_ready();
     supervisor.serve()
+}
+
+/// Gives up what sessiond does not need. Directories count as they are now: the launcher starts another sessiond when it has
+/// to make them anew.
+fn confine(home: &Home) -> Vec<Layer> {
+    Own::sessiond(Paths { write: vec![home.state.clone(), home.runtime.clone()], read: Vec::new() }).confine()
 }
 
 /// One sessiond at a time. The one before may need a moment to notice that its launcher is gone.
