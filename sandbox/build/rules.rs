@@ -77,7 +77,13 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
+    /// Those that `tests/it/needless.rs` meets.
+    #[serde(default)]
     calls: Vec<String>,
+    /// Further ones, and why that test does not meet them.
+    #[serde(default)]
+    seldom: Vec<String>,
+    seldom_reason: Option<String>,
     #[serde(default)]
     when: Vec<WrittenCondition>,
     answer: String,
@@ -130,16 +136,21 @@ fn add(directory: &Path, name: &str, rules: &mut Vec<Rule>) -> Result<Option<Ans
         add(directory, included, rules)?;
     }
     for written in file.rule {
-        let of = format!("the rule of `{}`", written.calls.first().map_or("", String::as_str));
-        if written.reason.trim().len() < 8 || written.calls.is_empty() {
+        let of =
+            format!("the rule of `{}`", written.calls.first().or(written.seldom.first()).map_or("", String::as_str));
+        let calls: Vec<String> = written.calls.into_iter().chain(written.seldom.iter().cloned()).collect();
+        if written.reason.trim().len() < 8 || calls.is_empty() {
             return Err(wrong(format!("{of} needs calls and a reason")));
+        }
+        if written.seldom.is_empty() != written.seldom_reason.is_none() {
+            return Err(wrong(format!("{of}: calls that are seldom need a reason")));
         }
         let answer =
             answer(&written.answer).ok_or_else(|| wrong(format!("{of}: `{}` is no answer", written.answer)))?;
         let when = written.when.into_iter().map(condition).collect::<Option<Vec<_>>>();
         let when =
             when.ok_or_else(|| wrong(format!("{of}: a condition has one known test, and names that are known")))?;
-        rules.push(Rule { calls: written.calls, when, answer });
+        rules.push(Rule { calls, when, answer });
     }
     let default = file.default.map(|text| answer(&text).ok_or_else(|| wrong(format!("`{text}` is no answer"))));
     default.transpose()

@@ -89,10 +89,37 @@ impl Own {
     }
 }
 
-/// Whether these layers are what `sandbox.require` asks for: none is absent.
+/// The first layer that keeps a host from meeting `sandbox.require`.
 #[must_use]
-pub fn is_whole(layers: &[Layer]) -> bool {
-    layers.iter().all(|layer| layer.status != LayerStatus::Absent)
+pub fn lacking(layers: &[Layer]) -> Option<&Layer> {
+    layers.iter().find(|layer| layer.status != LayerStatus::Enforced)
+}
+
+/// Why a process does not start on a host that can't meet `sandbox.require`, and what to do.
+#[must_use]
+pub fn required(lacking: &Layer) -> String {
+    let detail = lacking.detail.as_deref().unwrap_or("no reason is known");
+    format!(
+        "`sandbox.require` is set and `{}` can't be enforced here ({detail}): `baton doctor` says what to do, or set it to false",
+        lacking.name
+    )
+}
+
+/// What `/proc` shows of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// It gains no privileges by exec.
+    pub no_new_privs: bool,
+    /// Its system calls are filtered.
+    pub filtered: bool,
+}
+
+/// Looks at a process; `None` when there is none.
+#[must_use]
+pub fn seen(pid: u32) -> Option<Seen> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(Seen { no_new_privs: field("NoNewPrivs:") == Some("1"), filtered: field("Seccomp:") == Some("2") })
 }
 
 fn layer(name: &str, status: LayerStatus, abi: Option<i32>, detail: impl Into<Option<String>>) -> Layer {

@@ -12,7 +12,7 @@ mod refused;
 use nix::errno::Errno;
 use nix::libc::{self, sock_filter};
 
-pub use refused::{ENDED, MARK};
+pub use refused::{ENDED, MARK, was_ended};
 
 /// What the kernel is given to look at each system call.
 #[derive(Debug)]

@@ -17,6 +17,14 @@ pub const MARK: &str = "refused by its filter: system call";
 /// What a process exits with that was ended for the call it made: what a shell says of one that SIGSYS killed.
 pub const ENDED: i32 = 128 + libc::SIGSYS;
 
+/// Whether a wait status tells of a process that its filter ended: through the handler, or by SIGSYS itself where the signal
+/// was blocked, as libraries do while they start a program.
+#[must_use]
+pub fn was_ended(status: i32) -> bool {
+    libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == ENDED
+        || libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS
+}
+
 /// Calls up to this number are told once each; those above are told each time.
 const KNOWN_MAX: usize = 1024;
 /// Which were told, a bit each.

@@ -7,6 +7,7 @@
 //! Absent on purpose: exec, signals to anybody's program, any dependence on the bridge.
 
 mod admission;
+mod confinement;
 mod conn;
 #[cfg(test)]
 mod conn_tests;
@@ -40,7 +41,6 @@ use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use baton_proto::launch::LaunchMessage;
 use baton_sandbox::fds;
-use baton_sandbox::own::{Own, Paths};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -74,6 +74,8 @@ struct Supervisor {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     links: BTreeMap<SessionId, Link>,
+    /// What this process gave up.
+    layers: Vec<Layer>,
     /// Held while this sessiond lives: one generation at a time.
     _lock: Flock<File>,
 }
@@ -115,11 +117,12 @@ pub fn run() -> anyhow::Result<()> {
         conns: BTreeMap::new(),
         next_conn: 1,
         links: BTreeMap::new(),
+        layers: Vec::new(),
         home,
         _lock: lock,
     };
-    // What the network and the sessions' files can bring in comes after this.
-    let _ = confine(&supervisor.home);
+    // What the sessions' files and other processes say comes after this.
+    supervisor.layers = confinement::confine(&supervisor.home, config.sandbox.require)?;
     let found = supervisor.registry.scan().context("could not read the sessions on disk")?;
     tracing::info!(generation, sessions = found.len(), pid = std::process::id(), "sessiond runs");
     for one in found {
@@ -128,12 +131,6 @@ pub fn run() -> anyhow::Result<()> {
     supervisor.warn_of_strangers();
     supervisor.is_ready();
     supervisor.serve()
-}
-
-/// Gives up what sessiond does not need. Directories count as they are now: the launcher starts another sessiond when it has
-/// to make them anew.
-fn confine(home: &Home) -> Vec<Layer> {
-    Own::sessiond(Paths { write: vec![home.state.clone(), home.runtime.clone()], read: Vec::new() }).confine()
 }
 
 /// One sessiond at a time. The one before may need a moment to notice that its launcher is gone.
