@@ -130,7 +130,7 @@ async fn use_it(baton: &Baton) {
         &["snapshot", &name],
         &["export", &name],
         &["log", &name],
-        &["signal", &name, "INT"],
+        &["signal", "--claim", &name, "INT"],
         &["upgrade"],
         &["ls"],
     ] {
