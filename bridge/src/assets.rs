@@ -10,6 +10,11 @@ use rust_embed::RustEmbed;
 #[folder = "../clients/web/dist"]
 struct Page;
 
+/// Where the page is read from, in a build for development: the others carry it.
+pub fn directory() -> Option<std::path::PathBuf> {
+    cfg!(debug_assertions).then(|| std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/web/dist"))
+}
+
 /// Nothing from anywhere else, no inline script, in nobody's frame. Styles are set inline by the terminal emulator.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";

@@ -31,6 +31,9 @@ pub enum StartError {
         /// The address.
         listen: SocketAddr,
     },
+    /// `sandbox.require` can't be met.
+    #[error("{0}")]
+    Unconfined(String),
     /// A file or socket of ours.
     #[error("{what} failed")]
     Io {

@@ -15,6 +15,7 @@
 //! | [`upstream`] | dialling with mutual proof; sessiond; which sessions there are |
 //! | [`store`], [`events`] | SQLite: intents and history, never the truth about a session |
 //! | [`exec`], [`wait`], [`tail`], [`keys`] | a command at a prompt; waiting for output; key names |
+//! | [`confine`], [`person`] | what the bridge gives up at its start; what it has to know before |
 //! | [`text`], [`search`], [`recording`] | output as lines of text; looking for something in them; asciicasts |
 //!
 //! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
@@ -26,6 +27,7 @@ pub mod app;
 pub mod assets;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod events;
 pub mod exec;
 pub mod extract;
@@ -34,6 +36,7 @@ pub mod hostile;
 pub mod hub;
 pub mod idempotency;
 pub mod keys;
+pub mod person;
 pub mod problem;
 pub mod recording;
 pub mod routes;
@@ -42,6 +45,8 @@ pub mod serve;
 pub mod show;
 pub mod store;
 pub mod tail;
+#[cfg(feature = "taken-over")]
+pub mod taken_over;
 pub mod text;
 pub mod upstream;
 pub mod wait;
@@ -64,7 +69,6 @@ use baton_proto::home::runtime;
 use config::{Options, StartError};
 use events::EventLog;
 use hub::session::HubContext;
-use nix::unistd::{User, getuid};
 use serve::{Acceptor, CONNECTIONS_MAX};
 use store::Store;
 use tokio::net::{TcpListener, UnixListener};
@@ -117,7 +121,7 @@ impl Bridge {
         let catalog = Catalog::new(Arc::clone(&context), store.sessions().await.unwrap_or_default());
         let sessiond = Sessiond::start(home, Arc::clone(&catalog));
         context.sessiond.get_or_init(|| sessiond.clone());
-        let owner_name = User::from_uid(getuid()).ok().flatten().map_or_else(|| "owner".to_owned(), |user| user.name);
+        let owner_name = person::user().map_or_else(|| "owner".to_owned(), |user| user.name.clone());
         let (stop, stopping) = watch::channel(false);
         let rate = f64::from(options.config.server.rate_limit);
         let app = Arc::new(App {

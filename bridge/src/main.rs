@@ -24,7 +24,8 @@ const DESCRIPTORS_MAX: u64 = 65_536;
 /// Workers of the runtime: one client's flood must not delay another's keystroke, and a core each is enough.
 const THREADS: usize = 2;
 
-fn main() -> ExitCode {
+/// Runs the bridge.
+pub fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
@@ -63,6 +64,10 @@ fn run() -> anyhow::Result<()> {
     let tcp = inherited(TCP_FD).context("descriptor 3 must be a TCP listener: start the bridge by `baton up`")?;
     let unix = inherited(UNIX_FD).ok();
     let life = inherited(LIFE_FD).ok();
+    // Before there is a second thread, which would keep what this one gives up.
+    baton_bridge::confine::confine(&options)?;
+    #[cfg(feature = "taken-over")]
+    baton_bridge::taken_over::obey(&options.home);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     runtime.block_on(serve(options, tcp, unix, life))?;
     // Whatever still blocks in a thread must not keep the process.

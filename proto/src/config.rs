@@ -98,11 +98,13 @@ impl Default for Session {
 pub struct Sandbox {
     /// Whether sessions may run unconfined.
     pub allow_host: bool,
+    /// Whether a confined session is refused where the kernel can't enforce every layer of its profile.
+    pub require: bool,
 }
 
 impl Default for Sandbox {
     fn default() -> Self {
-        Self { allow_host: true }
+        Self { allow_host: true, require: false }
     }
 }
 

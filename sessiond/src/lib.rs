@@ -8,10 +8,13 @@
 //!
 //! Besides, [`survey`] looks at what runs while none of the first two does, for `baton ls --parked`.
 //!
+//! [`doctor`] looks at the host, for `baton doctor`.
+//!
 //! Each is single-threaded, decides in pure state machines and keeps I/O at the rim. `kill -9` of any one of them, and
 //! the session's program does not notice.
 #![deny(unsafe_code)]
 
+pub mod doctor;
 pub mod hostile;
 pub mod launcher;
 pub mod supervisor;

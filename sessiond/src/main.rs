@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
-use baton_sessiond::{launcher, supervisor, survey, sys, worker};
+use baton_sessiond::{doctor, launcher, supervisor, survey, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
        baton-sessiond supervisor | worker [--take-over | --succeed | --replay]   (started by the launcher)
        baton-sessiond sessions   (what runs without the others, as JSON)
+       baton-sessiond doctor   (what this host has of what Baton uses, as JSON)
        baton-sessiond --version";
 
 fn main() -> ExitCode {
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         },
         ["supervisor"] => supervisor::run(),
         ["sessions"] => survey::run(),
+        ["doctor"] => doctor::run(),
         ["worker"] => worker::run(worker::Mode::Fresh),
         ["worker", "--take-over"] => worker::run(worker::Mode::TakeOver),
         ["worker", "--succeed"] => worker::run(worker::Mode::Succeed),

@@ -5,12 +5,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use baton_proto::api::ServerStatus;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use baton_proto::ids::SessionId;
+use baton_sandbox::seccomp::MARK;
 use nix::sys::signal::Signal;
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
@@ -112,6 +114,8 @@ struct Status {
 #[derive(Debug)]
 pub struct Baton {
     test: String,
+    /// Whether a process of its own is made to do what its filter refuses.
+    misbehaves: AtomicBool,
     /// What its state is on, if that is a file system of its own.
     disk: Option<Disk>,
     /// Removed last.
@@ -159,6 +163,7 @@ impl Baton {
         let bin = setup.installed.then(|| root.path().join("bin"));
         let mut baton = Self {
             test: test.to_owned(),
+            misbehaves: AtomicBool::new(false),
             disk,
             root,
             env,
@@ -449,7 +454,31 @@ impl Baton {
         while all.iter().any(Process::is_alive) && begun.elapsed() < 2 * ENDING_LIMIT {
             std::thread::sleep(process::LOOK_EVERY);
         }
+        if !self.misbehaves.load(Ordering::Relaxed) {
+            wrong.extend(self.refused());
+        }
         wrong
+    }
+
+    /// One of its processes will be made to do what its filter refuses: that its log says so is no failure then.
+    pub fn misbehaves(&self) {
+        self.misbehaves.store(true, Ordering::Relaxed);
+    }
+
+    /// What Baton's own filters refused its processes: a filter that is too narrow, or a process that does what it must not.
+    ///
+    /// # Panics
+    /// When a log can't be read.
+    #[must_use]
+    pub fn refused(&self) -> Vec<String> {
+        let mut refused = Vec::new();
+        for log in fs::read_dir(self.home.logs_dir()).into_iter().flatten().flatten() {
+            let text = fs::read(log.path()).expect("a log");
+            let text = String::from_utf8_lossy(&text);
+            let lines = text.lines().filter(|line| line.contains(MARK));
+            refused.extend(lines.map(|line| format!("{}: {line}", log.path().display())));
+        }
+        refused
     }
 }
 

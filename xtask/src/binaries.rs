@@ -33,7 +33,23 @@ pub fn compile(project: &Project, profile: Profile) -> Result<()> {
             &["build", "--locked", "--release", "-p", "baton-cli", "-p", "baton-sessiond", "-p", "baton-bridge"]
         }
     };
-    run(cargo(arguments, project.root()))
+    run(cargo(arguments, project.root()))?;
+    match profile {
+        // What no other build has: a bridge that an attacker has taken over.
+        Profile::Dev => run(cargo(
+            &[
+                "build",
+                "--locked",
+                "--workspace",
+                "--features",
+                "baton-bridge/taken-over",
+                "--bin",
+                "baton-bridge-taken-over",
+            ],
+            project.root(),
+        )),
+        Profile::Release => Ok(()),
+    }
 }
 
 /// Builds one binary for development, with the features it has among the others.

@@ -12,7 +12,6 @@ use baton_proto::ids::{InstanceId, SessionId};
 use baton_proto::spec::{Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, SizePolicy};
 use http::StatusCode;
-use nix::unistd::{User, getuid};
 use uuid::Uuid;
 
 use super::sessions::{check_labels, policy};
@@ -109,7 +108,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     let (policy, size) = initial_size(&request)?;
     let inherited = app.options.session_env();
     let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let user = User::from_uid(getuid()).ok().flatten();
+    let user = crate::person::user();
     let (command, login) = match request.command {
         Some(command) if command.first().is_some_and(|program| !program.is_empty()) => (command, false),
         Some(_) => return Err(Failure::invalid("`command` names a program: `[\"sh\", \"-c\", \"…\"]`")),

@@ -6,13 +6,17 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use baton_proto::api::{Health, LauncherStatus, ProcessStatus, ServerStatus, SessionCounts, SessionStatus};
+use baton_proto::api::{
+    Health, LauncherStatus, ProcessConfinement, ProcessStatus, ServerStatus, SessionCounts, SessionStatus,
+};
+use baton_proto::v1::SupervisorStatus;
 use http::{HeaderValue, header};
 
 use super::sessions::shown;
 use crate::access::Right;
 use crate::app::App;
 use crate::clock::rfc3339;
+use crate::confine::layers;
 use crate::gate::Known;
 use crate::problem::Outcome;
 use crate::upstream::sessiond::Link;
@@ -57,7 +61,15 @@ pub async fn status(State(app): State<Arc<App>>, Known(principal): Known) -> Out
         launcher: supervisor.as_ref().map(|supervisor| LauncherStatus { pid: supervisor.launcher_pid }),
         sessions,
         failing: failing(&app),
+        confinement: confinement(supervisor.as_ref()),
     }))
+}
+
+/// The bridge's own layers, then what sessiond says of the others.
+fn confinement(supervisor: Option<&SupervisorStatus>) -> Vec<ProcessConfinement> {
+    let own = ProcessConfinement { process: "bridge".to_owned(), layers: layers().to_vec() };
+    let others = supervisor.into_iter().flat_map(|supervisor| supervisor.confinement.iter().cloned());
+    std::iter::once(own).chain(others).collect()
 }
 
 /// Counters for Prometheus (text exposition format 0.0.4).

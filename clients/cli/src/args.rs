@@ -35,6 +35,8 @@ pub enum Command {
     Down(DownArgs),
     /// Show Baton's processes
     Status(JsonArgs),
+    /// Show what this host has of what Baton uses, and what is missing
+    Doctor(JsonArgs),
     /// Replace Baton's processes by the installed version; shells live on
     Upgrade(UpgradeArgs),
     /// Start a session and attach to it

@@ -8,6 +8,7 @@ mod attach;
 mod commands;
 mod connect;
 mod context;
+mod host;
 mod integration;
 mod interrupt;
 mod launcher;

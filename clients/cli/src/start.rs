@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::api::health;
 use crate::args::LaunchArgs;
 use crate::context::Context;
+use crate::host;
 use crate::launcher::{self, is_running, reach};
 use crate::out;
 use crate::report::{Exit, Report};
@@ -79,6 +80,7 @@ impl<'a> Logs<'a> {
 pub async fn start(context: &Context, listen: Option<&str>) -> Result<Started, Report> {
     let home = &context.home;
     if !reach(home).await? {
+        host::allows(&context.config()?)?;
         context.make_directories()?;
     }
     let logs = Logs::now(home);

@@ -1293,6 +1293,16 @@ export interface components {
              */
             retry_after_s?: number | null;
         };
+        /** @description What a process of Baton's can't do any more, as it was achieved. */
+        ProcessConfinement: {
+            /** @description `launcher`, `sessiond`, `bridge`, or `workers` for all of them together. */
+            process: string;
+            /**
+             * @description A layer each: `privileges`, `core_dumps`, `landlock`, `seccomp`. One that a process has not got at all, such as a
+             *     worker's Landlock, is not there.
+             */
+            layers: components["schemas"]["Layer"][];
+        };
         /** @description One process of Baton's. */
         ProcessStatus: {
             /**
@@ -1582,6 +1592,11 @@ export interface components {
             sessions: components["schemas"]["SessionCounts"];
             /** @description As [`Health::failing`]. */
             failing?: string[];
+            /**
+             * @description What Baton's own processes can't do any more, as it was achieved; sessiond, launcher and workers while sessiond
+             *     answers.
+             */
+            confinement?: components["schemas"]["ProcessConfinement"][];
         };
         /** @description One live thing in a worker. */
         Session: {

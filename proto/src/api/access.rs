@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::doctor::ProcessConfinement;
+
 /// What a principal may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -117,6 +119,10 @@ pub struct ServerStatus {
     /// As [`Health::failing`].
     #[serde(default)]
     pub failing: Vec<String>,
+    /// What Baton's own processes can't do any more, as it was achieved; sessiond, launcher and workers while sessiond
+    /// answers.
+    #[serde(default)]
+    pub confinement: Vec<ProcessConfinement>,
 }
 
 /// One process of Baton's.

@@ -2,6 +2,7 @@
 //! OpenAPI from them, the command line reads them, the page's types are generated from that OpenAPI.
 
 mod access;
+mod doctor;
 mod frames;
 mod parked;
 mod problem;
@@ -11,6 +12,7 @@ mod terminal;
 mod upgrade;
 
 pub use access::*;
+pub use doctor::*;
 pub use frames::*;
 pub use parked::*;
 pub use problem::*;

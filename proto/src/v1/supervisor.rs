@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 
+use crate::api::ProcessConfinement;
 use crate::ids::SessionId;
 use crate::spec::SessionSpec;
 
@@ -131,4 +132,6 @@ pub struct SupervisorStatus {
     pub parked: u32,
     /// Sessions of a host that died.
     pub lost: u32,
+    /// What sessiond, the launcher and the workers can't do any more.
+    pub confinement: Vec<ProcessConfinement>,
 }

@@ -1,5 +1,6 @@
 //! Representative values; the golden frames are made of them. What is here stays as it is: a new case is a new name.
 
+use baton_proto::api::{Layer, LayerStatus, ProcessConfinement};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::{Hello, Role, Welcome, Who};
@@ -520,6 +521,18 @@ pub fn statuses() -> Examples<SupervisorStatus> {
         running: 3,
         parked: 1,
         lost: 2,
+        confinement: vec![ProcessConfinement {
+            process: "sessiond".to_owned(),
+            layers: vec![
+                Layer { name: "seccomp".to_owned(), status: LayerStatus::Enforced, abi: None, detail: None },
+                Layer {
+                    name: "landlock".to_owned(),
+                    status: LayerStatus::Partial,
+                    abi: Some(5),
+                    detail: Some("signals are not covered".to_owned()),
+                },
+            ],
+        }],
     })
 }
 

@@ -1,5 +1,6 @@
 //! Strategies for every message: any value a peer of the right version may send.
 
+use baton_proto::api::{Layer, LayerStatus, ProcessConfinement};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::RANGE_BYTES_MAX;
 use baton_proto::hello::{Hello, Role, Welcome, Who};
@@ -517,5 +518,13 @@ pub fn supervisor_status() -> impl Strategy<Value = SupervisorStatus> {
         running: any::<u32>(),
         parked: any::<u32>(),
         lost: any::<u32>(),
+        confinement: vec(process_confinement(), 0..3),
     })
+}
+
+fn process_confinement() -> impl Strategy<Value = ProcessConfinement> {
+    let status = prop_oneof![Just(LayerStatus::Enforced), Just(LayerStatus::Partial), Just(LayerStatus::Absent)];
+    let layer = (text(), status, option::of(any::<u32>()), option::of(text()))
+        .prop_map(|(name, status, abi, detail)| Layer { name, status, abi, detail });
+    draw!(ProcessConfinement { process: text(), layers: vec(layer, 0..4) })
 }

@@ -7,8 +7,8 @@
 //! touched.
 //!
 //! With the state directory go journals, history and tokens. The key is written again, without which nobody could speak
-//! to the workers any more, and the specs of the sessions that live, which the next sessiond reads; the bridge is
-//! replaced, which makes a new token.
+//! to the workers any more, and the specs of the sessions that live, which the next sessiond reads; sessiond and bridge are
+//! replaced, since they may only write into the directory they knew, and the bridge makes a new token.
 //!
 //! Three things bring the launcher to look: an event of the runtime directory (no wake-up without one), SIGHUP (sent by a
 //! command line that finds the lock held and the sockets or the key gone), and the start of a service.
@@ -128,7 +128,8 @@ impl Launcher {
         if lost_state {
             reopen_log(&self.home);
             tracing::warn!("the state directory was deleted; it is made anew, journals and history are lost");
-            replaced.push(Service::Bridge);
+            // Both may only write into the directory that they knew.
+            replaced.extend([Service::Bridge, Service::Supervisor]);
         }
         self.sentinel.watch(&self.home);
         self.restore_specs();
@@ -185,12 +186,16 @@ impl Launcher {
         }
         if !found || sockets.workers != workers {
             sockets.workers = workers;
-            replaced.push(Service::Supervisor);
+            if !replaced.contains(&Service::Supervisor) {
+                replaced.push(Service::Supervisor);
+            }
         }
         if !sockets.bridge.is_found(runtime, runtime::BRIDGE_SOCKET) {
             sockets.bridge = setup::bind_unix(runtime, runtime::BRIDGE_SOCKET)?;
             tracing::warn!("`{}` was gone and is bound again", runtime::BRIDGE_SOCKET);
-            replaced.push(Service::Bridge);
+            if !replaced.contains(&Service::Bridge) {
+                replaced.push(Service::Bridge);
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use anyhow::Context;
 use baton_proto::SessionId;
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage};
 use baton_sandbox::exec::{Twin, fork_twin};
-use baton_sandbox::{fds, process};
+use baton_sandbox::{fds, process, seccomp};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
@@ -315,7 +315,12 @@ impl Launcher {
             Process::Worker(session) => tracing::info!(%session, pid, status, "worker ended"),
             Process::Successor(session) => tracing::warn!(%session, pid, status, "the worker's successor ended"),
             Process::Program(session) => tracing::info!(%session, pid, status, "program ended, orphaned by its worker"),
-            Process::Service(service) => tracing::warn!(pid, status, "{} ended", service.name()),
+            Process::Service(service) => {
+                let filtered = status.and_then(|status| i32::try_from(status).ok()).is_some_and(seccomp::was_ended);
+                let why =
+                    if filtered { ": its filter ended it for a system call that only an attacker makes" } else { "" };
+                tracing::warn!(pid, status, "{} ended{why}", service.name());
+            }
         }
         self.feed(Event::Ended(known, status), watch);
     }

@@ -7,6 +7,7 @@
 //! Absent on purpose: exec, signals to anybody's program, any dependence on the bridge.
 
 mod admission;
+mod confinement;
 mod conn;
 #[cfg(test)]
 mod conn_tests;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use baton_proto::SessionId;
+use baton_proto::api::Layer;
 use baton_proto::config::Config;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
@@ -72,6 +74,8 @@ struct Supervisor {
     conns: BTreeMap<ConnId, Conn>,
     next_conn: u64,
     links: BTreeMap<SessionId, Link>,
+    /// What this process gave up.
+    layers: Vec<Layer>,
     /// Held while this sessiond lives: one generation at a time.
     _lock: Flock<File>,
 }
@@ -113,9 +117,12 @@ pub fn run() -> anyhow::Result<()> {
         conns: BTreeMap::new(),
         next_conn: 1,
         links: BTreeMap::new(),
+        layers: Vec::new(),
         home,
         _lock: lock,
     };
+    // What the sessions' files and other processes say comes after this.
+    supervisor.layers = confinement::confine(&supervisor.home, config.sandbox.require)?;
     let found = supervisor.registry.scan().context("could not read the sessions on disk")?;
     tracing::info!(generation, sessions = found.len(), pid = std::process::id(), "sessiond runs");
     for one in found {

@@ -76,6 +76,11 @@ impl Core {
         self.sessions.keys().copied()
     }
 
+    /// The process of every worker that is known.
+    pub fn worker_pids(&self) -> impl Iterator<Item = u32> {
+        self.sessions.values().filter_map(|session| session.worker_pid)
+    }
+
     /// A part of the list: what comes after this session, and the last one in it; `None` when the list ends here.
     #[must_use]
     pub fn list_part(&self, after: Option<SessionId>) -> (Vec<SessionEntry>, Option<SessionId>) {

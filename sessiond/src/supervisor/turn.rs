@@ -472,6 +472,7 @@ impl Supervisor {
                     running: counts.running,
                     parked: counts.parked,
                     lost: counts.lost,
+                    confinement: self.confinement(),
                 };
                 self.send(conn, now, |pipe| pipe.send(Kind::Status, id, &status));
             }
@@ -500,7 +501,7 @@ impl Supervisor {
     }
 
     /// The launcher as it announces itself: a spare that took over is not this process's parent.
-    fn launcher_pid(&self) -> u32 {
+    pub(super) fn launcher_pid(&self) -> u32 {
         let text = std::fs::read_to_string(self.home.runtime.join(runtime::LAUNCHER_FILE)).unwrap_or_default();
         let digits = text.split_once("\"pid\":").map(|(_, rest)| rest.trim_start());
         let end = digits.and_then(|rest| rest.find(|c: char| !c.is_ascii_digit()));

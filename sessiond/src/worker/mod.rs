@@ -187,6 +187,8 @@ enum Source {
 /// What kept it from starting.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     let mut worker = start::start(mode)?;
+    // The program runs and has nothing of this: a filter is inherited by what is started afterwards.
+    let _ = baton_sandbox::own::Own::worker().confine();
     loop {
         let now = clock::now();
         worker.tick(now);

@@ -1,6 +1,7 @@
 //! A file per command, or per family of commands.
 
 pub mod completions;
+mod doctor;
 mod down;
 mod exec;
 mod export;
@@ -32,6 +33,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Up(args) => up::run(context, &args).await,
         Command::Down(args) => down::run(context, &args).await,
         Command::Status(args) => status::run(context, args.json).await,
+        Command::Doctor(args) => doctor::run(args.json),
         Command::Upgrade(args) => upgrade::run(context, &args).await,
         Command::New(args) => new::run(context, args).await,
         Command::Ls(args) => ls::run(context, &args).await,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_proto::api::{LauncherStatus, ProcessStatus, ServerStatus, SessionCounts, Survey};
+use baton_proto::api::{LauncherStatus, ProcessConfinement, ProcessStatus, ServerStatus, SessionCounts, Survey};
 use baton_proto::home::{Home, runtime};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -32,6 +32,8 @@ struct Status {
     sessions: Option<SessionCounts>,
     /// What does not work although Baton runs: `sessiond`, `database`.
     failing: Vec<String>,
+    /// What Baton's own processes can't do any more.
+    confinement: Vec<ProcessConfinement>,
 }
 
 /// Shows Baton's processes; starts nothing.
@@ -108,6 +110,7 @@ fn assemble(home: &Home, running: bool, server: Option<ServerStatus>) -> Status 
         launcher: launcher.and_then(|launcher| u32::try_from(launcher.pid).ok()).map(|pid| LauncherStatus { pid }),
         sessions: None,
         failing: Vec::new(),
+        confinement: Vec::new(),
     };
     if let Some(server) = server {
         status.url = Some(server.url);
@@ -117,9 +120,24 @@ fn assemble(home: &Home, running: bool, server: Option<ServerStatus>) -> Status 
         status.launcher = server.launcher.or(status.launcher);
         status.sessions = Some(server.sessions);
         status.failing = server.failing;
+        status.confinement = server.confinement;
     }
     status.versions.insert("cli".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     status
+}
+
+/// A line a process, and one more for what is missing where it could be there.
+fn confined(confinement: &[ProcessConfinement]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in confinement {
+        let label = if lines.is_empty() { "confined" } else { "" };
+        lines.push(format!("  {label:<8}  {:<9} {}", one.process, super::doctor::layers(&one.layers)));
+        // The launcher can't be, and the threat model says why.
+        for layer in one.missing().filter(|_| one.process != "launcher") {
+            lines.push(format!("  {:20} {}: {}", "", layer.name, layer.detail.as_deref().unwrap_or("not enforced")));
+        }
+    }
+    lines
 }
 
 fn describe(status: &Status) -> String {
@@ -146,6 +164,7 @@ fn describe(status: &Status) -> String {
     if status.failing.iter().any(|what| what == "database") {
         lines.push("  database  fails: history is kept in memory only; `logs/bridge.log` says why".to_owned());
     }
+    lines.extend(confined(&status.confinement));
     lines.push(format!("  socket    {}", status.socket));
     lines.push(format!("  token     {}", status.token_file));
     lines.push(format!("  home      {}", status.home));

@@ -1,0 +1,212 @@
+//! What Baton's own processes give up once they have what they need, and how far the kernel let them.
+//!
+//! | process | privileges | core dumps | Landlock | system calls |
+//! | --- | --- | --- | --- | --- |
+//! | bridge | none gained | off | its state and runtime directories, nothing else; no TCP, no signals to others | `filters/bridge.toml` |
+//! | sessiond | none gained | off | as the bridge, and reading `/proc` | `filters/sessiond.toml` |
+//! | worker | none gained | off | none: its domain could neither signal its program nor read its directory | `filters/worker.toml` |
+//! | launcher | – | – | – | none: whatever it gave up, every session that is not confined would have given up |
+//!
+//! A worker confines itself only after its program was started, which therefore has nothing of it. Landlock comes before
+//! the filter, which does not allow it any more.
+
+use std::path::{Path, PathBuf};
+
+use baton_proto::api::{Layer, LayerStatus};
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope,
+};
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
+
+use crate::seccomp::{self, Filter};
+
+/// Newest version of Landlock that is known here.
+const NEWEST: ABI = ABI::V9;
+/// From this version on every right that Baton's own processes are to lose is known to the kernel, but the one below.
+const WHOLE: i32 = 6;
+/// From this version on sockets with a path are covered.
+const SOCKETS: i32 = 9;
+
+/// Which paths a process keeps, and for what.
+#[derive(Debug, Default, Clone)]
+pub struct Paths {
+    /// Everything but executing and making devices, sockets and links.
+    pub write: Vec<PathBuf>,
+    /// Reading.
+    pub read: Vec<PathBuf>,
+}
+
+/// A process of Baton's that confines itself.
+#[derive(Debug, Clone)]
+pub struct Own {
+    filter: &'static Filter,
+    /// `None` = no Landlock.
+    paths: Option<Paths>,
+}
+
+impl Own {
+    /// The bridge: its state and its runtime directory.
+    #[must_use]
+    pub fn bridge(paths: Paths) -> Self {
+        Self { filter: &seccomp::BRIDGE, paths: Some(paths) }
+    }
+
+    /// sessiond: as the bridge, and `/proc`, by which it knows workers from strangers.
+    #[must_use]
+    pub fn sessiond(mut paths: Paths) -> Self {
+        paths.read.push("/proc".into());
+        Self { filter: &seccomp::SESSIOND, paths: Some(paths) }
+    }
+
+    /// A worker whose program runs.
+    #[must_use]
+    pub const fn worker() -> Self {
+        Self { filter: &seccomp::WORKER, paths: None }
+    }
+
+    /// Gives up everything but what is named, for good, and tells what the kernel enforces. Nothing here is an error: a
+    /// kernel that can't is reported.
+    ///
+    /// Of a process with several threads Landlock binds only the calling one, so it is called before there are more.
+    #[must_use]
+    pub fn confine(self) -> Vec<Layer> {
+        let mut layers = vec![privileges(), core_dumps()];
+        if let Some(paths) = &self.paths {
+            layers.push(files(paths));
+        }
+        layers.push(system_calls(self.filter));
+        for layer in layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
+            tracing::warn!(
+                layer = layer.name,
+                "{}: {}",
+                if layer.status == LayerStatus::Absent { "not enforced" } else { "enforced in part" },
+                layer.detail.as_deref().unwrap_or_default()
+            );
+        }
+        layers
+    }
+}
+
+/// The first layer that keeps a host from meeting `sandbox.require`.
+#[must_use]
+pub fn lacking(layers: &[Layer]) -> Option<&Layer> {
+    layers.iter().find(|layer| layer.status != LayerStatus::Enforced)
+}
+
+/// Why a process does not start on a host that can't meet `sandbox.require`, and what to do.
+#[must_use]
+pub fn required(lacking: &Layer) -> String {
+    let detail = lacking.detail.as_deref().unwrap_or("no reason is known");
+    format!(
+        "`sandbox.require` is set and `{}` can't be enforced here ({detail}): `baton doctor` says what to do, or set it to false",
+        lacking.name
+    )
+}
+
+/// What `/proc` shows of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// It gains no privileges by exec.
+    pub no_new_privs: bool,
+    /// Its system calls are filtered.
+    pub filtered: bool,
+}
+
+/// Looks at a process; `None` when there is none.
+#[must_use]
+pub fn seen(pid: u32) -> Option<Seen> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    Some(Seen { no_new_privs: field("NoNewPrivs:") == Some("1"), filtered: field("Seccomp:") == Some("2") })
+}
+
+fn layer(name: &str, status: LayerStatus, abi: Option<i32>, detail: impl Into<Option<String>>) -> Layer {
+    Layer { name: name.to_owned(), status, abi: abi.and_then(|abi| u32::try_from(abi).ok()), detail: detail.into() }
+}
+
+fn outcome(name: &str, done: Result<(), Errno>) -> Layer {
+    match done {
+        Ok(()) => layer(name, LayerStatus::Enforced, None, None),
+        Err(err) => layer(name, LayerStatus::Absent, None, err.desc().to_owned()),
+    }
+}
+
+fn privileges() -> Layer {
+    outcome("privileges", crate::process::set_no_new_privs())
+}
+
+/// Keys and tokens are in memory, and dumps are kept for long and sent to others.
+fn core_dumps() -> Layer {
+    // Not 0: a dump that goes to a program, as systemd's does, is stopped by the limit 1 alone (core(5)).
+    outcome("core_dumps", setrlimit(Resource::RLIMIT_CORE, 1, 1))
+}
+
+fn system_calls(filter: &'static Filter) -> Layer {
+    match filter.install_and_report() {
+        Ok(()) => layer("seccomp", LayerStatus::Enforced, None, None),
+        Err(err) => layer("seccomp", LayerStatus::Absent, None, format!("this kernel takes no filter: {}", err.desc())),
+    }
+}
+
+fn files(paths: &Paths) -> Layer {
+    match restrict(paths) {
+        Ok((RulesetStatus::NotEnforced, _)) => {
+            let why = "this kernel has no Landlock, or it is switched off: see `lsm=` of the kernel's command line";
+            layer("landlock", LayerStatus::Absent, None, why.to_owned())
+        }
+        Ok((_, abi)) if abi < WHOLE => {
+            let missing = match abi {
+                ..4 => "network and signals are not covered before Landlock 4 and 6 (Linux 6.7 and 6.12)",
+                _ => "signals are not covered before Landlock 6 (Linux 6.12)",
+            };
+            layer("landlock", LayerStatus::Partial, Some(abi), missing.to_owned())
+        }
+        Ok((_, abi)) => {
+            let detail = (abi < SOCKETS).then(|| format!("sockets with a path are covered from Landlock {SOCKETS} on"));
+            layer("landlock", LayerStatus::Enforced, Some(abi), detail)
+        }
+        Err(err) => layer("landlock", LayerStatus::Absent, None, err.to_string()),
+    }
+}
+
+fn restrict(paths: &Paths) -> Result<(RulesetStatus, i32), RulesetError> {
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let write = read
+        | AccessFs::WriteFile
+        | AccessFs::Truncate
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::RemoveFile
+        | AccessFs::RemoveDir
+        | AccessFs::Refer
+        | AccessFs::ResolveUnix;
+    let mut rules = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .scope(Scope::from_all(NEWEST))?
+        .create()?;
+    for (list, rights) in [(&paths.write, write), (&paths.read, read)] {
+        for path in list {
+            if let Some(rule) = rule(path, rights) {
+                rules = rules.add_rule(rule)?;
+            }
+        }
+    }
+    let status = rules.restrict_self()?;
+    let abi = match status.landlock {
+        LandlockStatus::Available { effective_abi, kernel_abi } => kernel_abi.unwrap_or(effective_abi as i32),
+        _ => 0,
+    };
+    Ok((status.ruleset, abi))
+}
+
+/// `None` for what is not there: it stays out of reach.
+fn rule(path: &Path, rights: BitFlags<AccessFs>) -> Option<PathBeneath<PathFd>> {
+    let of_a_file = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
+    let opened =
+        PathFd::new(path).inspect_err(|err| tracing::debug!("no rule for `{}`: {err}", path.display())).ok()?;
+    Some(PathBeneath::new(opened, if path.is_dir() { rights } else { rights & of_a_file }))
+}
