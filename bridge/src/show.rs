@@ -3,8 +3,8 @@
 use axum::extract::ws::Utf8Bytes;
 use baton_proto::ErrorCode;
 use baton_proto::api::{
-    Client, Exit, Foreground, Lease, LeaseAnswer, Modes, SandboxReport, ServerFrame, Session as ApiSession,
-    SessionDetail, SessionStatus, Size, SizeMode, Viewport,
+    Client, Exit, FolderGrant, Foreground, Lease, LeaseAnswer, Modes, SandboxReport, ServerFrame,
+    Session as ApiSession, SessionDetail, SessionStatus, Size, SizeMode, Viewport,
 };
 use baton_proto::v1::{
     ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, MouseMode, ScreenState, SessionEntry,
@@ -180,7 +180,8 @@ pub fn session(session: &Session, row: Option<&SessionRow>, sessiond_up: bool) -
             .and_then(|row| row.owner_agent_id.clone())
             .or_else(|| spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned))),
         command: spec.command.clone(),
-        sandbox: SandboxReport { profile: spec.profile, layers: Vec::new() },
+        sandbox: SandboxReport { profile: spec.profile, layers: entry.layers.clone() },
+        grants: spec.grants.iter().map(FolderGrant::from).collect(),
         size: size(live.size.unwrap_or(spec.size), live.policy.unwrap_or(spec.policy)),
         labels: row.map(|row| row.labels.clone()).unwrap_or_default(),
         resume_cmd: row.and_then(|row| row.resume_cmd.clone()),

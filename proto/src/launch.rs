@@ -4,7 +4,7 @@
 //!
 //! | op | from → to | descriptors | meaning |
 //! | --- | --- | --- | --- |
-//! | `SpawnWorker` | sessiond → launcher | spec memfd | start a worker for `session`; `arg` = 1: only to serve its journal |
+//! | `SpawnWorker` | sessiond → launcher | spec memfd | start a worker for `session`; `arg` says for what ([`Start`]) |
 //! | `WorkerStarted` | launcher → sessiond | | `pid` serves the session; `arg` = the program's pid, 0 if there is none |
 //! | `WorkerGone` | launcher → sessiond | | the worker and its handles are gone; `arg` = wait status |
 //! | `Keep` | worker → launcher | listener, read window, PTY master | hold these for a successor |
@@ -26,6 +26,7 @@
 //! | `NotReplaced` | launcher → sessiond | | `session` keeps the version it has; `arg` says why ([`NotReplaced`]) |
 
 use crate::ids::SessionId;
+use crate::spec::Profile;
 use uuid::Uuid;
 
 /// Bytes of a message.
@@ -124,6 +125,33 @@ numbered! {
         Supervisor = 2,
         /// The bridge.
         Bridge = 3,
+    }
+}
+
+numbered! {
+    /// What a worker is started for, as `arg` of [`Op::SpawnWorker`]. The launcher can't read the spec: this is how it
+    /// knows what is to be allowed, and the worker holds the spec to it. Numbers are never reused.
+    Start {
+        /// A program that is not confined.
+        Host = 0,
+        /// None: the session has ended, its journal is to be served.
+        Replay = 1,
+        /// A program under the profile `workspace`.
+        Workspace = 2,
+        /// A program under the profile `locked`.
+        Locked = 3,
+    }
+}
+
+impl Start {
+    /// That of a program under this profile.
+    #[must_use]
+    pub const fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Host => Self::Host,
+            Profile::Workspace => Self::Workspace,
+            Profile::Locked => Self::Locked,
+        }
     }
 }
 

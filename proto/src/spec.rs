@@ -33,6 +33,67 @@ pub enum Profile {
     Locked,
 }
 
+/// Most grants of a session.
+pub const GRANTS_MAX: usize = 64;
+
+/// Most output roots of a grant.
+pub const OUTPUT_ROOTS_MAX: usize = 16;
+
+/// Most bytes of a path in a grant: what the kernel takes.
+pub const GRANT_PATH_BYTES_MAX: usize = 4095;
+
+/// A directory tree that a confined program may read and, as far as it says, change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Grant {
+    /// Absolute path of the directory.
+    pub root: String,
+    /// Change what is in files.
+    pub write: bool,
+    /// Make files, directories, links, pipes and sockets.
+    pub create: bool,
+    /// Remove files and directories, and move them away.
+    pub delete: bool,
+    /// Absolute paths of directories below the root where everything may be done.
+    pub output_roots: Vec<String>,
+}
+
+impl Grant {
+    /// A directory with all rights.
+    #[must_use]
+    pub const fn whole(root: String) -> Self {
+        Self { root, write: true, create: true, delete: true, output_roots: Vec::new() }
+    }
+}
+
+/// How far one layer of confinement is enforced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LayerStatus {
+    /// Whole.
+    Enforced,
+    /// In part.
+    Partial,
+    /// Not at all.
+    Absent,
+}
+
+/// One layer of confinement, as it was achieved.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Layer {
+    /// Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`.
+    pub name: String,
+    /// How far it is enforced.
+    pub status: LayerStatus,
+    /// The kernel interface's version, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub abi: Option<u32>,
+    /// What a person should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
 /// Everything a worker needs to know. Bounded by [`crate::codec::SPEC_BYTES_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct SessionSpec {
@@ -78,4 +139,8 @@ pub struct SessionSpec {
     pub boot_id: String,
     /// Seconds an agent's session lives without sessiond and client; a person's lives on. 0 = for ever.
     pub parked_ttl_s: u64,
+    /// What a confined program may use besides the system; at most [`GRANTS_MAX`]. Nothing for `host`.
+    pub grants: Vec<Grant>,
+    /// Not to be started unless every layer of its profile is enforced.
+    pub sandbox_required: bool,
 }

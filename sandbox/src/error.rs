@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 /// Where, on the way from fork to exec, the child gave up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u16)]
 #[non_exhaustive]
 pub enum Step {
     /// Setting signals back to their defaults.
@@ -29,6 +29,24 @@ pub enum Step {
     Close = 9,
     /// Executing the program.
     Exec = 10,
+    /// Leaving the host's namespaces.
+    Namespaces = 11,
+    /// Making its view of the file system.
+    Mounts = 12,
+    /// Hiding what must not be seen in what was granted.
+    Hiding = 13,
+    /// Setting limits of a confined program.
+    Limits = 14,
+    /// Dropping capabilities.
+    Capabilities = 15,
+    /// Entering the Landlock domain.
+    Landlock = 16,
+    /// Installing the filter of system calls.
+    Filter = 17,
+    /// Having every layer, where that is required.
+    Required = 18,
+    /// Finding closed what must be closed.
+    Probe = 19,
 }
 
 impl Step {
@@ -46,8 +64,36 @@ impl Step {
             8 => Self::WorkingDirectory,
             9 => Self::Close,
             10 => Self::Exec,
+            11 => Self::Namespaces,
+            12 => Self::Mounts,
+            13 => Self::Hiding,
+            14 => Self::Limits,
+            15 => Self::Capabilities,
+            16 => Self::Landlock,
+            17 => Self::Filter,
+            18 => Self::Required,
+            19 => Self::Probe,
             _ => return None,
         })
+    }
+}
+
+impl Step {
+    /// Whether it belongs to the confinement.
+    #[must_use]
+    pub const fn confines(self) -> bool {
+        matches!(
+            self,
+            Self::Namespaces
+                | Self::Mounts
+                | Self::Hiding
+                | Self::Limits
+                | Self::Capabilities
+                | Self::Landlock
+                | Self::Filter
+                | Self::Required
+                | Self::Probe
+        )
     }
 }
 
@@ -64,6 +110,15 @@ impl std::fmt::Display for Step {
             Self::WorkingDirectory => "entering its working directory",
             Self::Close => "closing inherited descriptors",
             Self::Exec => "being executed",
+            Self::Namespaces => "leaving the host's namespaces",
+            Self::Mounts => "making its view of the file system",
+            Self::Hiding => "hiding the secrets in what was granted",
+            Self::Limits => "setting its limits",
+            Self::Capabilities => "dropping capabilities",
+            Self::Landlock => "entering its Landlock domain",
+            Self::Filter => "installing its filter of system calls",
+            Self::Required => "enforcing every layer, as `sandbox.require` demands,",
+            Self::Probe => "finding closed what must be closed",
         })
     }
 }
@@ -118,6 +173,20 @@ pub enum ExecError {
         /// What the kernel said.
         source: Errno,
     },
+    /// The child ran and could not be confined; the program was not started.
+    #[error("`{}` was not started: {step} failed{}", program.display(), place.as_ref().map(|place| format!(" at `{place}`")).unwrap_or_default())]
+    Confinement {
+        /// What was to run.
+        program: PathBuf,
+        /// Where it failed.
+        step: Step,
+        /// Which path that was about.
+        place: Option<String>,
+        /// Which layers were missing, where all were required.
+        missing: Vec<String>,
+        /// What the kernel said.
+        source: Errno,
+    },
     /// The child was killed before it became the program.
     #[error("the process that was to become `{}` died first", program.display())]
     Died {
@@ -132,7 +201,9 @@ impl ExecError {
     pub const fn errno(&self) -> Option<Errno> {
         match self {
             Self::NotFound { .. } => Some(Errno::ENOENT),
-            Self::Prepare { source, .. } | Self::Child { source, .. } => Some(*source),
+            Self::Prepare { source, .. } | Self::Child { source, .. } | Self::Confinement { source, .. } => {
+                Some(*source)
+            }
             _ => None,
         }
     }
@@ -163,6 +234,15 @@ impl ExecError {
                 Errno::E2BIG => Some("pass fewer or shorter arguments and variables"),
                 _ => None,
             },
+            Self::Confinement { step: Step::Hiding, .. } => Some(
+                "a grant holds secrets, and they can only be hidden where user namespaces are allowed: grant a directory \
+                 without them, or allow user namespaces (`sysctl user.max_user_namespaces`, \
+                 `kernel.apparmor_restrict_unprivileged_userns`)",
+            ),
+            Self::Confinement { step: Step::Required, .. } => Some(
+                "allow user namespaces, and use a kernel with Landlock (6.12 or newer); or set `sandbox.require = false`, \
+                 and the session says what is missing",
+            ),
             Self::Child { step: Step::Close, source: Errno::ENOSYS, .. } => {
                 Some("Baton needs Linux 5.9 or newer (`close_range`)")
             }

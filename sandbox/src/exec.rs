@@ -9,6 +9,7 @@
 //!   prepare strings, lookup
 //!   block signals, fork ───────► defaults for signals, session, descriptors, terminal,
 //!   pidfd_open                   limits, working directory, close the rest
+//!                                confine (`jail`), telling layer by layer
 //!   (gate) write one byte ─────► read one byte          nothing to read: _exit(127)
 //!   read report ◄─────────────── exec, or report and _exit
 //! ```
@@ -28,8 +29,12 @@ use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::unistd::Pid;
 
+use baton_proto::spec::LayerStatus;
+
 use crate::error::{ExecError, Step};
+use crate::jail::Jail;
 use crate::process;
+use crate::report::{Confined, Context, Fact};
 
 /// What to start and how. Everything not named here is not inherited.
 #[derive(Debug)]
@@ -56,6 +61,8 @@ pub struct Launch {
     pub parent_death_signal: Option<Signal>,
     /// Soft limit of open files, for a parent that raised its own.
     pub rlimit_nofile: Option<u64>,
+    /// How it is confined; `None` = not at all.
+    pub jail: Option<Box<Jail>>,
 }
 
 /// A process that was started.
@@ -71,16 +78,26 @@ pub struct Child {
 #[derive(Debug)]
 pub struct Gate {
     go: OwnedFd,
-    report: OwnedFd,
+    report: Report,
+}
+
+/// Where the child reports, and what its report is read with.
+#[derive(Debug)]
+struct Report {
+    pipe: OwnedFd,
     program: PathBuf,
+    /// The child is to be confined.
+    context: Option<Context>,
 }
 
 impl Gate {
-    /// Lets the child go on to exec, and waits for the result.
+    /// Lets the child go on to exec, and waits for the result: the proof of its confinement, for one that was to be
+    /// confined.
     ///
     /// # Errors
-    /// [`ExecError::Child`] when the child could not become the program, [`ExecError::Died`] when it was killed.
-    pub fn release(self) -> Result<(), ExecError> {
+    /// [`ExecError::Child`] and [`ExecError::Confinement`] when the child could not become the program,
+    /// [`ExecError::Died`] when it was killed.
+    pub fn release(self) -> Result<Option<Confined>, ExecError> {
         let released = loop {
             match nix::unistd::write(&self.go, &[1]) {
                 Err(Errno::EINTR) => {}
@@ -88,9 +105,9 @@ impl Gate {
             }
         };
         // A child that is gone already may have left a report that says more than EPIPE.
-        let result = read_report(&self.report, &self.program);
+        let result = self.report.read();
         match (result, released) {
-            (Ok(()), Err(_)) => Err(ExecError::Died { program: self.program }),
+            (Ok(_), Err(_)) => Err(ExecError::Died { program: self.report.program }),
             (result, _) => result,
         }
     }
@@ -112,6 +129,7 @@ impl Launch {
             no_new_privs: false,
             parent_death_signal: None,
             rlimit_nofile: None,
+            jail: None,
         }
     }
 
@@ -120,10 +138,9 @@ impl Launch {
     /// # Errors
     /// [`ExecError`]; the child, if there was one, is reaped.
     pub fn spawn(self) -> Result<Child, ExecError> {
-        let program = self.program.clone();
         let (child, report) = self.fork(None)?;
-        match read_report(&report, &program) {
-            Ok(()) => Ok(child),
+        match report.read() {
+            Ok(_) => Ok(child),
             Err(err) => {
                 process::reap(&child.pidfd);
                 Err(err)
@@ -138,20 +155,23 @@ impl Launch {
     /// # Errors
     /// [`ExecError`] when there is no child.
     pub fn spawn_gated(self) -> Result<(Child, Gate), ExecError> {
-        let program = self.program.clone();
         let (wait, go) = pipe("the gate")?;
         let (child, report) = self.fork(Some((wait, go.as_raw_fd())))?;
-        Ok((child, Gate { go, report, program }))
+        Ok((child, Gate { go, report }))
     }
 
-    fn fork(self, gate: Option<(OwnedFd, RawFd)>) -> Result<(Child, OwnedFd), ExecError> {
+    fn fork(mut self, gate: Option<(OwnedFd, RawFd)>) -> Result<(Child, Report), ExecError> {
         let threads =
             process::thread_count().map_err(|source| ExecError::Prepare { what: "counting threads", source })?;
         if threads != 1 {
             return Err(ExecError::Threads { threads });
         }
         let (report, report_end) = pipe("the report pipe")?;
-        let mut plan = Plan::new(&self, report_end.as_raw_fd(), gate.as_ref().map(|(wait, _)| wait.as_raw_fd()))?;
+        let jail = self.jail.take();
+        let report =
+            Report { pipe: report, program: self.program.clone(), context: jail.as_ref().map(|jail| jail.context()) };
+        let gate_end = gate.as_ref().map(|(wait, _)| wait.as_raw_fd());
+        let mut plan = Plan::new(&self, jail, report_end.as_raw_fd(), gate_end)?;
 
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
@@ -184,34 +204,59 @@ fn pipe(what: &'static str) -> Result<(OwnedFd, OwnedFd), ExecError> {
     nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|source| ExecError::Prepare { what, source })
 }
 
-/// Waits for the child's report; an empty one means that exec closed the pipe.
-fn read_report(report: &OwnedFd, program: &Path) -> Result<(), ExecError> {
-    let mut bytes = [0u8; REPORT_BYTES];
-    let mut have = 0;
-    while have < REPORT_BYTES {
-        match nix::unistd::read(report, &mut bytes[have..]) {
-            Ok(0) => break,
-            Ok(count) => have += count,
-            Err(Errno::EINTR) => {}
-            Err(source) => return Err(ExecError::Prepare { what: "reading the child's report", source }),
+impl Report {
+    /// Waits for the child's report, whose end means that exec closed the pipe: what was achieved, then nothing, or where it
+    /// failed.
+    fn read(&self) -> Result<Option<Confined>, ExecError> {
+        let mut facts = Vec::new();
+        loop {
+            let mut bytes = [0u8; REPORT_BYTES];
+            let mut have = 0;
+            while have < REPORT_BYTES {
+                match nix::unistd::read(&self.pipe, &mut bytes[have..]) {
+                    Ok(0) => break,
+                    Ok(count) => have += count,
+                    Err(Errno::EINTR) => {}
+                    Err(source) => return Err(ExecError::Prepare { what: "reading the child's report", source }),
+                }
+            }
+            if have == 0 {
+                return Ok(self.context.as_ref().map(|context| Confined::from_facts(&facts, context)));
+            }
+            if have != REPORT_BYTES || facts.len() > FACTS_MAX {
+                return Err(ExecError::Died { program: self.program.clone() });
+            }
+            match Fact::from_bytes(bytes) {
+                Some(fact) => facts.push(fact),
+                None => return Err(self.failed(bytes, &facts)),
+            }
         }
     }
-    if have == 0 {
-        return Ok(());
-    }
-    let (step, errno) = bytes.split_at(4);
-    let number = |part: &[u8]| part.try_into().map_or(0, u32::from_le_bytes);
-    match Step::from_number(number(step)) {
-        Some(step) if have == REPORT_BYTES => Err(ExecError::Child {
-            program: program.to_owned(),
-            step,
-            source: Errno::from_raw(number(errno).cast_signed()),
-        }),
-        _ => Err(ExecError::Died { program: program.to_owned() }),
+
+    fn failed(&self, bytes: [u8; REPORT_BYTES], facts: &[Fact]) -> ExecError {
+        let [s0, s1, a0, a1, errno @ ..] = bytes;
+        let program = self.program.clone();
+        let Some(step) = Step::from_number(u16::from_le_bytes([s0, s1]).into()) else {
+            return ExecError::Died { program };
+        };
+        let source = Errno::from_raw(i32::from_le_bytes(errno));
+        match &self.context {
+            Some(context) if step.confines() => {
+                let place = context.places.get(usize::from(u16::from_le_bytes([a0, a1]))).cloned();
+                let layers = Confined::from_facts(facts, context);
+                let missing = layers.layers().iter().filter(|layer| layer.status != LayerStatus::Enforced);
+                let missing = missing.map(|layer| layer.name.clone()).collect();
+                ExecError::Confinement { program, step, place, missing, source }
+            }
+            _ => ExecError::Child { program, step, source },
+        }
     }
 }
 
-const REPORT_BYTES: usize = 8;
+const REPORT_BYTES: usize = Fact::BYTES;
+
+/// More than a child has to say.
+const FACTS_MAX: usize = 64;
 
 /// Everything the child needs, as the kernel takes it. The pointer arrays point into the strings beside them.
 struct Plan {
@@ -233,12 +278,13 @@ struct Plan {
     parent_death_signal: Option<Signal>,
     parent: libc::pid_t,
     nofile: Option<libc::rlimit>,
+    jail: Option<Box<Jail>>,
     _strings: Vec<CString>,
     _null: OwnedFd,
 }
 
 impl Plan {
-    fn new(launch: &Launch, report: RawFd, gate: Option<RawFd>) -> Result<Self, ExecError> {
+    fn new(launch: &Launch, jail: Option<Box<Jail>>, report: RawFd, gate: Option<RawFd>) -> Result<Self, ExecError> {
         let program = cstring("the program's path", find(launch)?.as_os_str())?;
         let mut strings = Vec::with_capacity(launch.args.len() + launch.env.len() + 1);
         let mut push = |what, text: &OsStr| -> Result<*const libc::c_char, ExecError> {
@@ -294,7 +340,7 @@ impl Plan {
                 Some(cwd) => Some(cstring("the working directory", cwd.as_os_str())?),
                 None => None,
             },
-            keep: Vec::with_capacity(fds.len() + 2),
+            keep: Vec::with_capacity(fds.len() + 4),
             fds,
             tty,
             report,
@@ -305,6 +351,7 @@ impl Plan {
             parent_death_signal: launch.parent_death_signal,
             parent: nix::unistd::getpid().as_raw(),
             nofile,
+            jail,
             _strings: strings,
             _null: null,
         })
@@ -317,7 +364,9 @@ impl Plan {
             Err(failed) => failed,
         };
         let mut report = [0u8; REPORT_BYTES];
-        report[..4].copy_from_slice(&(step as u32).to_le_bytes());
+        let at = self.jail.as_ref().map_or(Fact::NOWHERE, |jail| jail.failed_at());
+        report[..2].copy_from_slice(&(step as u16).to_le_bytes());
+        report[2..4].copy_from_slice(&at.to_le_bytes());
         report[4..].copy_from_slice(&(errno as i32).to_le_bytes());
         // SAFETY: writes from a live buffer to a number this process owns, then ends it without running any handler
         // or destructor of the parent's. A failed write means that nobody listens.
@@ -356,6 +405,10 @@ impl Plan {
             // SAFETY: the structure lives in `self`.
             check(Step::DescriptorLimit, unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })?;
         }
+        if let Some(jail) = &mut self.jail {
+            jail.enter(self.report)?;
+        }
+        // Only now: a confined program starts where its own view has this directory.
         if let Some(cwd) = &self.cwd {
             // SAFETY: a NUL-terminated string that lives in `self`.
             check(Step::WorkingDirectory, unsafe { libc::chdir(cwd.as_ptr()) })?;
@@ -377,6 +430,12 @@ impl Plan {
         }
         for (source, _) in &mut self.fds {
             *source = lift(*source, above)?;
+        }
+        if let Some(jail) = &mut self.jail {
+            for ruleset in jail.descriptors().into_iter().flatten() {
+                *ruleset = lift(*ruleset, above)?;
+                self.keep.push(*ruleset);
+            }
         }
         for (source, target) in &self.fds {
             // SAFETY: numbers only; the target is either free or about to be closed anyway.

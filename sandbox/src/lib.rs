@@ -5,6 +5,12 @@
 //! | [`exec`] | fork and exec in one step: descriptors by number, a controlling terminal, a gate before exec |
 //! | [`fds`] | `SCM_RIGHTS`, sealed and shared memory files, descriptors that came through exec |
 //! | [`own`] | what Baton's own processes give up, and how far the kernel let them |
+//! | [`profile`], [`grant`] | what each profile lets a program touch, and what a grant adds: data |
+//! | [`places`], [`view`] | that data held against this host; the steps to a view of the file system of one's own |
+//! | [`links`] | other names that secrets have in what was granted |
+//! | [`jail`] | a confined program's start: namespaces, mounts, privileges, Landlock, seccomp, in this order |
+//! | [`landlock`] | which files it uses, in the kernel's words |
+//! | [`report`] | what was achieved, as the process itself tells; the proof that it was |
 //! | [`process`] | pidfds, exit statuses, reaping, what `prctl` switches |
 //! | [`seccomp`] | which system calls a process may make: filters as data, and what is said of a refused call |
 //! | [`error`] | why a program was not started |
@@ -15,9 +21,21 @@
 pub mod error;
 pub mod exec;
 pub mod fds;
+pub mod grant;
+pub mod jail;
+pub mod landlock;
+pub mod links;
 pub mod own;
+pub mod places;
 pub mod process;
+pub mod profile;
+pub mod report;
 pub mod seccomp;
+mod sys;
+pub mod view;
 
 pub use error::{ExecError, Step};
 pub use exec::{Child, Gate, Launch};
+pub use jail::Jail;
+pub use places::{Refusal, Request};
+pub use report::Confined;

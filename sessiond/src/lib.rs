@@ -17,6 +17,8 @@
 pub mod doctor;
 pub mod hostile;
 pub mod launcher;
+pub mod private;
+pub mod settings;
 pub mod supervisor;
 pub mod survey;
 pub mod sys;

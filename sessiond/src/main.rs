@@ -3,10 +3,11 @@
 
 use std::process::ExitCode;
 
+use baton_proto::spec::Profile;
 use baton_sessiond::{doctor, launcher, supervisor, survey, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
-       baton-sessiond supervisor | worker [--take-over | --succeed | --replay]   (started by the launcher)
+       baton-sessiond supervisor | worker [--profile NAME | --take-over | --succeed | --replay]   (started by the launcher)
        baton-sessiond sessions   (what runs without the others, as JSON)
        baton-sessiond doctor   (what this host has of what Baton uses, as JSON)
        baton-sessiond --version";
@@ -27,7 +28,9 @@ fn main() -> ExitCode {
         ["supervisor"] => supervisor::run(),
         ["sessions"] => survey::run(),
         ["doctor"] => doctor::run(),
-        ["worker"] => worker::run(worker::Mode::Fresh),
+        ["worker", "--profile", "host"] => worker::run(worker::Mode::Fresh(Profile::Host)),
+        ["worker", "--profile", "workspace"] => worker::run(worker::Mode::Fresh(Profile::Workspace)),
+        ["worker", "--profile", "locked"] => worker::run(worker::Mode::Fresh(Profile::Locked)),
         ["worker", "--take-over"] => worker::run(worker::Mode::TakeOver),
         ["worker", "--succeed"] => worker::run(worker::Mode::Succeed),
         ["worker", "--replay"] => worker::run(worker::Mode::Replay),

@@ -250,6 +250,8 @@ impl Client {
             created_us: 0,
             boot_id: String::new(),
             parked_ttl_s: 0,
+            grants: Vec::new(),
+            sandbox_required: false,
         };
         self.send(Kind::Spawn, 3, &spec).unwrap();
         self.receive(Kind::Session).unwrap()

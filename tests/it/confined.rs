@@ -1,340 +1,442 @@
-//! What Baton's own processes can't do: said truly, and tried by a bridge that an attacker has taken over.
+//! Sessions under `workspace` and `locked`: what must not get out, what must work, and that the confinement is told and kept
+//! through the death of any process. As root, what needs it is tried as an ordinary user, too.
+//!
+//! Needs a kernel with Landlock's sixth interface and user namespaces (Linux 6.12).
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use baton_proto::api::{CheckStatus, Doctor, LayerStatus, ServerStatus};
-use baton_proto::spec::Profile;
-use baton_tests::process::{self, Process};
-use baton_tests::{Baton, Setup, binaries, scenario};
+use baton_proto::ErrorCode;
+use baton_proto::api::{CreateTerminal, Created, FolderGrant, SessionDetail, SessionStatus, WaitAnswer};
+use baton_proto::ids::SessionId;
+use baton_proto::spec::{LayerStatus, Profile};
+use baton_tests::process::Process;
+use baton_tests::{Attach, Baton, Setup, binaries, scenario, session};
+use http::Method;
+use serde_json::json;
 
-/// A field of `/proc/<pid>/status`.
-fn field(pid: u32, name: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no `{name}` of {pid}")).trim().to_owned()
+const PROFILES: [Profile; 2] = [Profile::Workspace, Profile::Locked];
+const ORDINARY: &str = "BATON_TEST_AS_ORDINARY_USER";
+
+/// Runs a test of this module again without privileges, when this process has some.
+fn again_as_ordinary_user(test: &str) {
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let status = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("confined::{test}"), "--nocapture", "--test-threads=1"])
+        .env(ORDINARY, "1")
+        .env_remove("NEXTEST")
+        .env("BATON_TEST_ARTIFACTS", std::env::temp_dir())
+        .current_dir("/")
+        .status();
+    assert!(status.unwrap().success(), "as an ordinary user");
 }
 
-/// The line of `/proc/<pid>/limits` about core dumps.
-fn core_limit(pid: u32) -> Vec<String> {
-    let text = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
-    let line = text.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    line.split_whitespace().skip(4).take(2).map(str::to_owned).collect()
+fn grant(path: &std::path::Path, rights: &str) -> FolderGrant {
+    FolderGrant {
+        root_path: path.to_str().unwrap().to_owned(),
+        allow_write: rights.contains('w'),
+        allow_create: rights.contains('c'),
+        allow_delete: rights.contains('d'),
+        ..FolderGrant::default()
+    }
 }
 
-/// What is said of a process, by layer.
-fn layers(status: &ServerStatus, process: &str) -> BTreeMap<String, LayerStatus> {
-    let said = status.confinement.iter().find(|one| one.process == process);
-    let said = said.unwrap_or_else(|| panic!("nothing is said of {process}: {:?}", status.confinement));
-    said.layers.iter().map(|layer| (layer.name.clone(), layer.status)).collect()
+/// What a hostile program works on: a user's home with a key, and other programs of the user.
+struct World {
+    values: BTreeMap<&'static str, String>,
+    project: PathBuf,
+    read_only: PathBuf,
+    victim: Child,
+    _sockets: (UnixListener, UnixListener, TcpListener),
+    shared: PathBuf,
+}
+
+impl World {
+    async fn new(baton: &Baton) -> Self {
+        let (home, outside) = (baton.person(), baton.scratch().join("outside"));
+        let (project, read_only) = (home.join("project"), home.join("read"));
+        for directory in [&home.join(".ssh"), &outside, &project, &read_only] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let key = home.join(".ssh/id");
+        fs::write(&key, "PRIVATE KEY").unwrap();
+        fs::write(outside.join("file"), "outside").unwrap();
+        fs::write(outside.join("moved"), "outside").unwrap();
+        fs::write(read_only.join("file"), "read").unwrap();
+        fs::write(project.join("mine"), "mine").unwrap();
+        fs::write(baton.scratch().join("temporary"), "temporary").unwrap();
+        fs::hard_link(&key, project.join("hard")).unwrap();
+        std::os::unix::fs::symlink(&key, project.join("link")).unwrap();
+        std::os::unix::fs::symlink(outside.join("file"), project.join("out")).unwrap();
+        fs::copy(binaries::path("baton-hostile-program"), project.join("hostile")).unwrap();
+        let shared = PathBuf::from(format!("/dev/shm/baton-test-{}", std::process::id()));
+        fs::write(&shared, "shared").unwrap();
+        let victim = Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+        let name = format!("baton-test-{}", std::process::id());
+        let abstract_socket = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let path_socket = UnixListener::bind(outside.join("socket")).unwrap();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let udp_address = udp.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 16];
+            while let Ok((count, from)) = udp.recv_from(&mut bytes) {
+                let _ = udp.send_to(&bytes[..count], from);
+            }
+        });
+        let other = baton.script("tty; sleep 1000").await;
+        let start = baton.session(other).await.session.oldest_cursor;
+        let wait = json!({"until": {"pattern": "/dev/pts/[0-9]+", "cursor": start}});
+        let terminal: WaitAnswer = baton.api().post(&format!("/v1/terminal/sessions/{other}/wait"), &wait).await;
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let values = BTreeMap::from([
+            ("root", if nix::unistd::geteuid().is_root() { "yes" } else { "no" }.to_owned()),
+            ("home", text(home)),
+            ("key", text(key)),
+            ("project", text(project.clone())),
+            ("outside", text(outside.clone())),
+            ("outside_file", text(outside.join("file"))),
+            ("read_only_file", text(read_only.join("file"))),
+            ("token", text(baton.home.token_file())),
+            ("install_key", text(baton.home.key_file())),
+            ("victim", victim.id().to_string()),
+            ("abstract", name),
+            ("path_socket", text(outside.join("socket"))),
+            ("bridge_socket", text(baton.socket.clone())),
+            ("tcp", tcp.local_addr().unwrap().to_string()),
+            ("udp", udp_address),
+            ("terminal", terminal.text.unwrap()),
+            ("shared_memory", text(shared.clone())),
+            ("temporary_file", text(baton.scratch().join("temporary"))),
+        ]);
+        Self { values, project, read_only, victim, _sockets: (abstract_socket, path_socket, tcp), shared }
+    }
+
+    /// Runs the hostile program; which attempts got in, and which did not and why.
+    async fn attack(&self, baton: &Baton, profile: Profile) -> (Vec<String>, Vec<String>) {
+        let mut command = vec![self.project.join("hostile").to_str().unwrap().to_owned()];
+        command.extend(self.values.iter().map(|(name, value)| format!("{name}={value}")));
+        let confined = profile != Profile::Host;
+        let id = baton
+            .create(&CreateTerminal {
+                command: Some(command),
+                cwd: Some(self.project.to_str().unwrap().to_owned()),
+                cols: Some(400),
+                sandbox: Some(profile),
+                grants: confined.then(|| vec![grant(&self.project, "rwcd"), grant(&self.read_only, "r")]),
+                ..CreateTerminal::default()
+            })
+            .await;
+        let start = baton.session(id).await.session.oldest_cursor;
+        let wait = |pattern: &str| json!({"until": {"pattern": pattern, "cursor": start}, "timeout_s": 60.0});
+        let path = format!("/v1/terminal/sessions/{id}/wait");
+        let port: WaitAnswer = baton.api().post(&path, &wait("port [0-9]+")).await;
+        let port: u16 = port.text.unwrap().trim_start_matches("port ").parse().unwrap();
+        // A port that nobody bound is reached from outside, or is not.
+        let reached = TcpStream::connect_timeout(&([127, 0, 0, 1], port).into(), Duration::from_millis(500)).is_ok();
+        let done: WaitAnswer = baton.api().post(&path, &wait("(?m)^done$")).await;
+        assert_eq!(done.matched, "pattern", "the hostile program does not come to its end");
+        let output = String::from_utf8_lossy(&baton.output(id).await).into_owned();
+        assert_eq!(output.contains("listen_unbound in"), reached, "{output}");
+        let (mut inside, mut outside) = (Vec::new(), Vec::new());
+        for line in output.lines().map(str::trim_end) {
+            match line.split_once(' ') {
+                Some((name, "in")) => inside.push(name.to_owned()),
+                Some((_, why)) if why.starts_with("out ") => outside.push(line.to_owned()),
+                _ => assert!(line == "done" || line.starts_with("port "), "{line}"),
+            }
+        }
+        (inside, outside)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let _ = (self.victim.kill(), self.victim.wait(), fs::remove_file(&self.shared));
+    }
 }
 
 #[test]
-fn what_each_process_gave_up_is_told_and_true() {
-    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
-        let session = baton.shell().await;
-        let detail = baton.session(session).await.session;
-        let (program, worker) = (detail.pid.unwrap(), detail.worker_pid.unwrap());
-        // The worker confines itself after its program runs, which is when the session is told to be there.
-        let all = |status: &ServerStatus| {
-            status.confinement.len() == 4
-                && layers(status, "workers").values().all(|status| *status == LayerStatus::Enforced)
-        };
-        let status: ServerStatus = baton.api().get_until("/v1/status", all).await;
-        for (process, pid) in [("bridge", status.bridge.pid), ("sessiond", status.sessiond.as_ref().unwrap().pid)] {
-            let said = layers(&status, process);
-            for layer in ["privileges", "core_dumps", "landlock", "seccomp"] {
-                assert_eq!(said[layer], LayerStatus::Enforced, "{process}: {layer}");
-            }
+fn no_way_out_and_every_way_is_one_where_nothing_confines() {
+    let setup = Setup::plain().env("PLANTED_TOKEN", "planted");
+    scenario(Duration::from_secs(120), setup, async |baton: &Baton| {
+        let world = World::new(baton).await;
+        // Otherwise a test that fails to attack would look like one that is defended.
+        let (inside, outside) = world.attack(baton, Profile::Host).await;
+        // Not everywhere in a kernel; limited by whoever started the tests; or nobody's at all.
+        const ELSEWHERE: [&str; 5] =
+            ["mptcp", "core_dumps", "make_in_home", "more_descriptors", "root_reads_kernel_log"];
+        for line in &outside {
+            let name = line.split(' ').next().unwrap();
+            let only_root = name.starts_with("root_") && !nix::unistd::geteuid().is_root();
+            assert!(ELSEWHERE.contains(&name) || only_root, "unconfined, and did not get in: {line}");
+        }
+        assert!(!inside.contains(&"more_descriptors".to_owned()), "descriptors of Baton's are open in a session");
+        assert!(baton.person().join("made_in_home").exists());
+        fs::remove_file(baton.person().join("made_in_home")).unwrap();
+        for profile in PROFILES {
+            let (inside, outside_again) = world.attack(baton, profile).await;
+            assert!(inside.is_empty(), "{profile:?}: got in by {inside:?}");
+            let attempts = inside.len() + outside_again.len();
             assert_eq!(
-                (field(pid, "NoNewPrivs"), field(pid, "Seccomp")),
-                ("1".to_owned(), "2".to_owned()),
-                "{process}"
+                attempts,
+                outside.len() + world_attempts(&outside_again, &outside),
+                "{profile:?}: {outside_again:?}"
             );
-            assert_eq!(core_limit(pid), ["1", "1"], "{process}");
+            assert!(!baton.person().join("made_in_home").exists(), "{profile:?}: HOME is the user's");
+            assert_eq!(fs::read_to_string(&world.values["outside_file"]).unwrap(), "outside");
         }
-        assert_eq!((field(worker, "NoNewPrivs"), field(worker, "Seccomp")), ("1".to_owned(), "2".to_owned()));
-        assert_eq!(core_limit(worker), ["1", "1"]);
-        // The program and the root of the tree have nothing of it: `sudo` works, dumps are as they were.
-        let launcher = status.launcher.as_ref().unwrap().pid;
-        assert_eq!(layers(&status, "launcher").values().collect::<Vec<_>>(), [&LayerStatus::Absent; 2]);
-        for pid in [program, launcher] {
-            assert_eq!((field(pid, "NoNewPrivs"), field(pid, "Seccomp")), ("0".to_owned(), "0".to_owned()));
-            assert_eq!(core_limit(pid), core_limit(std::process::id()));
-        }
-        let shown = baton.cli(["status"]).await.ok();
-        for line in ["confined  bridge", "seccomp", "launcher  no privileges, no seccomp"] {
-            assert!(shown.contains(line), "`{line}` in {shown}");
-        }
-        // Whoever comes after them is as confined as they were.
-        baton.kill_bridge().await;
-        baton.kill_sessiond().await;
-        Process::of(worker).kill().await;
-        let next = |status: &ServerStatus| status.sessiond.is_some() && all(status);
-        let status: ServerStatus = baton.api().get_until("/v1/status", next).await;
-        assert_eq!(layers(&status, "bridge")["landlock"], LayerStatus::Enforced);
-        assert_eq!(field(status.bridge.pid, "Seccomp"), "2");
     });
+    again_as_ordinary_user("no_way_out_and_every_way_is_one_where_nothing_confines");
 }
 
-/// Orders for a bridge that is taken over, one at a time.
-struct Attacker<'a>(&'a Baton);
+/// How many attempts there are beside those that failed unconfined, too.
+fn world_attempts(confined: &[String], unconfined: &[String]) -> usize {
+    let name = |line: &String| line.split(' ').next().unwrap_or_default().to_owned();
+    let failed: Vec<String> = unconfined.iter().map(name).collect();
+    confined.iter().map(name).filter(|attempt| !failed.contains(attempt)).count()
+}
 
-impl Attacker<'_> {
-    /// Gives an order; the answer, or none if that ended the bridge.
-    async fn order(&self, order: &str) -> Option<String> {
-        let state = &self.0.home.state;
-        let (bridge, answer) = (self.0.bridge().await, state.join("taken-over.answer"));
-        let _ = fs::remove_file(&answer);
-        fs::write(state.join("order.new"), order).unwrap();
-        fs::rename(state.join("order.new"), state.join("taken-over.order")).unwrap();
-        loop {
-            if let Ok(text) = fs::read_to_string(&answer) {
-                return Some(text);
-            }
-            if !bridge.is_alive() {
-                let _ = fs::remove_file(state.join("taken-over.order"));
-                return None;
-            }
-            tokio::time::sleep(process::LOOK_EVERY).await;
-        }
-    }
-
-    async fn is_refused(&self, order: &str) {
-        let answer = self.order(order).await;
-        let refused =
-            answer.as_deref().is_some_and(|it| it.contains("ermission denied") || it.contains("not permitted"));
-        assert!(refused, "`{order}`: {answer:?}");
-    }
-
-    async fn works(&self, order: &str) {
-        assert_eq!(self.order(order).await.as_deref(), Some("ok"), "`{order}`");
-    }
+/// Runs a script in a session of its own and returns what it wrote.
+async fn run(baton: &Baton, request: &CreateTerminal) -> String {
+    let id = baton.create(request).await;
+    let start = baton.session(id).await.session.oldest_cursor;
+    let wait = json!({"until": {"pattern": "(?m)^END [0-9]+$", "cursor": start}, "timeout_s": 60.0});
+    let waited: WaitAnswer = baton.api().post(&format!("/v1/terminal/sessions/{id}/wait"), &wait).await;
+    let output = String::from_utf8_lossy(&baton.output(id).await).into_owned();
+    assert_eq!(waited.matched, "pattern", "{output}");
+    output
 }
 
 #[test]
-fn a_bridge_that_is_taken_over_can_do_nothing_of_its_own() {
-    scenario(Duration::from_secs(90), Setup::plain().installed(), async |baton: &Baton| {
-        let session = baton.shell().await;
-        let program = Process::of(baton.session(session).await.session.pid.unwrap());
-        let (outside, ssh) = (baton.scratch().join("outside"), baton.person().join(".ssh"));
-        for directory in [&outside, &ssh] {
-            fs::create_dir(directory).unwrap();
-        }
-        let key = ssh.join("id_ed25519");
-        fs::write(&key, "secret").unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap();
-
-        baton.misbehaves();
-        baton.install("baton-bridge", &binaries::path("baton-bridge-taken-over"));
-        baton.kill_bridge().await;
-        let attacker = Attacker(baton);
-        // It is taken over, and its own files are its own.
-        attacker.works(&format!("read {}", baton.home.token_file().display())).await;
-        attacker.works(&format!("write {}", baton.home.state.join("note").display())).await;
-        attacker.works(&format!("list {}", baton.home.runtime.display())).await;
-
-        let (outside, key) = (outside.display(), key.display());
-        let state = baton.home.state.display();
-        for order in [
-            format!("read {key}"),
-            format!("list {}", ssh.display()),
-            "read /etc/passwd".to_owned(),
-            "read /proc/self/environ".to_owned(),
-            "list /".to_owned(),
-            format!("write {outside}/file"),
-            format!("append {key}"),
-            format!("make-directory {outside}/directory"),
-            format!("remove {key}"),
-            format!("rename {state}/note {outside}/note"),
-            format!("hard-link {key} {state}/key"),
-            format!("symlink {outside}/link"),
-            format!("symlink {state}/link"),
-            format!("write {}", baton.home.runtime.join("../../home/.profile").display()),
-            format!("tcp {port}"),
-            "listen 127.0.0.1:0".to_owned(),
-            "udp 127.0.0.1:0".to_owned(),
-            format!("signal {}", program.pid),
-            format!("signal {}", std::process::id()),
-            format!("trace {}", program.pid),
-            format!("trace {}", baton.sessiond().await.pid),
-        ] {
-            attacker.is_refused(&order).await;
-        }
-        let name = format!("{}-abstract", std::process::id());
-        let address =
-            <std::os::unix::net::SocketAddr as std::os::linux::net::SocketAddrExt>::from_abstract_name(&name).unwrap();
-        let _abstract = std::os::unix::net::UnixListener::bind_addr(&address).unwrap();
-        attacker.is_refused(&format!("abstract {name}")).await;
-        assert_eq!(fs::read_to_string(ssh.join("id_ed25519")).unwrap(), "secret");
-        assert_eq!(fs::read_dir(baton.scratch().join("outside")).unwrap().count(), 0);
-
-        // What only an attacker does ends the process, and Baton's logs say so.
-        for order in ["exec /bin/true", "spawn /bin/true"] {
-            let before = baton.bridge().await;
-            assert_eq!(attacker.order(order).await, None, "`{order}` ends the bridge");
-            let _: ServerStatus =
-                baton.api().get_until("/v1/status", |status: &ServerStatus| status.bridge.pid != before.pid).await;
-        }
-        let told = |line: &String| line.contains("(execve)") && line.contains("the process ends");
-        assert!(baton.refused().iter().any(told), "{:?}", baton.refused());
-        let log = fs::read_to_string(baton.home.logs_dir().join("launcher.log")).unwrap();
-        assert_eq!(log.matches("its filter ended it").count(), 2, "the launcher tells how it ended: {log}");
-        assert!(program.is_alive());
-        assert_eq!(baton.session(session).await.session.pid, Some(program.pid));
-    });
-}
-
-/// `baton` with these arguments on a kernel that lacks something.
-fn on_a_kernel_without(without: &str, baton: &Baton, arguments: &[&str], extra: &[(&str, &str)]) -> Output {
-    let mut command = Command::new(binaries::path("baton-old-kernel"));
-    command.arg(without).arg(binaries::path("baton")).args(arguments);
-    command.env_clear().envs(baton.env()).envs(extra.iter().copied()).current_dir(baton.scratch());
-    command.output().unwrap()
-}
-
-const REQUIRED: &[(&str, &str)] = &[("BATON_SANDBOX__REQUIRE", "true")];
-
-#[test]
-fn a_kernel_that_can_not_is_told_and_refused_only_if_asked_for() {
-    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
-        for (without, layer) in [("landlock", "landlock"), ("seccomp", "seccomp")] {
-            let _ = baton.cli(["down", "--sessions"]).await.ok();
-            let up = on_a_kernel_without(without, baton, &["up"], &[]);
-            assert!(up.status.success(), "{up:?}");
-            let status: serde_json::Value = baton.cli(["status", "--json"]).await.json();
-            let bridge =
-                status["confinement"].as_array().unwrap().iter().find(|one| one["process"] == "bridge").unwrap();
-            for one in bridge["layers"].as_array().unwrap() {
-                let expected = if one["name"] == layer { "absent" } else { "enforced" };
-                assert_eq!(one["status"], expected, "without {without}: {one}");
-            }
-            let shown = baton.cli(["status"]).await.ok();
-            assert!(shown.contains(&format!("no {layer}")) && shown.contains(&format!("{layer}: ")), "{shown}");
-            let said = baton.cli(["new", "-d", "--", "/bin/true"]).await.ok();
-            assert!(said.starts_with("ses_"), "sessions work as before: {said}");
-
-            let _ = baton.cli(["down", "--sessions"]).await.ok();
-            let refused = on_a_kernel_without(without, baton, &["up"], REQUIRED);
-            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-            assert!(!refused.status.success(), "without {without}: {said}");
-            for words in ["sandbox.require", layer, "baton doctor"] {
-                assert!(said.contains(words), "`{words}` in {said}");
-            }
-        }
-        // And here, where everything is there, it starts.
-        let _ = baton.cli(["down", "--sessions"]).await;
-        let up = on_a_kernel_without("nothing", baton, &["up"], REQUIRED);
-        assert!(up.status.success(), "{up:?}");
-    });
-}
-
-#[test]
-fn the_doctor_finds_what_is_missing_and_how_to_get_it() {
-    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
-        let examined = |without: &str, extra: &[(&str, &str)]| {
-            let output = on_a_kernel_without(without, baton, &["doctor", "--json"], extra);
-            let doctor: Doctor =
-                serde_json::from_slice(&output.stdout).unwrap_or_else(|err| panic!("{err}: {output:?}"));
-            (doctor, output.status.code())
-        };
-        let (healthy, code) = examined("nothing", REQUIRED);
-        assert!(healthy.require && healthy.can_require && code == Some(0), "{healthy:?}");
-        let abi = healthy.own.iter().find(|layer| layer.name == "landlock").unwrap().abi;
-        assert!(abi.is_some_and(|abi| abi >= 6), "{abi:?}");
-        for check in &healthy.checks {
-            assert!(check.status == CheckStatus::Ok || check.cure.is_some(), "{check:?}");
-        }
-        for (without, check, lost) in [
-            ("landlock", "landlock", "landlock"),
-            ("seccomp", "seccomp", "seccomp"),
-            ("namespaces", "user_namespaces", "network"),
-        ] {
-            // Root makes the others without a user namespace.
-            if without == "namespaces" && nix::unistd::geteuid().is_root() {
+fn what_a_developer_expects_works() {
+    scenario(Duration::from_secs(180), Setup::plain(), async |baton: &Baton| {
+        let project = baton.person().join("project");
+        fs::create_dir_all(&project).unwrap();
+        fs::write(baton.person().join(".gitconfig"), "[user]\nname = A\nemail = a@example\n").unwrap();
+        // What is installed below another HOME is not this one's.
+        let path = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
+        let programs: [(&str, &str); 7] = [
+            (
+                "bash",
+                "bash -ic 'f() { echo ok-$((6*7)); }; f; diff <(echo a) <(echo a) && echo same' && mktemp >/dev/null",
+            ),
+            ("zsh", "zsh -ic 'print ok-$((6*7))'"),
+            (
+                "git",
+                "git init -q r && cd r && echo one > f && git add f && git commit -qm first && echo two > f && \
+                 git diff --stat | grep -q 'f |' && git commit -qam second && git worktree add -q ../w && git log --oneline | wc -l",
+            ),
+            (
+                "python3",
+                "python3 -m venv --without-pip v && v/bin/python -c 'import tempfile, multiprocessing; \
+                         tempfile.TemporaryFile(); q = multiprocessing.Queue(); q.put(1); print(q.get())'",
+            ),
+            ("vim", "vim -es -u NONE -c 'normal ihello' -c wq text && grep -q hello text"),
+            (
+                "tmux",
+                "tmux -L t new -d -s x 'echo in-tmux > t; tmux -L t wait-for -S d; sleep 100' && tmux -L t wait-for d && grep in-tmux t && tmux -L t kill-server",
+            ),
+            ("script", "script -qc 'tty' /dev/null | grep -q /dev/pts/"),
+        ];
+        for (program, script) in programs {
+            let there = |directory: &&str| std::path::Path::new(directory).join(program).exists();
+            if !["/usr/local/bin", "/usr/bin", "/bin"].iter().any(there) {
                 continue;
             }
-            let (doctor, code) = examined(without, &[]);
-            assert_eq!((doctor.can_require, code), (false, Some(0)), "without {without}");
-            let found = doctor.checks.iter().find(|one| one.name == check).unwrap();
-            assert!(found.status == CheckStatus::Lacking && found.cure.is_some(), "{found:?}");
-            for here in doctor.profiles.iter().filter(|here| here.profile != Profile::Host) {
-                let layer = here.layers.iter().find(|layer| layer.name == lost).unwrap();
-                assert_eq!(layer.status, LayerStatus::Absent, "{here:?}");
-            }
-            let (_, code) = examined(without, REQUIRED);
-            assert_eq!(code, Some(1), "without {without}, required");
+            let directory = project.join(program);
+            fs::create_dir_all(&directory).unwrap();
+            let request = CreateTerminal {
+                sandbox: Some(Profile::Workspace),
+                cwd: Some(directory.to_str().unwrap().to_owned()),
+                env: path.clone(),
+                ..session::shell_script(&format!("( {script} ); echo END $?"))
+            };
+            let output = run(baton, &request).await;
+            assert!(output.contains("END 0"), "{program}: {output}");
         }
-        let told = on_a_kernel_without("landlock", baton, &["doctor"], REQUIRED);
-        let said = String::from_utf8_lossy(&told.stdout).into_owned();
-        for words in ["lacking  landlock", "cure: ", "no landlock", "Baton does not start here"] {
-            assert!(said.contains(words), "`{words}` in {said}");
-        }
+        // Its own terminal has a name.
+        let request = CreateTerminal {
+            sandbox: Some(Profile::Workspace),
+            cwd: Some(project.to_str().unwrap().to_owned()),
+            ..session::shell_script("tty; echo END $?")
+        };
+        let output = run(baton, &request).await;
+        assert!(output.contains("END 0") || !std::path::Path::new("/dev/console").exists(), "{output}");
     });
+    again_as_ordinary_user("what_a_developer_expects_works");
 }
 
-/// Files that another user may execute and write to, below a directory of that user's.
-fn given_to(uid: u32, directory: &Path) {
-    fs::create_dir(directory).unwrap();
-    for name in ["baton", "baton-bridge", "baton-sessiond"] {
-        fs::copy(binaries::path(name), directory.join(name)).unwrap();
-    }
-    fs::create_dir(directory.join("home")).unwrap();
-    for path in [directory, &directory.join("home")] {
-        std::os::unix::fs::chown(path, Some(uid), Some(uid)).unwrap();
-    }
+async fn confined_shell(baton: &Baton) -> SessionId {
+    let project = baton.person().join("project");
+    fs::create_dir_all(&project).unwrap();
+    let request = CreateTerminal {
+        sandbox: Some(Profile::Workspace),
+        cwd: Some(project.to_str().unwrap().to_owned()),
+        ..session::bash()
+    };
+    baton.create(&request).await
+}
+
+fn assert_whole(detail: &SessionDetail) {
+    let sandbox = &detail.session.sandbox;
+    let names: Vec<&str> = sandbox.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["mounts", "network", "privileges", "landlock", "seccomp"]);
+    assert!(sandbox.layers.iter().all(|layer| layer.status == LayerStatus::Enforced), "{sandbox:?}");
 }
 
 #[test]
-fn an_ordinary_user_has_the_same_and_its_programs_may_still_become_root() {
-    const NOBODY: u32 = 65534;
-    let uid = if nix::unistd::geteuid().is_root() { NOBODY } else { nix::unistd::geteuid().as_raw() };
-    let root = tempfile::Builder::new().prefix("bt-").tempdir().unwrap();
-    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let own = root.path().join("own");
-    given_to(uid, &own);
-    let baton = |arguments: &[&str]| {
-        let mut command = Command::new(own.join("baton"));
-        command.args(arguments).env_clear().current_dir(&own).env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/bash");
-        command.env("HOME", own.join("home")).env("BATON_HOME", own.join("b")).env("BATON_LISTEN", "127.0.0.1:0");
-        if fs::metadata("/proc/self").unwrap().uid() != uid {
-            command.uid(uid).gid(uid);
+fn the_report_and_the_confinement_outlive_every_process() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let id = confined_shell(baton).await;
+        let path = format!("/v1/sessions/{id}");
+        let first = baton.session(id).await;
+        assert_whole(&first);
+        assert_eq!(first.session.grants.len(), 1);
+        assert!(first.session.grants[0].allow_delete, "without grants: the directory, with all rights");
+        let program = first.session.pid.unwrap();
+        let mut client = baton.attach(id, Attach::named("A")).await;
+        client.claim(false).await.unwrap();
+        // The worker looks into the program's own view.
+        client.type_text("mkdir -p sub && cd sub && echo at-$((40+2))\r").await;
+        client.until_output("at-42").await;
+        let inside = |detail: &SessionDetail| detail.cwd.as_ref().is_some_and(|cwd| cwd.ends_with("/project/sub"));
+        let _: SessionDetail = baton.api().get_until(&path, inside).await;
+        // Killed, the worker is succeeded: the same program, the same report.
+        Process::of(first.session.worker_pid.unwrap()).kill().await;
+        let next =
+            |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| Some(pid) != first.session.worker_pid);
+        let detail: SessionDetail = baton.api().get_until(&path, next).await;
+        assert_eq!(detail.session.pid, Some(program));
+        assert_whole(&detail);
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        let detail: SessionDetail =
+            baton.api().get_until(&path, |detail: &SessionDetail| detail.session.pid == Some(program)).await;
+        assert_whole(&detail);
+        let private = baton.home.sessions_dir().join(id.to_string()).join("private");
+        assert!(private.join("home").is_dir());
+        // The end is learned, and what was its own is gone.
+        let mut client = baton.attach(id, Attach::named("B")).await;
+        client.claim(true).await.unwrap();
+        client.type_text("mkdir -p ~/a/b && chmod 0 ~/a; echo kept > /tmp/file; exit 7\r").await;
+        let exit = client.until_exit().await;
+        assert_eq!(exit.code, Some(7));
+        let ended = |detail: &SessionDetail| detail.session.status == SessionStatus::Exited;
+        let detail: SessionDetail = baton.api().get_until(&path, ended).await;
+        assert_whole(&detail);
+        for _ in 0..500 {
+            if !private.exists() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    baton(&["up"]);
-    baton(&["new", "-d", "--name", "work", "--", "/bin/sh"]);
-    let sessions: Vec<baton_proto::api::Session> = serde_json::from_str(&baton(&["ls", "--json"])).unwrap();
-    let (program, worker) = (sessions[0].pid.unwrap(), sessions[0].worker_pid.unwrap());
-    assert_eq!(field(program, "Uid").split_whitespace().next(), Some(uid.to_string().as_str()));
-    assert_eq!((field(program, "NoNewPrivs"), field(program, "Seccomp")), ("0".to_owned(), "0".to_owned()));
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while field(worker, "Seccomp") != "2" {
-        assert!(std::time::Instant::now() < deadline, "the worker does not confine itself");
-        std::thread::sleep(process::LOOK_EVERY);
-    }
-    let status: serde_json::Value = serde_json::from_str(&baton(&["status", "--json"])).unwrap();
-    for process in status["confinement"].as_array().unwrap().iter().filter(|one| one["process"] != "launcher") {
-        for layer in process["layers"].as_array().unwrap() {
-            assert_eq!(layer["status"], "enforced", "{process}");
+        assert!(!private.exists(), "its temporary files are still there");
+        // Started again it is confined again.
+        let again: SessionDetail = baton.api().post(&format!("{path}/respawn"), &json!({})).await;
+        assert_ne!(again.session.instance, first.session.instance);
+        let reported = |detail: &SessionDetail| !detail.session.sandbox.layers.is_empty();
+        let detail: SessionDetail = baton.api().get_until(&path, reported).await;
+        assert_whole(&detail);
+        let mut client = baton.attach(id, Attach::named("C")).await;
+        client.claim(true).await.unwrap();
+        client.type_text("cat /etc/shadow; ls /tmp ~/a; echo still-$((1+1))\r").await;
+        client.until_output("still-2").await;
+        let output = String::from_utf8_lossy(&baton.output(id).await).into_owned();
+        assert!(!output.contains("root:") && !output.contains("file\r"), "{output}");
+    });
+}
+
+#[test]
+fn what_is_asked_for_is_what_is_given_or_refused_with_a_reason() {
+    let setup = Setup::plain().env("BATON_SANDBOX__ALLOW_HOST", "false").env("BATON_SANDBOX__REQUIRE", "true");
+    scenario(Duration::from_secs(60), setup, async |baton: &Baton| {
+        let api = baton.api();
+        let create = "/v1/terminal/sessions";
+        let ask = |body: serde_json::Value| async move {
+            let mut whole = json!({"command": ["sh", "-c", "sleep 1000"]});
+            whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+            whole
+        };
+        for host in [json!({}), json!({"sandbox": "host"})] {
+            let problem = api.refused(Method::POST, create, &ask(host).await, ErrorCode::Denied).await;
+            assert!(problem.detail.contains("sandbox.allow_host"), "{}", problem.detail);
         }
-    }
-    // Its worker is killed, and the next one takes the terminal over.
-    nix::sys::signal::kill(process::pid_of(worker), nix::sys::signal::Signal::SIGKILL).unwrap();
-    baton(&["wait", "work", "--idle", "100"]);
-    assert_eq!(baton(&["exec", "work", "--claim", "--", "echo it goes on"]).trim(), "it goes on");
-    baton(&["down", "--sessions"]);
-    for log in fs::read_dir(own.join("b/state/logs")).unwrap().flatten() {
-        let text = fs::read_to_string(log.path()).unwrap();
-        assert!(!text.contains(baton_sandbox::seccomp::MARK), "{}: {text}", log.path().display());
-    }
+        let hosts = json!({"sandbox": "workspace", "allow_hosts": ["example.com"]});
+        let problem = api.refused(Method::POST, create, &ask(hosts).await, ErrorCode::Invalid).await;
+        assert!(problem.detail.contains("allow_hosts"), "{}", problem.detail);
+        let relative = json!({"sandbox": "workspace", "grants": [{"root_path": "project"}]});
+        api.refused(Method::POST, create, &ask(relative).await, ErrorCode::Invalid).await;
+        // A grant that would undo the profile starts nothing, and says why.
+        let ssh = baton.person().join(".ssh");
+        fs::create_dir_all(&ssh).unwrap();
+        for (root, why) in
+            [("/", "whole file system"), ("/etc", "programs of the system"), (ssh.to_str().unwrap(), "secrets")]
+        {
+            let body = json!({"sandbox": "locked", "cwd": "/usr", "grants": [
+                {"root_path": root, "allow_write": true, "allow_create": true, "allow_delete": true}]});
+            let created: Created = api.post(create, &ask(body).await).await;
+            let failed = |detail: &SessionDetail| detail.session.status == SessionStatus::Failed;
+            let detail: SessionDetail = api.get_until(&format!("/v1/sessions/{}", created.session_id), failed).await;
+            let failure = detail.session.failure.unwrap();
+            assert!(failure.contains(why) && failure.contains("grant a directory below it"), "{failure}");
+        }
+        // Without grants and directory: nothing of the user's, its own HOME.
+        let created: Created = api.post(create, &ask(json!({"sandbox": "locked"})).await).await;
+        let detail = baton.session(created.session_id).await;
+        assert_whole(&detail);
+        assert!(detail.session.grants.is_empty());
+        // An agent is confined unless it asks not to be, which it may not.
+        let body = json!({"name": "fixer", "role": "agent", "agent_id": "fixer"});
+        let token: serde_json::Value = api.post("/v1/auth/tokens", &body).await;
+        let agent = baton.nobody().with_token(token["token"].as_str().unwrap());
+        agent.refused(Method::POST, create, &ask(json!({"sandbox": "host"})).await, ErrorCode::Denied).await;
+        let created: Created = agent.post(create, &ask(json!({})).await).await;
+        assert_eq!(baton.session(created.session_id).await.session.sandbox.profile, Profile::Workspace);
+    });
+}
+
+#[test]
+fn the_command_line_says_how_a_session_is_confined() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let project = baton.person().join("project");
+        fs::create_dir_all(&project).unwrap();
+        let project = project.to_str().unwrap();
+        let new = baton
+            .cli([
+                "new",
+                "-d",
+                "-n",
+                "inside",
+                "--sandbox",
+                "workspace",
+                "--grant",
+                &format!("{project}:r"),
+                "--cwd",
+                project,
+            ])
+            .await;
+        assert_eq!(new.code, Some(0), "{new:?}");
+        assert!(!new.stderr.contains("Not all"), "{new:?}");
+        let plain = baton.cli(["new", "-d", "-n", "outside"]).await.ok();
+        assert!(plain.starts_with("ses_"));
+        let list = baton.cli(["ls"]).await.ok();
+        let row = |name: &str| list.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+        assert!(list.lines().next().unwrap().contains("SANDBOX"), "{list}");
+        assert!(row("inside").contains(" workspace "), "{list}");
+        assert!(row("outside").contains(" - "), "{list}");
+        // Without a sandbox there is nothing to grant.
+        let odd = baton.cli(["new", "-d", "--grant", project]).await;
+        assert_eq!(odd.code, Some(2), "{odd:?}");
+    });
 }

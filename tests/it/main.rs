@@ -12,6 +12,7 @@ mod damaged;
 mod disk;
 mod exec;
 mod handoff;
+mod given_up;
 mod hostile;
 mod input;
 mod journal;

@@ -9,11 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
 use baton_proto::api::{CreateTerminal, Created, Problem};
 use baton_proto::ids::{InstanceId, SessionId};
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::spec::{SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, SizePolicy};
 use http::StatusCode;
 use uuid::Uuid;
 
+use super::confine::{self, Confinement};
 use super::sessions::{check_labels, policy};
 use crate::access::{Principal, Right};
 use crate::app::App;
@@ -103,10 +104,12 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
             "there is no such workspace: this version of Baton has none yet",
         ));
     }
-    check_profile(app, request.sandbox.unwrap_or(Profile::Host))?;
     check_labels(&request.labels)?;
     let (policy, size) = initial_size(&request)?;
     let inherited = app.options.session_env();
+    let home = inherited.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
+    let Confinement { profile, grants } = confine::confinement(&request, principal, &app.options.config.sandbox, home)?;
+    let inherited = confine::inherited(profile, inherited);
     let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let user = crate::person::user();
     let (command, login) = match request.command {
@@ -123,6 +126,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     }
     let cwd = match request.cwd {
         Some(cwd) => checked_directory(cwd)?,
+        None if !grants.is_empty() => grants[0].root.clone(),
         None => var("HOME")
             .or_else(|| Some(user.as_ref()?.dir.to_str()?.to_owned()))
             .filter(|home| Path::new(home).is_dir())
@@ -180,7 +184,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
         env,
         size,
         policy,
-        profile: Profile::Host,
+        profile,
         title: row.title.clone(),
         creator: principal.agent_id.as_ref().and_then(|agent| format!("agent:{agent}").parse().ok()),
         class,
@@ -192,6 +196,9 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
         created_us: row.created_us,
         boot_id: String::new(),
         parked_ttl_s: config.parked_ttl_s,
+        grants,
+        // sessiond says so.
+        sandbox_required: false,
     };
     // Before the session is there, so that whoever hears of it first finds its name.
     app.catalog.set_row(row.clone());
@@ -208,18 +215,6 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     // The catalog has it from the connection to sessiond, in the order in which sessiond spoke. Put there again from here, a session
     // that has ended meanwhile would run for ever.
     app.catalog.get(id).ok_or_else(Failure::no_session)
-}
-
-fn check_profile(app: &App, profile: Profile) -> Outcome<()> {
-    let detail = match profile {
-        Profile::Host if app.options.config.sandbox.allow_host => return Ok(()),
-        Profile::Host => "`sandbox.allow_host = false`: sessions that are not confined are forbidden here",
-        // Never less confined than was asked for.
-        Profile::Workspace | Profile::Locked => {
-            "this version of Baton can't enforce this profile yet, and runs nothing less confined than was asked for"
-        }
-    };
-    Err(Failure::new(ErrorCode::Denied, detail))
 }
 
 pub(super) fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dimensions)> {

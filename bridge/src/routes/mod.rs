@@ -1,6 +1,7 @@
 //! HTTP: one file per resource. Handlers are thin: who may, then a session or the store is asked, then it is shown.
 
 pub mod auth;
+mod confine;
 pub mod control;
 pub mod create;
 pub mod docs;

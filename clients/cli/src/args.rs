@@ -154,6 +154,11 @@ pub struct NewArgs {
     /// How far it is confined
     #[arg(long, value_enum)]
     pub sandbox: Option<SandboxArg>,
+    /// A directory it may use when it is confined, and how: r(ead), w(rite), c(reate), d(elete); all if not said
+    ///
+    /// Without any, it may use the directory it starts in. May be given more than once.
+    #[arg(long, value_name = "DIR[:rwcd]", requires = "sandbox")]
+    pub grant: Vec<String>,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,
@@ -170,9 +175,9 @@ pub struct NewArgs {
 pub enum SandboxArg {
     /// Not confined
     Host,
-    /// Writes only where granted
+    /// Writes only where granted, no secrets, no network; reads the system and your tools
     Workspace,
-    /// No network, reads only what is granted
+    /// As `workspace`, and reads only the system and what is granted
     Locked,
 }
 

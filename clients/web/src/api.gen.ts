@@ -851,6 +851,16 @@ export interface components {
             /** @default null */
             sandbox?: components["schemas"]["Profile"] | null;
             /**
+             * @description What it may use besides the system, when it is confined; none = `cwd`, with all rights, where one is given.
+             * @default null
+             */
+            grants?: components["schemas"]["FolderGrant"][] | null;
+            /**
+             * @description Hosts it may reach over the network, when it is confined. Refused in this version: it reaches none.
+             * @default []
+             */
+            allow_hosts?: string[];
+            /**
              * Format: int64
              * @description Seconds without output, input and client until it closes; 0 = never.
              * @default null
@@ -970,6 +980,39 @@ export interface components {
             /** @description Why. */
             reason: string;
         };
+        /** @description A directory tree that a confined session may read and, as far as it says, change. */
+        FolderGrant: {
+            /**
+             * @description The asker's own name for it.
+             * @default null
+             */
+            id?: string | null;
+            /**
+             * @description Absolute path of the directory.
+             * @default
+             */
+            root_path?: string;
+            /**
+             * @description Change what is in files.
+             * @default false
+             */
+            allow_write?: boolean;
+            /**
+             * @description Make files, directories, links, pipes and sockets.
+             * @default false
+             */
+            allow_create?: boolean;
+            /**
+             * @description Remove files and directories, and move them away.
+             * @default false
+             */
+            allow_delete?: boolean;
+            /**
+             * @description Absolute paths of directories below the root where everything may be done.
+             * @default []
+             */
+            output_roots?: string[];
+        };
         /** @description What runs in the foreground. */
         Foreground: {
             /**
@@ -1015,9 +1058,9 @@ export interface components {
              */
             pid: number;
         };
-        /** @description One layer of confinement. */
+        /** @description One layer of confinement, as it was achieved. */
         Layer: {
-            /** @description Its name. */
+            /** @description Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`. */
             name: string;
             /** @description How far it is enforced. */
             status: components["schemas"]["LayerStatus"];
@@ -1171,6 +1214,8 @@ export interface components {
                 command: string[];
                 /** @description How it is confined. */
                 sandbox: components["schemas"]["SandboxReport"];
+                /** @description What it may use besides the system, when it is confined. */
+                grants?: components["schemas"]["FolderGrant"][];
                 /** @description Its size. */
                 size: components["schemas"]["Size"];
                 /** @description Free labels. */
@@ -1347,7 +1392,7 @@ export interface components {
         SandboxReport: {
             /** @description What was asked for. */
             profile: components["schemas"]["Profile"];
-            /** @description What holds. */
+            /** @description What holds, as the program was started: none for `host`, and for a session that has not come so far. */
             layers: components["schemas"]["Layer"][];
         };
         /**
@@ -1619,6 +1664,8 @@ export interface components {
             command: string[];
             /** @description How it is confined. */
             sandbox: components["schemas"]["SandboxReport"];
+            /** @description What it may use besides the system, when it is confined. */
+            grants?: components["schemas"]["FolderGrant"][];
             /** @description Its size. */
             size: components["schemas"]["Size"];
             /** @description Free labels. */

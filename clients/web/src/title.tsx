@@ -7,7 +7,7 @@ import { Confirm } from "./dialog";
 import { HistoryIcon, MoreIcon } from "./icons";
 import type { Session } from "./protocol";
 import { store } from "./state";
-import { sessionName, sessionSubtitle } from "./words";
+import { sandboxLine, sessionName, sessionSubtitle } from "./words";
 
 export function Title({ session }: { session: Session }) {
   const editing = useSignal(false);
@@ -23,7 +23,19 @@ export function Title({ session }: { session: Session }) {
         </button>
       </h1>
       <span class="muted subtitle" title={subtitle}>{subtitle}</span>
+      <Confinement session={session} />
     </div>
+  );
+}
+
+/** How far the session is confined; nothing for one that is not. What is missing is a warning, with its reason. */
+function Confinement({ session }: { session: Session }) {
+  const line = sandboxLine(session);
+  if (line === null) return null;
+  return (
+    <span class="muted subtitle sandbox" data-testid="sandbox" data-whole={line.missing === null} title={line.missing ?? line.text} role={line.missing === null ? undefined : "alert"}>
+      {line.missing === null ? line.text : `⚠ ${line.text}: ${line.missing}`}
+    </span>
   );
 }
 

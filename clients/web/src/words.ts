@@ -75,3 +75,17 @@ export function durationText(ms: number): string {
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
   return hours > 0 ? `${hours} h ${minutes} min` : `${minutes} min ${seconds % 60} s`;
 }
+
+/** How far a session is confined: one line, and what is missing of it; null for one that is not. */
+export function sandboxLine(session: Pick<Session, "sandbox" | "grants">): { text: string; missing: string | null } | null {
+  const { profile, layers } = session.sandbox;
+  if (profile === "host") return null;
+  const grants = session.grants?.length ?? 0;
+  const folders = grants === 0 ? "no folder of yours" : grants === 1 ? `${session.grants?.[0]?.root_path}` : `${grants} folders`;
+  const offline = layers.some((layer) => layer.name === "network" && layer.status === "enforced");
+  const text = `Confined (${profile}): ${folders}${offline ? ", no network" : ""}`;
+  const missing = layers
+    .filter((layer) => layer.status !== "enforced")
+    .map((layer) => `${layer.name} ${layer.status === "absent" ? "is missing" : "holds in part"}${layer.detail ? ` (${layer.detail})` : ""}`);
+  return { text, missing: missing.length === 0 ? null : missing.join("; ") };
+}

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { connectionText } from "../src/connection";
 import { fragmentFor, parseFragment } from "../src/fragment";
 import { fontFor, roomFor } from "../src/layout";
-import { agoText, bytesText, exitText } from "../src/words";
+import { agoText, bytesText, exitText, sandboxLine } from "../src/words";
 
 describe("the address", () => {
   const CASES = [
@@ -54,6 +54,14 @@ describe("words", () => {
     expect(exitText({ code: 3, signal: null, reason: "exited" })).toBe("Ended with exit code 3");
     expect(exitText({ code: null, signal: 9, reason: "limit" })).toBe("Ended by SIGKILL (limit)");
     expect(exitText({ code: null, signal: null, reason: "status_unknown" })).toBe("Ended; its exit code is not known (status unknown)");
+  });
+  it("for how a session is confined, and what of it is missing", () => {
+    const grants = [{ root_path: "/srv/p" }];
+    const whole = [{ name: "landlock", status: "enforced", abi: 7 } as const, { name: "network", status: "enforced" } as const];
+    expect(sandboxLine({ sandbox: { profile: "host", layers: [] } })).toBeNull();
+    expect(sandboxLine({ sandbox: { profile: "workspace", layers: whole }, grants })).toEqual({ text: "Confined (workspace): /srv/p, no network", missing: null });
+    const open = [{ name: "network", status: "absent", detail: "it reaches what you reach" } as const];
+    expect(sandboxLine({ sandbox: { profile: "locked", layers: open } })).toEqual({ text: "Confined (locked): no folder of yours", missing: "network is missing (it reaches what you reach)" });
   });
   it("for amounts and times", () => {
     expect([1, 512, 2048, 5 * 1024 * 1024].map(bytesText)).toEqual(["1 byte", "512 bytes", "2.0 KiB", "5.0 MiB"]);

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId, WorkspaceId};
-use crate::spec::{Profile, SessionKind};
+use crate::spec::{Grant, Profile, SessionKind};
+pub use crate::spec::{Layer, LayerStatus};
 use crate::v1::ClientKind;
 
 /// Where a session is in its life.
@@ -68,43 +69,67 @@ pub struct Size {
     pub max_rows: Option<u16>,
 }
 
-/// How far one layer of confinement is enforced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, bincode::Encode, bincode::Decode, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum LayerStatus {
-    /// Whole.
-    Enforced,
-    /// In part.
-    Partial,
-    /// Not at all.
-    Absent,
-}
-
-/// One layer of confinement.
-#[derive(Debug, Clone, PartialEq, Eq, bincode::Encode, bincode::Decode, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Layer {
-    /// Its name.
-    pub name: String,
-    /// How far it is enforced.
-    pub status: LayerStatus,
-    /// The kernel interface's version, where it has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub abi: Option<u32>,
-    /// What a person should know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
 /// How a session is confined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SandboxReport {
     /// What was asked for.
     pub profile: Profile,
-    /// What holds.
+    /// What holds, as the program was started: none for `host`, and for a session that has not come so far.
     pub layers: Vec<Layer>,
+}
+
+impl SandboxReport {
+    /// The layers that are missing, in whole or in part.
+    pub fn missing(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced)
+    }
+}
+
+/// A directory tree that a confined session may read and, as far as it says, change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct FolderGrant {
+    /// The asker's own name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Absolute path of the directory.
+    pub root_path: String,
+    /// Change what is in files.
+    pub allow_write: bool,
+    /// Make files, directories, links, pipes and sockets.
+    pub allow_create: bool,
+    /// Remove files and directories, and move them away.
+    pub allow_delete: bool,
+    /// Absolute paths of directories below the root where everything may be done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub output_roots: Vec<String>,
+}
+
+impl From<FolderGrant> for Grant {
+    fn from(grant: FolderGrant) -> Self {
+        Self {
+            root: grant.root_path,
+            write: grant.allow_write,
+            create: grant.allow_create,
+            delete: grant.allow_delete,
+            output_roots: grant.output_roots,
+        }
+    }
+}
+
+impl From<&Grant> for FolderGrant {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            id: None,
+            root_path: grant.root.clone(),
+            allow_write: grant.write,
+            allow_create: grant.create,
+            allow_delete: grant.delete,
+            output_roots: grant.output_roots.clone(),
+        }
+    }
 }
 
 /// How a program ended. `code` and `signal` are both null when nobody could learn it.
@@ -173,6 +198,9 @@ pub struct Session {
     pub command: Vec<String>,
     /// How it is confined.
     pub sandbox: SandboxReport,
+    /// What it may use besides the system, when it is confined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<FolderGrant>,
     /// Its size.
     pub size: Size,
     /// Free labels.

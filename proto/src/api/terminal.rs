@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClientId, Cursor, Epoch, SessionId, WorkspaceId};
 use crate::spec::Profile;
 
-use super::session::{AgentInput, Exit, Record, SessionStatus, Size, asked_size};
+use super::session::{AgentInput, Exit, FolderGrant, Record, SessionStatus, Size, asked_size};
 
 /// `POST /v1/terminal/sessions`
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -44,9 +44,15 @@ pub struct CreateTerminal {
     /// Size policy.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "asked_size")]
     pub size: Option<Size>,
-    /// How far it is confined.
+    /// How far it is confined; none = `host` for a person, `workspace` for an agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sandbox: Option<Profile>,
+    /// What it may use besides the system, when it is confined; none = `cwd`, with all rights, where one is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Vec<FolderGrant>>,
+    /// Hosts it may reach over the network, when it is confined. Refused in this version: it reaches none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_hosts: Vec<String>,
     /// Seconds without output, input and client until it closes; 0 = never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout_s: Option<u64>,

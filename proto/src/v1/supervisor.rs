@@ -4,7 +4,7 @@ use bincode::{Decode, Encode};
 
 use crate::api::ProcessConfinement;
 use crate::ids::SessionId;
-use crate::spec::SessionSpec;
+use crate::spec::{Layer, SessionSpec};
 
 use super::record::ExitRecord;
 
@@ -41,6 +41,8 @@ pub struct SessionEntry {
     pub program_pid: Option<u32>,
     /// Name of the worker's socket below the runtime directory, while there is a worker.
     pub socket: Option<String>,
+    /// How its program was confined; empty for `host`, and until the program runs.
+    pub layers: Vec<Layer>,
 }
 
 /// List every session. Answer: one or more [`Sessions`]; afterwards changes come as events.

@@ -5,6 +5,7 @@ use bincode::{Decode, Encode};
 
 use crate::error::ErrorCode;
 use crate::ids::{ClientId, Epoch, InstanceId};
+use crate::spec::Layer;
 
 use super::record::{Class, ClientKind, ExitRecord, LeaseRecord};
 use super::screen::ScreenState;
@@ -454,6 +455,8 @@ pub struct Inspection {
     pub exit: Option<ExitRecord>,
     /// Since when there is neither sessiond nor a client, in microseconds since 1970; `None` while there is one.
     pub parked_since_us: Option<u64>,
+    /// How the program was confined when it was started; empty for `host`.
+    pub layers: Vec<Layer>,
 }
 
 /// To every subscriber: the journal takes no records any more, or takes them again. Told once each, and to whoever subscribes

@@ -1,11 +1,11 @@
 //! Representative values; the golden frames are made of them. What is here stays as it is: a new case is a new name.
 
-use baton_proto::api::{Layer, LayerStatus, ProcessConfinement};
+use baton_proto::api::ProcessConfinement;
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::{Hello, Role, Welcome, Who};
 use baton_proto::ids::{ClientId, Epoch, InstanceId, SessionId};
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::spec::{Grant, Layer, LayerStatus, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::*;
 use uuid::Uuid;
 
@@ -355,6 +355,7 @@ pub fn inspections() -> Examples<Inspection> {
         last_activity_us: 1_700_000_000_000_000,
         exit: exit_records().pop().map(|(_, exit)| exit),
         parked_since_us: Some(1_700_000_000_000_001),
+        layers: layers(),
     })
 }
 
@@ -435,7 +436,23 @@ pub fn spec() -> SessionSpec {
         created_us: 1_700_000_000_000_000,
         boot_id: "6f0c3a52-0000-4000-8000-000000000000".to_owned(),
         parked_ttl_s: 86_400,
+        grants: Vec::new(),
+        sandbox_required: false,
     }
+}
+
+fn layers() -> Vec<Layer> {
+    let layer = |name: &str, status, abi, detail: Option<&str>| Layer {
+        name: name.to_owned(),
+        status,
+        abi,
+        detail: detail.map(str::to_owned),
+    };
+    vec![
+        layer("landlock", LayerStatus::Enforced, Some(7), None),
+        layer("network", LayerStatus::Partial, None, Some("UDP is not stopped")),
+        layer("seccomp", LayerStatus::Absent, None, None),
+    ]
 }
 
 pub fn specs() -> Examples<SessionSpec> {
@@ -447,6 +464,15 @@ pub fn specs() -> Examples<SessionSpec> {
         profile: Profile::Locked,
         creator: None,
         class: Class::Agent,
+        grants: vec![
+            Grant::whole("/srv/project".to_owned()),
+            Grant {
+                root: "/srv/notes".to_owned(),
+                output_roots: vec!["/srv/notes/out".to_owned()],
+                ..Grant::default()
+            },
+        ],
+        sandbox_required: true,
         ..spec()
     };
     vec![("", spec()), ("locked", locked)]
@@ -488,12 +514,14 @@ pub fn entries() -> Examples<SessionEntry> {
         worker_pid: None,
         program_pid: None,
         socket: None,
+        layers: Vec::new(),
     };
     let exit = || exit_records().remove(0).1;
     let running = SessionEntry {
         worker_pid: Some(1000),
         program_pid: Some(1001),
         socket: Some(session().socket_name()),
+        layers: layers(),
         ..entry(Status::Running)
     };
     vec![

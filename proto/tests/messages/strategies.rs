@@ -1,11 +1,11 @@
 //! Strategies for every message: any value a peer of the right version may send.
 
-use baton_proto::api::{Layer, LayerStatus, ProcessConfinement};
+use baton_proto::api::ProcessConfinement;
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::RANGE_BYTES_MAX;
 use baton_proto::hello::{Hello, Role, Welcome, Who};
 use baton_proto::ids::{ClientId, Epoch, InstanceId, SessionId};
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::spec::{Grant, Layer, LayerStatus, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::*;
 use proptest::collection::vec;
 use proptest::option;
@@ -351,8 +351,8 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
     let ids = (any::<u32>(), any::<u32>(), instance_id(), lease_record(), vec(client_entry(), 0..4));
     let journal = (any::<[u64; 4]>(), dimensions(), size_policy(), screen_state());
     let program = (option::of((any::<u32>(), text())), option::of(text()), any::<[bool; 3]>(), any::<[u64; 2]>());
-    let end = (option::of(exit_record()), option::of(any::<u64>()));
-    (ids, journal, program, end).prop_map(|(ids, journal, program, (exit, parked_since_us))| {
+    let end = (option::of(exit_record()), option::of(any::<u64>()), vec(layer(), 0..3));
+    (ids, journal, program, end).prop_map(|(ids, journal, program, (exit, parked_since_us, layers))| {
         let (program_pid, worker_pid, instance, lease, clients) = ids;
         let ([head, oldest, oldest_screen, journal_bytes], size, policy, screen) = journal;
         let (foreground, cwd, [echo, canonical, at_prompt], [input_queued, last_activity_us]) = program;
@@ -378,6 +378,7 @@ pub fn inspection() -> impl Strategy<Value = Inspection> {
             last_activity_us,
             exit,
             parked_since_us,
+            layers,
         }
     })
 }
@@ -421,18 +422,33 @@ pub fn input_uncertain() -> impl Strategy<Value = InputUncertain> {
     draw!(InputUncertain { client: client_id(), stream: any::<u64>(), seq: any::<u64>() })
 }
 
+fn layer() -> impl Strategy<Value = Layer> + Clone {
+    let status = select(vec![LayerStatus::Enforced, LayerStatus::Partial, LayerStatus::Absent]);
+    draw!(Layer { name: text(), status: status, abi: option::of(any::<u32>()), detail: option::of(text()) })
+}
+
 pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
     let kind = select(vec![SessionKind::Terminal, SessionKind::Browser, SessionKind::File, SessionKind::Process]);
     let program = (vec(text(), 1..4), any::<bool>(), text(), vec((text(), text()), 0..4));
     let shape = (dimensions(), size_policy(), select(vec![Profile::Host, Profile::Workspace, Profile::Locked]));
     let people = (text(), option::of(client_id()), class());
     let bounds = (any::<[u64; 5]>(), any::<u32>(), any::<bool>(), text());
-    (session_id(), instance_id(), kind, program, shape, people, bounds).prop_map(
-        |(session, instance, kind, program, shape, people, bounds)| {
+    let grants = vec((text(), any::<[bool; 3]>(), vec(text(), 0..2)), 0..3);
+    let grants = grants.prop_map(|grants| {
+        let grant = |(root, rights, output_roots): (String, [bool; 3], Vec<String>)| {
+            let [write, create, delete] = rights;
+            Grant { root, write, create, delete, output_roots }
+        };
+        grants.into_iter().map(grant).collect::<Vec<_>>()
+    });
+    let confinement = (grants, any::<bool>());
+    (session_id(), instance_id(), kind, program, shape, people, bounds, confinement).prop_map(
+        |(session, instance, kind, program, shape, people, bounds, confinement)| {
             let (command, login, cwd, env) = program;
             let (size, policy, profile) = shape;
             let (title, creator, class) = people;
             let (numbers, close_grace_ms, record_input, boot_id) = bounds;
+            let (grants, sandbox_required) = confinement;
             let [idle_timeout_s, lease_ttl_ms, journal_bytes, created_us, parked_ttl_s] = numbers;
             SessionSpec {
                 session,
@@ -456,6 +472,8 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
                 created_us,
                 boot_id,
                 parked_ttl_s,
+                grants,
+                sandbox_required,
             }
         },
     )
@@ -501,6 +519,7 @@ pub fn session_entry() -> impl Strategy<Value = SessionEntry> + Clone {
         worker_pid: option::of(any::<u32>()),
         program_pid: option::of(any::<u32>()),
         socket: option::of("[a-z2-7]{8}"),
+        layers: vec(layer(), 0..3),
     })
 }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use baton_proto::home::Home;
+use baton_proto::spec::Profile;
 use baton_sandbox::exec::duplicate;
 use baton_sandbox::{Child, Gate, Launch, fds};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -126,7 +127,11 @@ impl Nursery {
         fds::set_nonblocking(&ours)?;
         let mut passed = vec![(theirs, 3), (duplicate(&kept.spec)?, 4)];
         let args: &[&str] = match mode {
-            Mode::Fresh => &["worker"],
+            Mode::Fresh => match kept.profile {
+                Profile::Host => &["worker", "--profile", "host"],
+                Profile::Workspace => &["worker", "--profile", "workspace"],
+                Profile::Locked => &["worker", "--profile", "locked"],
+            },
             Mode::Replay => &["worker", "--replay"],
             Mode::TakeOver | Mode::Succeed => {
                 let program = kept.program.as_ref().map(|program| &program.pidfd);

@@ -21,7 +21,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
-use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
+use baton_proto::launch::{LaunchMessage, NotReplaced, Op, Start};
+use baton_proto::spec::Profile;
 use nix::sys::signal::Signal;
 
 use super::backoff::{Backoff, Rule};
@@ -33,14 +34,14 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long one that takes another's place by plan has to serve: the new version is given up then.
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(5);
 
-/// `arg` of [`Op::SpawnWorker`]: the session has ended, the worker serves its journal.
-pub const SPAWN_REPLAY: i64 = 1;
-
 /// `arg` of a message about a status that nobody could learn.
 pub const STATUS_UNKNOWN: i64 = -1;
 
 /// `arg` of [`Op::WorkerGone`] as the answer to [`Op::Retire`] for a session that has no worker.
 pub const RETIRED: i64 = -2;
+
+/// `arg` of [`Op::WorkerGone`]: unconfined programs are forbidden here, and one was asked for.
+pub const FORBIDDEN: i64 = -3;
 
 /// A process the launcher restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,6 +121,8 @@ pub struct Kept<H> {
     pub spec: H,
     /// Started to serve a journal: nothing to take over.
     pub replay: bool,
+    /// How far its program is to be confined, as it was asked for; the worker holds the spec to it.
+    pub profile: Profile,
     /// The program is gone: nothing is kept any more.
     pub done: bool,
     /// sessiond was told of it.
@@ -159,6 +162,7 @@ impl<H> Kept<H> {
         Self {
             spec,
             replay,
+            profile: Profile::Host,
             done: false,
             announced: false,
             listener: None,
@@ -297,6 +301,8 @@ pub struct Core<H> {
     stopping: Option<Instant>,
     killed: bool,
     sessions_max: usize,
+    /// No program runs unconfined.
+    host_forbidden: bool,
     changed: BTreeSet<Changed>,
 }
 
@@ -310,8 +316,14 @@ impl<H> Core<H> {
             stopping: None,
             killed: false,
             sessions_max,
+            host_forbidden: false,
             changed: BTreeSet::new(),
         }
+    }
+
+    /// From now on no unconfined program is started, whoever asks: what runs is left alone.
+    pub const fn forbid_host(&mut self) {
+        self.host_forbidden = true;
     }
 
     /// Everything kept.
@@ -448,8 +460,18 @@ impl<H> Core<H> {
                 if self.sessions.len() >= self.sessions_max || self.stopping.is_some() {
                     return actions.push(gone(session, STATUS_UNKNOWN));
                 }
-                let replay = message.arg == SPAWN_REPLAY;
-                self.sessions.insert(session, Kept::new(spec, replay));
+                let profile = match Start::from_number(message.arg) {
+                    Some(Start::Replay) => None,
+                    Some(Start::Workspace) => Some(Profile::Workspace),
+                    Some(Start::Locked) => Some(Profile::Locked),
+                    Some(Start::Host) if self.host_forbidden => return actions.push(gone(session, FORBIDDEN)),
+                    Some(Start::Host) => Some(Profile::Host),
+                    // Of a version that knows more than this one.
+                    None => return actions.push(gone(session, STATUS_UNKNOWN)),
+                };
+                let replay = profile.is_none();
+                let profile = profile.unwrap_or(Profile::Host);
+                self.sessions.insert(session, Kept { profile, ..Kept::new(spec, replay) });
                 self.changed.insert(Changed::Session(session));
                 actions.push(Action::ForkWorker(session, if replay { Mode::Replay } else { Mode::Fresh }));
             }

@@ -6,12 +6,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
-use baton_proto::launch::{LaunchMessage, Op};
+use baton_proto::launch::{LaunchMessage, Op, Start};
+use baton_proto::spec::Profile;
 use nix::sys::signal::Signal;
 
-use super::core::{
-    Action, Core, Event, HEALTHY_WITHIN, Mode, Process, RETIRED, Running, SPAWN_REPLAY, STOP_GRACE, Service,
-};
+use super::core::{Action, Core, Event, HEALTHY_WITHIN, Mode, Process, RETIRED, Running, STOP_GRACE, Service};
 
 /// A descriptor that counts its copies.
 pub(super) type Handle = Rc<()>;
@@ -283,7 +282,7 @@ impl World {
         let replay = self.random.one_in(4);
         self.lives.insert(id, Life::default());
         self.asked.insert(id);
-        let arg = if replay { SPAWN_REPLAY } else { 0 };
+        let arg = if replay { Start::Replay } else { Start::Workspace }.number();
         self.feed(Event::FromSessiond(message(Op::SpawnWorker, id, 0, arg), vec![Handle::default()]));
     }
 
@@ -511,7 +510,10 @@ fn only_the_worker_of_an_ended_session_is_retired() {
     let gone = core.step(Event::Ended(Process::Worker(id), Some(9)), now);
     assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, id, 0, 9))]);
     // One that serves a journal has not to be asked what it knows.
-    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, SPAWN_REPLAY), vec![Handle::default()]), now);
+    core.step(
+        Event::FromSessiond(message(Op::SpawnWorker, id, 0, Start::Replay.number()), vec![Handle::default()]),
+        now,
+    );
     core.step(Event::WorkerForked(id, Running { pid: 7, pidfd: Handle::default(), channel: None }), now);
     assert_eq!(retire(&mut core), [Action::Kill(Process::Worker(id))]);
 }
@@ -548,4 +550,32 @@ fn a_spare_tries_a_worker_again_that_may_not_have_got_past_its_gate() {
     // Once, not for ever.
     let gone = core.step(Event::Ended(Process::Worker(session(1)), Some(1)), now);
     assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, session(1), 0, 1))]);
+}
+
+#[test]
+fn where_it_is_forbidden_nothing_unconfined_is_started_whoever_asks() {
+    let now = Instant::now();
+    let mut core = Core::<Handle>::new(10);
+    core.forbid_host();
+    let ask = |core: &mut Core<Handle>, number: u128, start: i64| {
+        let message = message(Op::SpawnWorker, session(number), 0, start);
+        core.step(Event::FromSessiond(message, vec![Handle::default()]), now)
+    };
+    let refused = |number, arg| [Action::TellSessiond(message(Op::WorkerGone, session(number), 0, arg))];
+    assert_eq!(ask(&mut core, 1, Start::Host.number()), refused(1, super::core::FORBIDDEN));
+    // A number that this version does not know is no way round.
+    assert_eq!(ask(&mut core, 1, 99), refused(1, super::core::STATUS_UNKNOWN));
+    assert!(core.sessions().is_empty());
+    for (number, start) in [(2, Start::Workspace), (3, Start::Locked)] {
+        assert_eq!(ask(&mut core, number, start.number()), [Action::ForkWorker(session(number), Mode::Fresh)]);
+    }
+    assert_eq!(core.sessions()[&session(3)].profile, Profile::Locked);
+    assert_eq!(ask(&mut core, 4, Start::Replay.number()), [Action::ForkWorker(session(4), Mode::Replay)]);
+    // What runs already is taken over as ever.
+    let mut kept = super::core::Kept::new(Handle::default(), false);
+    kept.worker = Some(Running { pid: 5, pidfd: Handle::default(), channel: None });
+    core.restore_session(session(5), Some(kept));
+    core.step(Event::FromWorker(session(5), message(Op::Program, session(5), 77, 0), vec![Handle::default()]), now);
+    let again = core.step(Event::Ended(Process::Worker(session(5)), None), now);
+    assert_eq!(again, [Action::ForkWorker(session(5), Mode::TakeOver)]);
 }

@@ -6,7 +6,8 @@
 //! over when the launcher itself dies, `handover` brings what is kept over an orderly stop, `mend` makes the runtime
 //! directory anew when it vanishes. `kill -9` of sessiond, bridge, a worker or the launcher is the normal case here.
 //!
-//! Absent on purpose: threads, async, configuration, anything that reads what a session writes.
+//! Absent on purpose: threads, async, anything that reads what a session writes, and configuration, but for whether
+//! programs may run unconfined (`sandbox.allow_host`), which is held here against everybody who asks.
 
 pub mod activation;
 pub mod announced;
@@ -142,7 +143,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     announced::announce(&home, sockets.listen).context("could not write `launcher.json`")?;
     tracing::info!(listen = %sockets.listen, pid = std::process::id(), "launcher runs");
 
-    let mut core = Core::new(nursery.sessions_max());
+    let mut core = new_core(&home, &nursery);
     match handover::take(&home, &key, &mut core) {
         Ok(0) => {}
         Ok(sessions) => tracing::info!(sessions, "took over what was kept of the last launcher's sessions"),
@@ -172,7 +173,7 @@ pub fn inherit(options: HeirOptions) -> anyhow::Result<()> {
     let signals = watch_signals()?;
     let sentinel = Sentinel::new(&home);
     let launcher = Launcher {
-        core: Core::new(nursery.sessions_max()),
+        core: new_core(&home, &nursery),
         sockets: Some(sockets),
         locks: Some(locks),
         for_sessiond: turn::Outbox::default(),
@@ -185,6 +186,15 @@ pub fn inherit(options: HeirOptions) -> anyhow::Result<()> {
         sentinel,
     };
     launcher.inherit(&socket)
+}
+
+/// The one thing that is configured here: it holds against sessiond and bridge, too.
+fn new_core(home: &Home, nursery: &Nursery) -> Core<OwnedFd> {
+    let mut core = Core::new(nursery.sessions_max());
+    if !crate::settings::load(home).sandbox.allow_host {
+        core.forbid_host();
+    }
+    core
 }
 
 /// Signals as readable events; blocked here, set back in every child.

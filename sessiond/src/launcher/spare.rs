@@ -19,6 +19,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use baton_proto::SessionId;
+use baton_proto::launch::Start;
+use baton_proto::spec::Profile;
 use baton_sandbox::exec::{Twin, fork_twin};
 use baton_sandbox::{Child, fds, process};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -320,6 +322,8 @@ pub(super) fn encode_session(session: SessionId, kept: Option<&Kept<OwnedFd>>) -
         (PARKED, kept.parked),
         (TRIAL, kept.trial),
     ];
+    // A session's note has no service, and its profile's place there.
+    note.service = u8::try_from(Start::of(kept.profile).number()).unwrap_or_default();
     note.flags = flags.into_iter().filter(|(_, set)| *set).fold(0, |flags, (flag, _)| flags | flag);
     (note.to_bytes(), handles)
 }
@@ -362,6 +366,11 @@ pub(super) fn decode_session(bytes: &[u8; BYTES], handles: Vec<OwnedFd>) -> Opti
     let session = SessionId::from_uuid(uuid::Uuid::from_bytes(note.session));
     let Some(spec) = next(0).filter(|_| note.present) else { return Some((session, None)) };
     let mut kept = Kept::new(spec, note.flags & REPLAY != 0);
+    kept.profile = match Start::from_number(note.service.into()) {
+        Some(Start::Workspace) => Profile::Workspace,
+        Some(Start::Locked) => Profile::Locked,
+        _ => Profile::Host,
+    };
     kept.done = note.flags & DONE != 0;
     kept.announced = note.flags & ANNOUNCED != 0;
     (kept.serves, kept.own) = (note.flags & SERVES != 0, note.flags & OWN != 0);
@@ -404,6 +413,7 @@ mod tests {
     fn a_kept_session_arrives_whole_and_a_forgotten_one_leaves() {
         let session = SessionId::from_uuid(uuid::Uuid::from_u128(9));
         let mut kept = Kept::new(file(), false);
+        kept.profile = Profile::Locked;
         kept.announced = true;
         (kept.listener, kept.master) = (Some(file()), Some(file()));
         kept.program = Some(Program { pid: 41, pidfd: file(), exit: Some(0x700) });
@@ -421,6 +431,7 @@ mod tests {
         apply(&bytes, handles, &mut core);
         let copy = &core.sessions()[&session];
         assert_eq!((copy.announced, copy.done, copy.replay, copy.window.is_none()), (true, false, false, true));
+        assert_eq!(copy.profile, Profile::Locked);
         assert_ne!(copy.spec.as_raw_fd(), kept.spec.as_raw_fd());
         assert_eq!(inode(&copy.spec), inode(&kept.spec));
         assert_eq!(inode(copy.listener.as_ref().unwrap()), inode(kept.listener.as_ref().unwrap()));

@@ -1,7 +1,7 @@
 //! Which specs are started: the last word before something runs.
 
 use baton_proto::ErrorCode;
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::spec::{GRANT_PATH_BYTES_MAX, GRANTS_MAX, OUTPUT_ROOTS_MAX, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::Failed;
 
 use super::session::{failed, shown_bytes};
@@ -54,8 +54,9 @@ impl Core {
             return invalid("a terminal has from 1 to 2000 columns and rows");
         }
         if shown_bytes(spec) > SHOWN_BYTES_MAX {
-            let why =
-                format!("command, directory and title have more than {SHOWN_BYTES_MAX} bytes; pass a file instead");
+            let why = format!(
+                "command, directory, grants and title have more than {SHOWN_BYTES_MAX} bytes; pass a file instead"
+            );
             return Some(failed(ErrorCode::TooLarge, &why));
         }
         // The last word before something runs: nobody gets less confinement than they asked for.
@@ -64,8 +65,28 @@ impl Core {
             (SessionKind::Terminal, Profile::Host) => {
                 Some(failed(ErrorCode::Denied, "`sandbox.allow_host = false`: unconfined sessions are forbidden here"))
             }
-            (SessionKind::Terminal, _) => invalid("this version confines no session; ask for the profile `host`"),
+            (SessionKind::Terminal, Profile::Workspace | Profile::Locked) => unfit_grants(spec),
             _ => invalid("this version runs terminals only"),
         }
     }
+}
+
+/// Why the grants are none, if they are; whether they may be given is for the worker to find out, which looks at the files.
+fn unfit_grants(spec: &SessionSpec) -> Option<Failed> {
+    let unfit = |why: String| Some(failed(ErrorCode::Invalid, &why));
+    if spec.grants.len() > GRANTS_MAX {
+        return unfit(format!("a session has at most {GRANTS_MAX} grants"));
+    }
+    for grant in &spec.grants {
+        if grant.output_roots.len() > OUTPUT_ROOTS_MAX {
+            return unfit(format!("a grant has at most {OUTPUT_ROOTS_MAX} output roots"));
+        }
+        let mut paths = std::iter::once(&grant.root).chain(&grant.output_roots);
+        let bad = |path: &&String| !path.starts_with('/') || path.contains('\0') || path.len() > GRANT_PATH_BYTES_MAX;
+        if let Some(path) = paths.find(bad) {
+            let shown: String = path.chars().take(80).collect();
+            return unfit(format!("`{}` is no absolute path: a grant names a directory by one", shown.escape_debug()));
+        }
+    }
+    None
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use baton_proto::SessionId;
 use baton_proto::launch::{LaunchMessage, Part};
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Layer, Profile, SessionSpec};
 use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Upgradable};
 
 use super::registry::Bytes;
@@ -59,6 +59,8 @@ pub enum Event {
     NotStored(SessionId, Failed),
     /// The spec could not be sent.
     SpawnFailed(SessionId, String),
+    /// How a session's program was confined, as was written down.
+    Confined(SessionId, Vec<Layer>),
     /// A worker tells how its session is.
     Inspected(SessionId, Box<Inspection>),
     /// A worker tells that its program ended. `wall_us` is now.
@@ -101,7 +103,7 @@ pub enum Action {
     /// Write the spec of a new instance down; [`Event::Rewritten`] answers.
     Rewrite(Box<Change>),
     /// Have a worker started for a new instance that is written down.
-    Start(SessionId),
+    Start(SessionId, Profile),
     /// Connect to the worker.
     Dial(SessionId),
     /// Let the worker go.

@@ -36,7 +36,6 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use baton_proto::SessionId;
 use baton_proto::api::Layer;
-use baton_proto::config::Config;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
 use baton_proto::launch::LaunchMessage;
@@ -98,11 +97,12 @@ pub fn run() -> anyhow::Result<()> {
     let workers = home.runtime.join(runtime::WORKERS_DIR);
     let workers = fds::open_dir(&workers).with_context(|| format!("could not open `{}`", workers.display()))?;
     let registry = Registry::new(home.sessions_dir());
-    let config = config(&home);
+    let config = crate::settings::load(&home);
     let mut supervisor = Supervisor {
         core: Core::new(Limits {
             journal_total_bytes: config.session.journal_total_bytes,
             allow_host: config.sandbox.allow_host,
+            require: config.sandbox.require,
         }),
         registry,
         identity: Identity { key: InstallKey::new(key), pid: std::process::id() },
@@ -126,7 +126,9 @@ pub fn run() -> anyhow::Result<()> {
     let found = supervisor.registry.scan().context("could not read the sessions on disk")?;
     tracing::info!(generation, sessions = found.len(), pid = std::process::id(), "sessiond runs");
     for one in found {
+        let session = one.spec.session;
         supervisor.feed(Event::Found(Box::new(one.spec), one.end), Instant::now());
+        supervisor.feed(Event::Confined(session, one.layers), Instant::now());
     }
     supervisor.warn_of_strangers();
     supervisor.is_ready();
@@ -167,24 +169,6 @@ fn next_generation(state: &Path) -> anyhow::Result<u64> {
 }
 
 /// The configuration; one that is not valid must not keep sessions from being found.
-fn config(home: &Home) -> Config {
-    let text = match std::fs::read_to_string(home.config_file()) {
-        Ok(text) => text,
-        Err(err) => {
-            if err.kind() != std::io::ErrorKind::NotFound {
-                tracing::error!("the configuration can't be read, defaults hold: {err}");
-            }
-            String::new()
-        }
-    };
-    let env =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Config::load(&text, env).unwrap_or_else(|err| {
-        tracing::error!("the configuration is refused, defaults hold: {err}");
-        Config::default()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -5,6 +5,8 @@
 //! <state>/sessions/<session>/worker         number and start time of the worker that was last known
 //! <state>/sessions/<session>/<instance>.end  how that instance ended, once sessiond knows (the journal knows first)
 //! <state>/sessions/<session>/<instance>/    its journal; the worker's alone while one lives
+//! <state>/sessions/<session>/<instance>.sandbox   how its program was confined; the worker writes it
+//! <state>/sessions/<session>/private/       HOME and temporary files of a confined program, while it lives
 //! ```
 //!
 //! The spec names the instance that counts. A session that was started again keeps the journal of the one before.
@@ -16,11 +18,12 @@ use std::path::{Path, PathBuf};
 
 use baton_proto::codec::{self, SPEC_BYTES_MAX};
 use baton_proto::frame::Kind;
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Layer, SessionSpec};
 use baton_proto::v1::{ExitRecord, Failed};
 use baton_proto::{ErrorCode, InstanceId, SessionId};
 
 use super::session::failed;
+use crate::private;
 use crate::sys::host;
 
 /// Free bytes without which no session is started: its first segment, its screen, and what is written of it here. The room it
@@ -30,6 +33,7 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 const SPEC: &str = "session.spec";
 const WORKER: &str = "worker";
 const END_SUFFIX: &str = ".end";
+const LAYERS_SUFFIX: &str = ".sandbox";
 
 /// The directory of all sessions.
 #[derive(Debug)]
@@ -53,6 +57,8 @@ pub struct Found {
     pub spec: SessionSpec,
     /// How it ended and when that was noted, in microseconds since 1970, if it was.
     pub end: Option<(ExitRecord, u64)>,
+    /// How its program was confined, as far as that was written down.
+    pub layers: Vec<Layer>,
 }
 
 impl Registry {
@@ -101,7 +107,8 @@ impl Registry {
             Err(err) if err.kind() == io::ErrorKind::NotFound => None,
             Err(err) => return Err(err),
         };
-        Ok(Found { spec, end })
+        let layers = read_layers(&self.dir(session), spec.instance);
+        Ok(Found { spec, end, layers })
     }
 
     /// The spec as bytes, as a worker gets it.
@@ -257,6 +264,7 @@ impl Registry {
     pub fn journal_bytes(&self, session: SessionId, instance: InstanceId) -> Bytes {
         let entries = fs::read_dir(self.dir(session)).into_iter().flatten().flatten();
         let journals = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let journals = journals.filter(|entry| entry.file_name() != private::NAME);
         let name = instance.to_string();
         journals.fold(Bytes::default(), |mut bytes, journal| {
             let part = if journal.file_name() == *name { &mut bytes.current } else { &mut bytes.earlier };
@@ -273,7 +281,7 @@ impl Registry {
         for entry in fs::read_dir(self.dir(session))? {
             let entry = entry?;
             let name = entry.file_name();
-            let Some(instance) = name.to_str().map(|name| name.strip_suffix(END_SUFFIX).unwrap_or(name)) else {
+            let Some(instance) = name.to_str().map(bare) else {
                 continue;
             };
             match instance.parse::<InstanceId>() {
@@ -296,7 +304,9 @@ impl Registry {
     pub fn drop_journals(&self, session: SessionId) -> io::Result<()> {
         for entry in fs::read_dir(self.dir(session))? {
             let entry = entry?;
-            if entry.file_type()?.is_dir() {
+            if entry.file_name() == private::NAME {
+                private::remove(&entry.path())?;
+            } else if entry.file_type()?.is_dir() {
                 fs::remove_dir_all(entry.path())?;
             }
         }
@@ -315,6 +325,30 @@ impl Registry {
 
 fn end_name(instance: InstanceId) -> String {
     format!("{instance}{END_SUFFIX}")
+}
+
+/// A name without what says that it is not the journal.
+fn bare(name: &str) -> &str {
+    name.strip_suffix(END_SUFFIX).or_else(|| name.strip_suffix(LAYERS_SUFFIX)).unwrap_or(name)
+}
+
+/// How the program of this instance was confined, as its worker wrote it down; nothing when it did not.
+#[must_use]
+pub fn read_layers(session: &Path, instance: InstanceId) -> Vec<Layer> {
+    let Ok(file) = File::open(session.join(format!("{instance}{LAYERS_SUFFIX}"))) else { return Vec::new() };
+    let bytes = read_bounded(file, codec::CONTROL_BYTES_MAX).unwrap_or_default();
+    // A torn note is no note.
+    codec::decode(Kind::Inspection, &bytes).unwrap_or_default()
+}
+
+/// Writes down how the program of this instance was confined.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_layers(session: &Path, instance: InstanceId, layers: &Vec<Layer>) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    codec::encode(Kind::Inspection, layers, &mut bytes).map_err(io::Error::other)?;
+    replace(session, &format!("{instance}{LAYERS_SUFFIX}"), &bytes, Durable::No)
 }
 
 fn tree_bytes(dir: &Path) -> u64 {
@@ -386,6 +420,8 @@ mod tests {
             created_us: 5,
             boot_id: String::new(),
             parked_ttl_s: 0,
+            grants: Vec::new(),
+            sandbox_required: false,
         }
     }
 

@@ -144,9 +144,11 @@ impl Core {
                 session.state = State::Starting;
                 session.asked = true;
                 session.failures = 0;
+                session.layers = Vec::new();
                 (session.worker_pid, session.program_pid, session.retry_at) = (None, None, None);
+                let profile = session.spec.profile;
                 self.tell_of(id, out);
-                out.push(Action::Start(id));
+                out.push(Action::Start(id, profile));
             }
             Err(why) => {
                 let why = format!("the session stays ended, its new life could not be written down: {why}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Layer, SessionSpec};
 use baton_proto::v1::{ExitRecord, Failed, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
@@ -57,6 +57,8 @@ pub(super) struct Session {
     pub(super) waiting: Vec<(ConnId, u64, Instant)>,
     /// Who waits for its worker to be replaced, and until when.
     pub(super) replacing: Vec<(ConnId, u64, Instant)>,
+    /// How its program was confined.
+    pub(super) layers: Vec<Layer>,
 }
 
 impl Session {
@@ -76,6 +78,7 @@ impl Session {
             retry_at: None,
             waiting: Vec::new(),
             replacing: Vec::new(),
+            layers: Vec::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl Session {
             worker_pid: self.worker_pid,
             program_pid: self.program_pid,
             socket: self.is_reachable().then(|| self.spec.session.socket_name()),
+            layers: self.layers.clone(),
         }
     }
 
@@ -135,7 +139,9 @@ pub(super) fn status_of(exit: &ExitRecord) -> Status {
 
 pub(super) fn shown_bytes(spec: &SessionSpec) -> usize {
     let words: usize = spec.command.iter().map(|word| word.len() + 8).sum();
-    words + spec.cwd.len() + spec.title.len() + spec.boot_id.len()
+    let grants = spec.grants.iter().flat_map(|grant| std::iter::once(&grant.root).chain(&grant.output_roots));
+    let grants: usize = grants.map(|path| path.len() + 16).sum();
+    words + grants + spec.cwd.len() + spec.title.len() + spec.boot_id.len()
 }
 
 pub(super) fn failed(code: ErrorCode, message: &str) -> Failed {

@@ -18,13 +18,14 @@ use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Layer, SessionSpec};
 use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Status};
 use baton_proto::{ErrorCode, SessionId};
 
 use super::event::{Action, Answer, ConnId, Counts, Event, Request};
 use super::registry::Bytes;
 use super::session::{FAILED_PREFIX, Link, Session, State, answer_waiting, failed, not_found, shown_bytes, status_of};
+use crate::launcher::core::FORBIDDEN;
 
 /// How long somebody who asked for a session waits for its worker.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub struct Limits {
     pub journal_total_bytes: u64,
     /// Whether sessions may run unconfined.
     pub allow_host: bool,
+    /// Whether a confined session is started only where every layer is enforced.
+    pub require: bool,
 }
 
 /// sessiond's state.
@@ -124,6 +127,7 @@ impl Core {
             Event::Launcher(message) => self.launcher(message, now, &mut out),
             Event::NotStored(session, why) => self.not_stored(session, why, &mut out),
             Event::SpawnFailed(session, why) => self.spawn_failed(session, &why, now, &mut out),
+            Event::Confined(session, layers) => self.confined(session, layers, &mut out),
             Event::Inspected(session, inspection) => self.inspected(session, &inspection, now, &mut out),
             Event::Exit(session, exit, wall_us) => self.ended(session, exit, wall_us, now, &mut out),
             Event::Absent(session) => self.absent(session, now, &mut out),
@@ -195,7 +199,7 @@ impl Core {
     }
 
     fn spawn(&mut self, conn: ConnId, id: u64, spec: SessionSpec, wall_us: u64, now: Instant, out: &mut Vec<Action>) {
-        let mut spec = SessionSpec { created_us: wall_us, ..spec };
+        let mut spec = SessionSpec { created_us: wall_us, sandbox_required: self.limits.require, ..spec };
         // Not the asker's to say; what is inherited from an outer session would name the wrong one.
         spec.env.retain(|(name, _)| name != SESSION_VARIABLE);
         spec.env.push((SESSION_VARIABLE.to_owned(), spec.session.to_string()));
@@ -273,6 +277,11 @@ impl Core {
                 let asked = std::mem::take(&mut session.asked);
                 (session.kept, session.worker_pid) = (false, None);
                 match &session.state {
+                    State::Starting if asked && message.arg == FORBIDDEN => {
+                        let why = "the launcher refuses sessions that are not confined (`sandbox.allow_host = false` when \
+                                   Baton was started)";
+                        self.spawn_failed(id, why, now, out);
+                    }
                     State::Starting if asked => {
                         let why = "its worker did not start; `workers.log` and `launcher.log` say why";
                         self.spawn_failed(id, why, now, out);
@@ -316,7 +325,17 @@ impl Core {
         self.ended(id, exit, at, now, out);
     }
 
+    /// How the program was confined: said by its worker, or found on disk.
+    fn confined(&mut self, id: SessionId, layers: Vec<Layer>, out: &mut Vec<Action>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if !layers.is_empty() && session.layers != layers {
+            session.layers = layers;
+            self.tell_of(id, out);
+        }
+    }
+
     fn inspected(&mut self, id: SessionId, inspection: &Inspection, now: Instant, out: &mut Vec<Action>) {
+        self.confined(id, inspection.layers.clone(), out);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         (session.link, session.failures, session.retry_at) = (Link::Up, 0, None);
         let changed = session.worker_pid.replace(inspection.worker_pid) != Some(inspection.worker_pid);

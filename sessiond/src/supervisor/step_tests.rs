@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use baton_proto::launch::{LaunchMessage, Op};
-use baton_proto::spec::{Profile, SessionKind, SessionSpec};
+use baton_proto::spec::{Grant, Layer, LayerStatus, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, ExitRecord, Inspection, LeaseRecord, SessionEntry, SizePolicy, Status};
 use baton_proto::{Epoch, ErrorCode, InstanceId, SessionId};
 
@@ -43,6 +43,8 @@ pub(super) fn spec(number: u128) -> SessionSpec {
         created_us: 0,
         boot_id: "boot".to_owned(),
         parked_ttl_s: 0,
+        grants: Vec::new(),
+        sandbox_required: false,
     }
 }
 
@@ -73,6 +75,7 @@ pub(super) fn inspection(exit: Option<ExitRecord>) -> Box<Inspection> {
         last_activity_us: 77,
         exit,
         parked_since_us: None,
+        layers: Vec::new(),
     })
 }
 
@@ -84,7 +87,10 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self { core: Core::new(Limits { journal_total_bytes: 1000, allow_host: true }), now: Instant::now() }
+        Self {
+            core: Core::new(Limits { journal_total_bytes: 1000, allow_host: true, require: false }),
+            now: Instant::now(),
+        }
     }
 
     pub(super) fn step(&mut self, event: Event) -> Vec<Action> {
@@ -150,6 +156,35 @@ fn a_spawn_is_written_down_started_dialled_and_answered() {
     assert!(actions.iter().any(|action| matches!(action, Action::Tell(CONN, _))));
 }
 
+fn confined(spec: &mut SessionSpec, root: &str) {
+    spec.profile = Profile::Workspace;
+    spec.grants = vec![Grant::whole(root.to_owned())];
+}
+
+#[test]
+fn a_confined_session_carries_its_grants_and_whether_all_is_required() {
+    let mut bench = Bench::new();
+    bench.core = Core::new(Limits { journal_total_bytes: 1000, allow_host: false, require: true });
+    let mut asked = spec(1);
+    confined(&mut asked, "/srv");
+    let actions = bench.ask(1, Request::Spawn(Box::new(asked)));
+    let [Action::Store(stored)] = &actions[..] else { panic!("{actions:?}") };
+    assert!(stored.sandbox_required && stored.grants.len() == 1, "{stored:?}");
+    // What was achieved comes from the worker, and is told to who listens.
+    bench.ask(2, Request::List);
+    bench.launcher(Op::WorkerStarted, 1, 20, 21);
+    let layer = Layer { name: "landlock".to_owned(), status: LayerStatus::Enforced, abi: Some(7), detail: None };
+    let told = Inspection { layers: vec![layer.clone()], ..*inspection(None) };
+    bench.step(Event::Inspected(id(1), Box::new(told)));
+    assert_eq!(bench.entry(1).layers, [layer]);
+    // A launcher that forbids what sessiond let pass is believed.
+    let mut bench = Bench::new();
+    bench.ask(1, Request::Spawn(Box::new(spec(1))));
+    bench.launcher(Op::WorkerGone, 1, 0, crate::launcher::core::FORBIDDEN);
+    let Status::Failed { reason } = bench.entry(1).status else { panic!("{:?}", bench.entry(1)) };
+    assert!(reason.contains("sandbox.allow_host"), "{reason}");
+}
+
 #[test]
 fn bad_specs_are_refused_before_anything_is_done() {
     let bad = |change: fn(&mut SessionSpec)| {
@@ -164,10 +199,19 @@ fn bad_specs_are_refused_before_anything_is_done() {
     assert_eq!(bad(|spec| spec.env.push(("A=B".to_owned(), String::new()))), ErrorCode::Invalid);
     assert_eq!(bad(|spec| spec.size.cols = 0), ErrorCode::Invalid);
     assert_eq!(bad(|spec| spec.command.push("x".repeat(SHOWN_BYTES_MAX))), ErrorCode::TooLarge);
-    assert_eq!(bad(|spec| spec.profile = Profile::Locked), ErrorCode::Invalid);
+    assert_eq!(bad(|spec| confined(spec, "relative")), ErrorCode::Invalid);
+    assert_eq!(bad(|spec| confined(spec, "/a\0b")), ErrorCode::Invalid);
+    assert_eq!(bad(|spec| confined(spec, &format!("/{}", "x".repeat(4096)))), ErrorCode::Invalid);
+    assert_eq!(
+        bad(|spec| {
+            confined(spec, "/srv");
+            spec.grants = vec![spec.grants[0].clone(); 65];
+        }),
+        ErrorCode::Invalid
+    );
     assert_eq!(bad(|spec| spec.kind = SessionKind::Browser), ErrorCode::Invalid);
     let mut strict = Bench::new();
-    strict.core = Core::new(Limits { journal_total_bytes: 1000, allow_host: false });
+    strict.core = Core::new(Limits { journal_total_bytes: 1000, allow_host: false, require: false });
     assert_eq!(refused(&strict.ask(1, Request::Spawn(Box::new(spec(1))))), ErrorCode::Denied);
     let mut bench = Bench::running(1);
     assert_eq!(refused(&bench.ask(2, Request::Spawn(Box::new(spec(1))))), ErrorCode::Invalid);

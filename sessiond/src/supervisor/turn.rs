@@ -9,7 +9,7 @@ use baton_proto::SessionId;
 use baton_proto::frame::Kind;
 use baton_proto::hello::HANDSHAKES_MAX;
 use baton_proto::home::{runtime, through};
-use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
+use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op, Start};
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{Sessions, SupervisorStatus};
 use baton_proto::{ErrorCode, InstanceId};
@@ -25,7 +25,6 @@ use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
 use super::registry::Bytes;
 use super::respawn::Change;
-use crate::launcher::core::SPAWN_REPLAY;
 use crate::sys::exhausted;
 use crate::sys::host;
 
@@ -335,13 +334,13 @@ impl Supervisor {
                     tracing::error!(%session, "its spec could not be written down: {err}");
                     return self.feed(Event::NotStored(session, self.registry.not_stored(&err)), now);
                 }
-                if let Err(why) = self.ask_launcher(session, 0) {
+                if let Err(why) = self.ask_launcher(session, Start::of(spec.profile)) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);
                 }
             }
             Action::Replay(session) => {
-                if let Err(why) = self.ask_launcher(session, SPAWN_REPLAY) {
+                if let Err(why) = self.ask_launcher(session, Start::Replay) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);
                 }
@@ -360,8 +359,8 @@ impl Supervisor {
                 let rewritten = rewritten.map(Box::new).map_err(|err| err.to_string());
                 self.feed(Event::Rewritten(session, rewritten), now);
             }
-            Action::Start(session) => {
-                if let Err(why) = self.ask_launcher(session, 0) {
+            Action::Start(session, profile) => {
+                if let Err(why) = self.ask_launcher(session, Start::of(profile)) {
                     tracing::error!(%session, "{why}");
                     self.feed(Event::SpawnFailed(session, why), now);
                 }
@@ -431,10 +430,13 @@ impl Supervisor {
         }
     }
 
-    fn ask_launcher(&mut self, session: SessionId, arg: i64) -> Result<(), String> {
+    fn ask_launcher(&mut self, session: SessionId, start: Start) -> Result<(), String> {
         let spec = self.registry.spec_bytes(session).and_then(|bytes| fds::sealed_memfd(c"baton-spec", &bytes));
         let spec = spec.map_err(|err| format!("its spec could not be passed on: {err}"))?;
-        self.queue_for_launcher(LaunchMessage { arg, ..LaunchMessage::new(Op::SpawnWorker, session) }, Some(spec))
+        self.queue_for_launcher(
+            LaunchMessage { arg: start.number(), ..LaunchMessage::new(Op::SpawnWorker, session) },
+            Some(spec),
+        )
     }
 
     fn queue_for_launcher(&mut self, message: LaunchMessage, spec: Option<OwnedFd>) -> Result<(), String> {

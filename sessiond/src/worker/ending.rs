@@ -208,5 +208,6 @@ impl Worker {
         self.terminal = None;
         self.program = None;
         self.tell_launcher(Op::Done, 0, &[]);
+        self.remove_private();
     }
 }

@@ -38,6 +38,7 @@ impl Worker {
             last_activity_us: wall_us().saturating_sub(idle_us),
             exit: self.exit.clone(),
             parked_since_us: self.parked_since_us(now),
+            layers: self.layers.clone(),
         }
     }
 }

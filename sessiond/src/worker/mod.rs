@@ -14,6 +14,7 @@
 
 mod attach;
 mod clock;
+mod confine;
 mod conn;
 #[cfg(test)]
 mod damage_tests;
@@ -50,7 +51,7 @@ use baton_proto::frame::{Frame, Header, Kind};
 use baton_proto::hello::{HANDSHAKES_MAX, Role};
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_proto::lease::{LeaseMachine, Monotonic};
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Layer, Profile, SessionSpec};
 use baton_proto::v1::{Attachment, ClientEntry, Dimensions, ExitRecord, RANGE_HEADER_BYTES, SizePolicy};
 use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -81,8 +82,8 @@ const RANGE_HEADER_LEN: u32 = RANGE_HEADER_BYTES as u32;
 /// How a worker begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// A new session: open the terminal, start the program.
-    Fresh,
+    /// A new session: open the terminal, start the program, under this profile and no other.
+    Fresh(Profile),
     /// The worker before this one died: go on.
     TakeOver,
     /// The worker before this one leaves: stand by until it has, then go on.
@@ -122,6 +123,10 @@ struct Worker {
     memory: Option<OwnedFd>,
     /// The session's.
     directory: PathBuf,
+    /// How its program was confined.
+    layers: Vec<Layer>,
+    /// Removes what a confined program leaves behind.
+    cleaner: Option<std::thread::JoinHandle<()>>,
     /// `None` while there is no launcher.
     keeper: Option<OwnedFd>,
     /// Where the next launcher is waited for, meanwhile.
@@ -193,6 +198,7 @@ pub fn run(mode: Mode) -> anyhow::Result<()> {
         let now = clock::now();
         worker.tick(now);
         if worker.is_over(now) || worker.parking == Parking::Parked {
+            worker.clean_up();
             return Ok(());
         }
         worker.turn(now);

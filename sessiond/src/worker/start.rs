@@ -19,15 +19,16 @@ use baton_proto::hello::{InstallKey, Who};
 use baton_proto::home::{self, Home};
 use baton_proto::launch::Op;
 use baton_proto::lease::LeaseMachine;
-use baton_proto::spec::SessionSpec;
+use baton_proto::spec::{Profile, SessionSpec};
 use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
 use baton_sandbox::exec::{Child, Gate, Launch};
-use baton_sandbox::{ExecError, fds};
+use baton_sandbox::fds;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::clock::{self, wall_us};
+use super::confine::{self, NotStarted};
 use super::conn::Identity;
 use super::ending::Life;
 use super::journal::{Journal, Predecessor};
@@ -39,6 +40,7 @@ use super::trouble::Watch;
 use super::typing::Typing;
 use super::window::{InFlight, WINDOW_BYTES, Window};
 use super::{Mode, Program, Worker};
+use crate::supervisor::registry;
 
 const FD_KEEPER: i32 = 3;
 const FD_SPEC: i32 = 4;
@@ -114,7 +116,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     };
     let memory = match mode {
         Mode::TakeOver | Mode::Succeed => Some(fds::inherited(FD_WINDOW).context("no read window at descriptor 6")?),
-        Mode::Fresh | Mode::Replay => None,
+        Mode::Fresh(_) | Mode::Replay => None,
     };
     let rebound = match &memory {
         Some(memory) if mode == Mode::Succeed => park::stand_by(&keeper, &spec, &dir, memory, state.clone())?,
@@ -124,7 +126,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     // Only now nobody else writes to it.
     let found = memory.as_ref().map(read_window).transpose()?;
     let journal = match (mode, &found) {
-        (Mode::Fresh, _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
+        (Mode::Fresh(_), _) => Journal::create(&dir, spec.instance, spec.journal_bytes, state),
         (_, Some(found)) => {
             let before =
                 Predecessor { appended: found.base, read: found.bytes.len() as u64, epoch: found.window.epoch() };
@@ -136,7 +138,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let read_only = mode == Mode::Replay;
     let parts = Parts { spec, spec_fd, identity, keeper, children, lock, journal, dir, read_only };
     let worker = match (mode, found) {
-        (Mode::Fresh, _) => fresh(parts, &home),
+        (Mode::Fresh(profile), _) => fresh(parts, &home, profile),
         (_, Some(found)) => take_over(parts, &home, found, rebound),
         (_, None) => replay(parts, &home),
     }?;
@@ -196,6 +198,8 @@ fn new_window() -> anyhow::Result<(Window, OwnedFd)> {
 fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::Result<Worker> {
     let Parts { spec, spec_fd, identity, keeper, children, lock, journal, dir, read_only } = parts;
     let now = clock::now();
+    let directory = dir.parent().map_or_else(|| dir.clone(), Path::to_owned);
+    let instance = spec.instance;
     let marked = window.marked_until().max(journal.marked());
     let mut screens = Screens::new(&dir, spec.instance, window.answered_until(), marked, read_only)?;
     if journal.head() > 0 {
@@ -212,7 +216,9 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         spec,
         spec_fd,
         memory: None,
-        directory: dir.parent().map_or_else(|| dir.clone(), Path::to_owned),
+        layers: registry::read_layers(&directory, instance),
+        cleaner: None,
+        directory,
         identity,
         keeper: Some(keeper),
         offer: None,
@@ -250,7 +256,7 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
     })
 }
 
-fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
+fn fresh(parts: Parts, home: &Home, profile: Profile) -> anyhow::Result<Worker> {
     let (pty, slave) = Pty::open(parts.spec.size).context("opening a terminal (is `kernel.pty.max` reached?)")?;
     let (window, memory) = new_window()?;
     let listener = bind(&parts.spec, home)?;
@@ -259,17 +265,19 @@ fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
     drop(listener);
     worker.memory = Some(memory);
-    match launch(&worker.spec, slave) {
+    match launch(&worker, home, profile, slave) {
         Ok((child, gate)) => {
             let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);
             worker.tell_launcher(Op::Program, pid, &[child.pidfd.as_fd()]);
             worker.terminal = Some(pty);
             worker.program = Some(Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false });
             worker.life = Life::Running;
-            if let Err(err) = gate.release() {
-                worker.never_started(&err);
-            } else {
-                tracing::info!(session = %worker.spec.session, pid, "the program runs");
+            match gate.release() {
+                Ok(confined) => {
+                    worker.is_confined(confined.as_ref());
+                    tracing::info!(session = %worker.spec.session, pid, ?profile, "the program runs");
+                }
+                Err(err) => worker.never_started(&err.into()),
             }
         }
         Err(err) => worker.never_started(&err),
@@ -277,7 +285,9 @@ fn fresh(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     Ok(worker)
 }
 
-fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError> {
+fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Result<(Child, Gate), NotStarted> {
+    let spec = &worker.spec;
+    let jail = confine::jail(spec, home, &worker.directory, profile, &slave)?;
     let mut words = spec.command.iter();
     let program = words.next().map_or_else(PathBuf::new, PathBuf::from);
     let mut launch = Launch::new(program.clone());
@@ -292,10 +302,14 @@ fn launch(spec: &SessionSpec, slave: OwnedFd) -> Result<(Child, Gate), ExecError
         launch.env.push((SESSION_VARIABLE.into(), spec.session.to_string().into()));
     }
     launch.cwd = Some(PathBuf::from(&spec.cwd));
+    if jail.is_some() {
+        confine::own_environment(&mut launch.env);
+    }
+    launch.jail = jail.map(Box::new);
     launch.controlling_tty = Some(slave);
     launch.new_session = true;
     launch.rlimit_nofile = std::env::var("BATON_NOFILE_SOFT").ok().and_then(|limit| limit.parse().ok());
-    launch.spawn_gated()
+    Ok(launch.spawn_gated()?)
 }
 
 fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedFd>) -> anyhow::Result<Worker> {
@@ -354,14 +368,10 @@ fn replay(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
 
 impl Worker {
     /// The program could not be started: the session has ended, with the shell's own codes for it.
-    fn never_started(&mut self, err: &ExecError) {
-        tracing::warn!(session = %self.spec.session, error = %err, "the program cannot be started");
-        let mut reason = format!("failed: {err}");
-        let mut source = std::error::Error::source(err);
-        while let Some(cause) = source {
-            reason = format!("{reason}: {cause}");
-            source = cause.source();
-        }
+    fn never_started(&mut self, err: &NotStarted) {
+        let reason = err.reason();
+        tracing::warn!(session = %self.spec.session, "the program cannot be started: {reason}");
+        let reason = format!("failed: {reason}");
         self.finish(&ExitRecord { code: Some(err.shell_code()), signal: None, reason, closed: false });
     }
 }

@@ -1,6 +1,7 @@
 //! `baton ls`: what the bridge knows; `--parked` while Baton is stopped: what runs on without it.
 
 use baton_proto::api::{ParkedSession, Session, SessionStatus};
+use baton_proto::spec::Profile;
 use baton_proto::v1::Class;
 
 use crate::api::Api;
@@ -37,8 +38,22 @@ pub async fn run(context: &Context, args: &LsArgs) -> Result<u8, Report> {
     }
     let now = time::now();
     let rows: Vec<Vec<String>> = sessions.iter().map(|session| row(session, now)).collect();
-    out::bytes(table::layout(&["NAME", "ID", "STATUS", "CONTROL", "CLIENTS", "AGE", "COMMAND"], &rows).as_bytes())?;
+    let head = ["NAME", "ID", "STATUS", "SANDBOX", "CONTROL", "CLIENTS", "AGE", "COMMAND"];
+    out::bytes(table::layout(&head, &rows).as_bytes())?;
+    if sessions.iter().any(|session| session.sandbox.missing().next().is_some()) {
+        out::remark("`!`: not all of its confinement holds; `baton ls --json` says what is missing.");
+    }
     Ok(0)
+}
+
+fn sandbox(session: &Session) -> String {
+    let word = match session.sandbox.profile {
+        Profile::Host => "-",
+        Profile::Workspace => "workspace",
+        Profile::Locked => "locked",
+    };
+    let mark = if session.sandbox.missing().next().is_some() { "!" } else { "" };
+    format!("{word}{mark}")
 }
 
 fn without_baton(args: &LsArgs) -> Result<u8, Report> {
@@ -83,6 +98,7 @@ fn row(session: &Session, now: i64) -> Vec<String> {
         table::shorten(&label(session), CELL_CHARS),
         short(&session.id.to_string()).to_owned(),
         status(session),
+        sandbox(session),
         table::shorten(&control(session), CELL_CHARS),
         session.client_count.to_string(),
         time::age(&session.created_at, now),

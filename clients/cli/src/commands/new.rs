@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 
-use baton_proto::api::{ClaimRequest, CreateTerminal, Created, LeaseAnswer, SessionStatus};
+use baton_proto::api::{ClaimRequest, CreateTerminal, Created, FolderGrant, LeaseAnswer, Session, SessionStatus};
 use baton_proto::spec::Profile;
 
 use crate::api::{Api, terminal};
@@ -12,7 +12,7 @@ use crate::attach::{self, Mode};
 use crate::context::Context;
 use crate::names::{label, short};
 use crate::out;
-use crate::report::{Exit, Report};
+use crate::report::{Exit, Report, clean_line};
 
 /// What a shell takes along from where it was started, laid over the environment that Baton was started with: that one
 /// may be of another login. TERM is not among it, because the session has a terminal of its own.
@@ -32,11 +32,38 @@ const TAKEN_ALONG: &[&str] = &[
     "VIRTUAL_ENV",
 ];
 
-fn taken_along() -> BTreeMap<String, String> {
+/// The same for a confined session: what leads to sockets that it does not have is left out.
+const TAKEN_ALONG_CONFINED: &[&str] = &["PATH", "LANG", "LANGUAGE", "TZ", "EDITOR", "VISUAL", "PAGER"];
+
+fn taken_along(confined: bool) -> BTreeMap<String, String> {
+    let taken = if confined { TAKEN_ALONG_CONFINED } else { TAKEN_ALONG };
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| TAKEN_ALONG.contains(&name.as_str()) || name.starts_with("LC_"))
+        .filter(|(name, _)| taken.contains(&name.as_str()) || name.starts_with("LC_"))
         .collect()
+}
+
+/// `DIR[:rwcd]` as a grant; the directory is resolved here, where it was named.
+fn grant(text: &str) -> Result<FolderGrant, Report> {
+    let is_rights = |rights: &str| !rights.is_empty() && rights.chars().all(|right| "rwcd".contains(right));
+    let (path, rights) = match text.rsplit_once(':').filter(|(_, rights)| is_rights(rights)) {
+        Some((path, rights)) => (path, rights),
+        None => (text, "rwcd"),
+    };
+    let resolved = std::path::Path::new(path)
+        .canonicalize()
+        .map_err(|err| Report::usage(format!("`{path}` is no directory to grant")).why(err))?;
+    let root_path = resolved
+        .into_os_string()
+        .into_string()
+        .map_err(|path| Report::usage(format!("`{}` is not UTF-8", path.display())))?;
+    Ok(FolderGrant {
+        root_path,
+        allow_write: rights.contains('w'),
+        allow_create: rights.contains('c'),
+        allow_delete: rights.contains('d'),
+        ..FolderGrant::default()
+    })
 }
 
 /// Starts a session; attaches unless told not to.
@@ -57,11 +84,13 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     };
     let cwd =
         cwd.into_os_string().into_string().map_err(|cwd| Report::usage(format!("`{}` is not UTF-8", cwd.display())))?;
+    let confined = matches!(args.sandbox, Some(SandboxArg::Workspace | SandboxArg::Locked));
+    let grants = args.grant.iter().map(|text| grant(text)).collect::<Result<Vec<_>, _>>()?;
     let size = attach::size();
     let body = CreateTerminal {
         command: if args.command.is_empty() { None } else { Some(args.command) },
         cwd: Some(cwd),
-        env: taken_along(),
+        env: taken_along(confined),
         title: args.name,
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
@@ -70,6 +99,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
             SandboxArg::Workspace => Profile::Workspace,
             SandboxArg::Locked => Profile::Locked,
         }),
+        grants: (!grants.is_empty()).then_some(grants),
         ..CreateTerminal::default()
     };
     let api = Api::open(context).await?;
@@ -81,6 +111,9 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
             report = report.why(why);
         }
         return Err(report);
+    }
+    if let Some(remark) = missing(&session) {
+        out::remark(&remark);
     }
     if attach {
         return attach::attach(&api, context, session, Mode::Control).await;
@@ -106,4 +139,34 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         }
     }
     Ok(0)
+}
+
+/// What a person has to know who asked for confinement and got less.
+fn missing(session: &Session) -> Option<String> {
+    let missing: Vec<String> = session
+        .sandbox
+        .missing()
+        .map(|layer| match &layer.detail {
+            Some(detail) => format!("{}: {}", clean_line(&layer.name), clean_line(detail)),
+            None => clean_line(&layer.name),
+        })
+        .collect();
+    (!missing.is_empty()).then(|| format!("Not all of its confinement holds. {}.", missing.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_a_directory_and_its_rights() {
+        let rights =
+            |text: &str| grant(text).map(|it| (it.root_path, it.allow_write, it.allow_create, it.allow_delete));
+        assert_eq!(rights("/usr").unwrap(), ("/usr".to_owned(), true, true, true));
+        assert_eq!(rights("/usr:r").unwrap(), ("/usr".to_owned(), false, false, false));
+        assert_eq!(rights("/usr:rwc").unwrap(), ("/usr".to_owned(), true, true, false));
+        assert_eq!(rights("/usr:d").unwrap(), ("/usr".to_owned(), false, false, true));
+        // What is no set of rights belongs to the name.
+        assert!(rights("/usr:x").is_err() && rights("/usr:").is_err() && rights("/nowhere/at/all").is_err());
+    }
 }

@@ -1,0 +1,320 @@
+//! A confined program's start, on both sides of the fork: prepared by [`Jail::prepare`], followed by the child.
+//!
+//! ```text
+//!  namespaces ─► mounts ─► core dumps, no_new_privs, capabilities ─► Landlock ─► seccomp ─► probe ─► exec
+//! ```
+//!
+//! The order is the only one that works: after Landlock nobody mounts, after seccomp nobody makes namespaces. What is
+//! achieved the child says layer by layer; where namespaces can't be had it goes on with narrower Landlock rules and says
+//! so, and where anything else fails, or a secret would be seen, the program is never started.
+//!
+//! The last step is a look from inside: a file that must be closed to the program is opened. If that works, the
+//! confinement does not, whatever each call answered.
+
+use std::ffi::CString;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use baton_proto::spec::LayerStatus;
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::error::Step;
+use crate::landlock::{self, Beside};
+use crate::places::{Places, Refusal, Request};
+use crate::report::{Context, Fact, Kind};
+use crate::seccomp;
+use crate::view::{self, Step as Mount};
+use crate::{grant, profile, sys};
+
+/// Capabilities that root keeps over its own and others' files, and nothing else: `chown`, `dac_override`, `fowner`,
+/// `fsetid`, `kill` (which Landlock's scope narrows), `setgid`, `setuid`, `net_bind_service` (capability.h).
+const CAPABILITIES: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
+
+/// `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`: with both, namespaces are made without one for users.
+const MAY_UNSHARE: u64 = 1 << 21 | 1 << 12;
+
+/// A prepared confinement.
+#[derive(Debug)]
+pub struct Jail {
+    /// As root: no user namespace is needed.
+    privileged: bool,
+    uid_map: String,
+    gid_map: String,
+    mounts: Vec<(Mount, CString)>,
+    copies: Vec<RawFd>,
+    /// The ruleset where namespaces hold, and the one where they do not.
+    with: Option<OwnedFd>,
+    without: Option<OwnedFd>,
+    /// Their numbers in the child.
+    rulesets: [Option<RawFd>; 2],
+    terminals: (CString, u64),
+    required: bool,
+    /// Without a view of its own the program would see a secret in what was granted.
+    must_hide: bool,
+    nothing_changes: bool,
+    probe: CString,
+    /// What the child's failure was about.
+    failed_at: u16,
+    context: Context,
+}
+
+impl Jail {
+    /// Prepares a session's confinement: resolves its grants, makes the directories of its own and the Landlock rulesets.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn prepare(request: &Request) -> Result<Self, Refusal> {
+        private_directories(&request.private)?;
+        let places = Places::resolve(request)?;
+        let version = landlock::version();
+        let ruleset = |beside| landlock::ruleset(&landlock::rules(&places, beside), beside, version);
+        let mut mounts = Vec::new();
+        for step in view::steps(&places) {
+            let path = cstring(step.place())?;
+            mounts.push((step, path));
+        }
+        let copies = mounts.iter().filter(|(step, _)| matches!(step, Mount::Copy { .. })).count();
+        let unguarded: Vec<String> = places.unguarded.iter().map(|path| format!("`{}`", path.display())).collect();
+        let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+        Ok(Self {
+            privileged: uid.is_root() && effective_capabilities() & MAY_UNSHARE == MAY_UNSHARE,
+            uid_map: format!("{uid} {uid} 1\n"),
+            gid_map: format!("{gid} {gid} 1\n"),
+            copies: vec![-1; copies],
+            context: Context {
+                landlock: version,
+                places: mounts.iter().map(|(step, _)| step.place().display().to_string()).collect(),
+                unguarded: (!unguarded.is_empty())
+                    .then(|| format!("what is put there later is not hidden: {}", unguarded.join(", "))),
+            },
+            mounts,
+            with: ruleset(Beside::Namespaces)?,
+            without: ruleset(Beside::Nothing)?,
+            rulesets: [None, None],
+            terminals: (cstring(Path::new(view::TERMINALS))?, landlock::bits(grant::READ | grant::DEVICE, version)),
+            required: request.required,
+            must_hide: places.shows_secrets(),
+            nothing_changes: !places.grants.iter().any(|it| grant::changes(it) || !it.output_roots.is_empty()),
+            probe: cstring(&request.probe)?,
+            failed_at: Fact::NOWHERE,
+        })
+    }
+
+    /// What the report is read with.
+    pub(crate) fn context(&self) -> Context {
+        self.context.clone()
+    }
+
+    /// Descriptors that the child needs until it is confined.
+    pub(crate) fn descriptors(&mut self) -> [&mut Option<RawFd>; 2] {
+        self.rulesets = [self.with.as_ref().map(|fd| fd.as_raw_fd()), self.without.as_ref().map(|fd| fd.as_raw_fd())];
+        let [with, without] = &mut self.rulesets;
+        [with, without]
+    }
+
+    /// Which step of a list the child failed at.
+    pub(crate) const fn failed_at(&self) -> u16 {
+        self.failed_at
+    }
+
+    /// Confines the calling process, which is the child between fork and exec. Allocates nothing and takes no lock.
+    pub(crate) fn enter(&mut self, report: RawFd) -> Result<(), (Step, Errno)> {
+        // A secret's place that could not be hidden is no kernel's fault, and still less than all of it.
+        let mut whole = self.context.unguarded.is_none();
+        let mut say = |kind, status, errno: Errno, at| {
+            whole &= status == LayerStatus::Enforced;
+            let errno = u16::try_from(errno as i32).unwrap_or(0);
+            tell(report, Fact { kind, status, errno, at });
+        };
+        let unshared = self.namespaces()?;
+        match unshared {
+            Ok(()) => {
+                self.mount(&mut say)?;
+                say(Kind::Network, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE);
+            }
+            Err(errno) if self.must_hide => return Err((Step::Hiding, errno)),
+            Err(errno) => {
+                say(Kind::Mounts, LayerStatus::Absent, errno, Fact::NOWHERE);
+                let tcp = self.context.landlock >= 4;
+                say(Kind::Network, if tcp { LayerStatus::Partial } else { LayerStatus::Absent }, errno, Fact::NOWHERE);
+            }
+        }
+        sys::no_core_dumps().map_err(|errno| (Step::Limits, errno))?;
+        sys::no_new_privileges().map_err(|errno| (Step::NoNewPrivileges, errno))?;
+        sys::keep_capabilities(CAPABILITIES).map_err(|errno| (Step::Capabilities, errno))?;
+        say(Kind::Privileges, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE);
+        let [with, without] = self.rulesets;
+        match if unshared.is_ok() { with } else { without } {
+            None => say(Kind::Landlock, LayerStatus::Absent, Errno::UnknownErrno, Fact::NOWHERE),
+            Some(ruleset) => {
+                if unshared.is_ok() {
+                    self.allow_terminals(ruleset)?;
+                }
+                sys::landlock_restrict(ruleset).map_err(|errno| (Step::Landlock, errno))?;
+                // Less than the newest interface that matters is for whoever reads the report to name.
+                let status = if landlock::missing(self.context.landlock).is_none() {
+                    LayerStatus::Enforced
+                } else {
+                    LayerStatus::Partial
+                };
+                say(Kind::Landlock, status, Errno::UnknownErrno, Fact::NOWHERE);
+            }
+        }
+        match self.filter(unshared.is_ok()) {
+            Ok(()) => say(Kind::Seccomp, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE),
+            Err(errno @ (Errno::ENOSYS | Errno::EINVAL)) => {
+                say(Kind::Seccomp, LayerStatus::Absent, errno, Fact::NOWHERE);
+            }
+            Err(errno) => return Err((Step::Filter, errno)),
+        }
+        if self.required && !whole {
+            return Err((Step::Required, Errno::ENOSYS));
+        }
+        // Where neither a view nor Landlock could be had, it is readable, and the report says so.
+        let closed = unshared.is_ok() || self.context.landlock > 0;
+        if closed && sys::is_readable(&self.probe) {
+            return Err((Step::Probe, Errno::EEXIST));
+        }
+        Ok(())
+    }
+
+    /// Leaves the host's namespaces. The inner error: they can't be had, and nothing has changed.
+    fn namespaces(&self) -> Result<Result<(), Errno>, (Step, Errno)> {
+        let flags = libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC;
+        let user = if self.privileged { 0 } else { libc::CLONE_NEWUSER };
+        if let Err(errno) = sys::unshare(flags | user) {
+            return Ok(Err(errno));
+        }
+        let failed = |errno| (Step::Namespaces, errno);
+        if !self.privileged {
+            // Without this an ordinary user may map no group (user_namespaces(7)).
+            sys::write_file(c"/proc/self/setgroups", b"deny").map_err(failed)?;
+            sys::write_file(c"/proc/self/gid_map", self.gid_map.as_bytes()).map_err(failed)?;
+            sys::write_file(c"/proc/self/uid_map", self.uid_map.as_bytes()).map_err(failed)?;
+        }
+        sys::loopback_up().map_err(failed)?;
+        Ok(Ok(()))
+    }
+
+    fn mount(&mut self, say: &mut impl FnMut(Kind, LayerStatus, Errno, u16)) -> Result<(), (Step, Errno)> {
+        sys::private_mounts().map_err(|errno| (Step::Mounts, errno))?;
+        for (at, (step, path)) in self.mounts.iter().enumerate() {
+            let at = u16::try_from(at).unwrap_or(Fact::NOWHERE);
+            let followed = match step {
+                Mount::Copy { slot, read_only, .. } => sys::copy_tree(path).and_then(|tree| {
+                    if let Some(copy) = self.copies.get_mut(*slot) {
+                        *copy = tree;
+                    }
+                    // A terminal is a device, and the one thing that is copied to be one.
+                    if is_terminal(path) {
+                        return Ok(());
+                    }
+                    match sys::tame_tree(tree, *read_only) {
+                        Err(Errno::ENOSYS) => Ok(()),
+                        tamed => tamed,
+                    }
+                }),
+                Mount::ReadOnly => match sys::all_read_only() {
+                    // Linux 5.12. What is left then is what Landlock stops.
+                    Err(Errno::ENOSYS) => {
+                        say(Kind::Mounts, LayerStatus::Partial, Errno::ENOSYS, at);
+                        Ok(())
+                    }
+                    done => done,
+                },
+                Mount::Empty(_) => sys::empty(path),
+                Mount::Null(_) => sys::nothing(path),
+                Mount::Terminals(_) => sys::terminals(path),
+                Mount::MakeDirectory(_) => sys::make_directory(path),
+                Mount::MakeFile(_) => sys::make_file(path),
+                Mount::Put { slot, optional, .. } => {
+                    let tree = self.copies.get(*slot).copied().unwrap_or(-1);
+                    match sys::put_tree(tree, path) {
+                        Err(_) if *optional => Ok(()),
+                        put => put,
+                    }
+                }
+            };
+            if let Err(errno) = followed {
+                self.failed_at = at;
+                return Err((Step::Mounts, errno));
+            }
+        }
+        for copy in &mut self.copies {
+            if *copy >= 0 {
+                sys::close(*copy);
+                *copy = -1;
+            }
+        }
+        say(Kind::Mounts, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE);
+        Ok(())
+    }
+
+    /// Its own terminals exist only since it mounted them.
+    fn allow_terminals(&self, ruleset: RawFd) -> Result<(), (Step, Errno)> {
+        let (path, rights) = &self.terminals;
+        let failed = |errno| (Step::Landlock, errno);
+        let directory = sys::open_path(path).map_err(failed)?;
+        let added = sys::landlock_add(ruleset, directory, *rights);
+        sys::close(directory);
+        added.map_err(failed)
+    }
+
+    fn filter(&self, namespaces: bool) -> Result<(), Errno> {
+        if !namespaces {
+            seccomp::OFFLINE.install()?;
+            if self.nothing_changes {
+                seccomp::READONLY.install()?;
+            }
+        }
+        seccomp::SESSION.install()
+    }
+}
+
+/// One line of the report. A parent that is gone reads nothing.
+fn tell(report: RawFd, fact: Fact) {
+    let bytes = fact.to_bytes();
+    // SAFETY: writes a live buffer to a descriptor that this process owns.
+    unsafe { libc::write(report, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+fn is_terminal(path: &CString) -> bool {
+    path.as_bytes().starts_with(b"/dev/pts/")
+}
+
+/// Makes what the program finds in the place of HOME and of the directories of temporary files.
+fn private_directories(private: &Path) -> Result<(), Refusal> {
+    let failed = |source| Refusal::Prepare { what: format!("`{}`", private.display()), source };
+    let names = profile::TEMPORARY.iter().map(|(_, name)| *name).chain([profile::PRIVATE_HOME]);
+    for name in names {
+        DirBuilder::new().recursive(true).mode(0o700).create(private.join(name)).map_err(failed)?;
+    }
+    // Without a start file zsh asks a new user what it should be like.
+    match std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(private.join(profile::PRIVATE_HOME).join(".zshrc"))
+    {
+        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(failed(err)),
+        _ => Ok(()),
+    }
+}
+
+fn effective_capabilities() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.and_then(|line| u64::from_str_radix(line.trim(), 16).ok()).unwrap_or(0)
+}
+
+fn cstring(path: &Path) -> Result<CString, Refusal> {
+    let nul = |_| Refusal::Prepare {
+        what: "a path".to_owned(),
+        source: io::Error::new(io::ErrorKind::InvalidInput, "it contains a NUL byte"),
+    };
+    CString::new(path.as_os_str().as_bytes()).map_err(nul)
+}

@@ -1,0 +1,311 @@
+//! Where a confined program's rules apply on this host: the profile's data and the session's grants, held against the
+//! file system as it is now. Names are resolved once, here; what is refused is refused with what to do instead.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
+use baton_proto::spec::{GRANTS_MAX, Grant, OUTPUT_ROOTS_MAX, Profile};
+
+use crate::grant;
+use crate::links;
+use crate::profile;
+
+/// What a session asks for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Which profile; never `host`.
+    pub profile: Profile,
+    /// What it may use besides the system.
+    pub grants: Vec<Grant>,
+    /// The user's HOME, if there is one.
+    pub home: Option<PathBuf>,
+    /// A directory of the session's own, which lives as long as it: temporary files and its HOME.
+    pub private: PathBuf,
+    /// Baton's own directories; hidden like any secret.
+    pub hidden: Vec<PathBuf>,
+    /// A file that must turn out to be closed to the program before it is started.
+    pub probe: PathBuf,
+    /// The device of its terminal, if it has one.
+    pub terminal: Option<PathBuf>,
+    /// Where it starts.
+    pub cwd: PathBuf,
+    /// Whether it is not to be started unless every layer is enforced.
+    pub required: bool,
+}
+
+/// Why a session can't be confined as it asks.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A grant's root is no directory here.
+    #[error("the granted directory `{path}` can't be used")]
+    NoDirectory {
+        /// As it was named.
+        path: String,
+        /// What the file system says.
+        source: io::Error,
+    },
+    /// A grant that would undo the profile.
+    #[error("`{}` can't be granted: {why}", path.display())]
+    Never {
+        /// What it resolves to.
+        path: PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+    /// An output root outside of its grant.
+    #[error("the output root `{}` does not lie below the granted `{}`", output.display(), root.display())]
+    OutputElsewhere {
+        /// What it resolves to.
+        output: PathBuf,
+        /// The grant's root.
+        root: PathBuf,
+    },
+    /// More than a session may have.
+    #[error("a session has at most {GRANTS_MAX} grants, and a grant {OUTPUT_ROOTS_MAX} output roots")]
+    TooMany,
+    /// It would start where it may not look.
+    #[error("the working directory `{}` is neither granted nor the session's own", path.display())]
+    Directory {
+        /// What it resolves to.
+        path: PathBuf,
+    },
+    /// A secret has another name, and whether that is in a grant can't be told.
+    #[error("`{}` has another name somewhere, and the grants are too large to be searched for it", secret.display())]
+    Links {
+        /// The secret.
+        secret: PathBuf,
+    },
+    /// Something of the preparation failed.
+    #[error("preparing the confinement failed at {what}")]
+    Prepare {
+        /// At what.
+        what: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+impl Refusal {
+    /// What a person can do about it.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoDirectory { .. } => Some("grant a directory that exists, by its absolute path"),
+            Self::Never { .. } => Some("grant a directory below it that holds the work and nothing else"),
+            Self::OutputElsewhere { .. } => Some("grant that directory for itself"),
+            Self::TooMany => Some("grant a directory above several of them"),
+            Self::Directory { .. } => Some("grant it, or start the session in a granted directory"),
+            Self::Links { .. } => {
+                Some("grant smaller directories, or make the secret a file of its own (copy it, remove the other)")
+            }
+            Self::Prepare { .. } => None,
+        }
+    }
+}
+
+/// A file or directory that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Without symbolic links.
+    pub path: PathBuf,
+    /// Whether it is a directory.
+    pub directory: bool,
+}
+
+/// A directory that the program finds another in the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cover {
+    /// Which.
+    pub path: PathBuf,
+    /// What it finds: a directory of the session's own, or nothing at all.
+    pub by: Option<PathBuf>,
+}
+
+/// Everything a program's view of the file system is made of. Paths are without symbolic links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// What it reads and executes.
+    pub system: Vec<Place>,
+    /// Devices it uses.
+    pub devices: Vec<PathBuf>,
+    /// What it reads below HOME.
+    pub tools: Vec<Place>,
+    /// Its grants; roots and output roots are resolved.
+    pub grants: Vec<Grant>,
+    /// What is covered, parents first.
+    pub covers: Vec<Cover>,
+    /// What it must not see; also what other rules hide already.
+    pub secrets: Vec<Place>,
+    /// Secrets' places below a grant that hold nothing now: what is put there later would be seen.
+    pub unguarded: Vec<PathBuf>,
+    /// Its terminal's device.
+    pub terminal: Option<PathBuf>,
+}
+
+impl Places {
+    /// Resolves a request.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn resolve(request: &Request) -> Result<Self, Refusal> {
+        let system: Vec<Place> = profile::SYSTEM.iter().filter_map(|path| place(Path::new(path))).collect();
+        let home = request.home.as_deref().and_then(|home| home.canonicalize().ok()).filter(|home| {
+            // An account whose HOME is the system's has nothing of its own to hide.
+            home.is_absolute() && !system.iter().any(|place| place.path.starts_with(home)) && home.parent().is_some()
+        });
+        let private = request
+            .private
+            .canonicalize()
+            .map_err(|source| Refusal::Prepare { what: "the session's private directory".to_owned(), source })?;
+        let own: Vec<PathBuf> = request.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
+        let mut secret_paths: Vec<PathBuf> = own.clone();
+        secret_paths.extend(profile::SYSTEM_SECRETS.iter().map(PathBuf::from));
+        secret_paths.extend(home.iter().flat_map(|home| profile::HOME_SECRETS.iter().map(|secret| home.join(secret))));
+        let mut secrets: Vec<Place> = secret_paths.iter().filter_map(|path| place(path)).collect();
+        let grants = resolve_grants(&request.grants, &system, &secrets)?;
+        let links = links::in_grants(&secrets, grants.iter().map(|grant| Path::new(&grant.root)))?;
+        secrets.extend(links.into_iter().map(|path| Place { path, directory: false }));
+        let granted_home = home.as_ref().is_some_and(|home| grants.iter().any(|grant| home.starts_with(&grant.root)));
+        let mut covers = covers(&private);
+        if let Some(home) = home.as_ref().filter(|_| !granted_home) {
+            covers.push(Cover { path: home.clone(), by: Some(private.join(profile::PRIVATE_HOME)) });
+        }
+        covers.sort_by(|a, b| a.path.cmp(&b.path));
+        covers.dedup_by(|a, b| a.path == b.path);
+        let tools: Vec<Place> = home
+            .iter()
+            .flat_map(|home| profile::home_tools(request.profile).iter().map(|tool| home.join(tool)))
+            .filter_map(|tool| place(&tool))
+            // A link out of HOME leads to what was never meant.
+            .filter(|tool| home.as_ref().is_some_and(|home| tool.path.starts_with(home)))
+            .filter(|tool| !secrets.iter().any(|secret| tool.path.starts_with(&secret.path)))
+            .collect();
+        let unguarded = secret_paths
+            .into_iter()
+            .filter(|path| fs::symlink_metadata(path).is_err())
+            .filter(|path| grants.iter().any(|grant| path.starts_with(&grant.root)))
+            .collect();
+        let places = Self {
+            system,
+            devices: profile::DEVICES.iter().map(PathBuf::from).filter(|path| is_device(path)).collect(),
+            tools,
+            grants,
+            covers,
+            secrets,
+            unguarded,
+            terminal: request.terminal.clone().filter(|path| is_device(path)),
+        };
+        places.check_directory(&request.cwd)?;
+        Ok(places)
+    }
+
+    /// Whether a secret lies where a grant or a tool's directory would show it.
+    #[must_use]
+    pub fn shows_secrets(&self) -> bool {
+        let shown = |path: &Path| {
+            self.grants.iter().any(|grant| path.starts_with(&grant.root))
+                || self.tools.iter().any(|tool| path.starts_with(&tool.path))
+        };
+        self.secrets.iter().any(|secret| shown(&secret.path))
+    }
+
+    /// Whether a grant below this directory has some rights and not all: what lies above it must not have more.
+    #[must_use]
+    pub fn has_partial_grant_below(&self, path: &Path) -> bool {
+        self.grants.iter().any(|it| Path::new(&it.root).starts_with(path) && grant::changes(it) && !grant::is_whole(it))
+    }
+
+    fn check_directory(&self, cwd: &Path) -> Result<(), Refusal> {
+        let resolved = cwd.canonicalize().unwrap_or_else(|_| cwd.to_owned());
+        let granted = self.grants.iter().any(|grant| resolved.starts_with(&grant.root));
+        let readable = self.system.iter().chain(&self.tools).any(|place| resolved.starts_with(&place.path));
+        let own = self.covers.iter().any(|cover| cover.by.is_some() && cover.path == resolved);
+        if granted || readable || own { Ok(()) } else { Err(Refusal::Directory { path: resolved }) }
+    }
+}
+
+fn place(path: &Path) -> Option<Place> {
+    let path = path.canonicalize().ok()?;
+    let directory = path.is_dir();
+    Some(Place { path, directory })
+}
+
+fn is_device(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_char_device())
+}
+
+fn covers(private: &Path) -> Vec<Cover> {
+    let directory = |path: &str| Path::new(path).canonicalize().ok().filter(|path| path.is_dir());
+    let temporary = profile::TEMPORARY.iter().filter_map(|(path, name)| {
+        // Of a private one only where it was made: a missing name would cover nothing.
+        directory(path).map(|path| Cover { path, by: Some(private.join(name)) })
+    });
+    let sockets = profile::SOCKETS.iter().filter_map(|path| Some(Cover { path: directory(path)?, by: None }));
+    temporary.chain(sockets).collect()
+}
+
+fn resolve_grants(asked: &[Grant], system: &[Place], secrets: &[Place]) -> Result<Vec<Grant>, Refusal> {
+    if asked.len() > GRANTS_MAX || asked.iter().any(|grant| grant.output_roots.len() > OUTPUT_ROOTS_MAX) {
+        return Err(Refusal::TooMany);
+    }
+    asked.iter().map(|grant| resolve_grant(grant, system, secrets)).collect()
+}
+
+fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place]) -> Result<Grant, Refusal> {
+    let root = directory(&asked.root)?;
+    let never = |path: &Path, why| Err(Refusal::Never { path: path.to_owned(), why });
+    let mut outputs = Vec::with_capacity(asked.output_roots.len());
+    for output in &asked.output_roots {
+        let output = directory(output)?;
+        if !output.starts_with(&root) {
+            return Err(Refusal::OutputElsewhere { output, root });
+        }
+        outputs.push(output);
+    }
+    for path in std::iter::once(&root).chain(&outputs) {
+        if path.parent().is_none() {
+            return never(path, "it is the whole file system");
+        }
+        if profile::NEVER_GRANTED.iter().any(|never| path.starts_with(never) || Path::new(never).starts_with(path)) {
+            return never(path, "devices, processes and sockets of the system are nobody's to grant");
+        }
+        if profile::TEMPORARY.iter().any(|(temporary, _)| Path::new(temporary).starts_with(path)) {
+            return never(path, "everybody's temporary files are in it; the session has its own");
+        }
+        if secrets.iter().any(|secret| path.starts_with(&secret.path)) {
+            return never(path, "it holds secrets, which no confined session reads");
+        }
+    }
+    let changed = if grant::changes(asked) { std::slice::from_ref(&root) } else { &[] };
+    for path in changed.iter().chain(&outputs) {
+        if system.iter().any(|place| place.path.starts_with(path)) {
+            return never(path, "programs of the system are in it, and a session that changes those is not confined");
+        }
+    }
+    let text = |path: PathBuf| {
+        path.into_os_string().into_string().map_err(|path| Refusal::NoDirectory {
+            path: path.to_string_lossy().into_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidData, "its name is not UTF-8"),
+        })
+    };
+    Ok(Grant {
+        root: text(root)?,
+        output_roots: outputs.into_iter().map(text).collect::<Result<_, _>>()?,
+        ..asked.clone()
+    })
+}
+
+fn directory(path: &str) -> Result<PathBuf, Refusal> {
+    let refused = |source| Refusal::NoDirectory { path: path.to_owned(), source };
+    if !path.starts_with('/') {
+        return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, "it is not an absolute path")));
+    }
+    let resolved = Path::new(path).canonicalize().map_err(refused)?;
+    if !resolved.is_dir() {
+        return Err(refused(io::ErrorKind::NotADirectory.into()));
+    }
+    Ok(resolved)
+}

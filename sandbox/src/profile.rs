@@ -1,0 +1,204 @@
+//! What each profile lets a program touch: plain data, one place.
+//!
+//! | | `host` | `workspace` | `locked` |
+//! | --- | --- | --- | --- |
+//! | the system ([`SYSTEM`]) | all | read | read |
+//! | below HOME | all | read: [`HOME_TOOLS`] | nothing |
+//! | the rest of HOME, `/tmp`, `/var/tmp`, `/dev/shm` | all | private, gone with the session | private, gone with the session |
+//! | grants | – | as granted | as granted |
+//! | secrets ([`HOME_SECRETS`], [`SYSTEM_SECRETS`], Baton's own) | all | hidden, below a grant too | hidden, below a grant too |
+//! | network | all | its own loopback | its own loopback |
+//! | `sudo`, other privileges | as the user | none | none |
+
+use baton_proto::spec::Profile;
+
+/// Directories of the system that confined programs read and execute. What is not there is left out.
+pub const SYSTEM: &[&str] = &[
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc",
+    "/opt",
+    "/nix/store",
+    // `ps`, process substitution, and nearly every language's runtime. Other processes' memory, environment and
+    // descriptors stay closed there: Landlock refuses what ptrace would be needed for.
+    "/proc",
+    // How many processors there are, and which limits a cgroup has.
+    "/sys/devices/system",
+    "/sys/fs/cgroup",
+];
+
+/// Devices that confined programs use: all of them harmless, and without them hardly a script runs.
+pub const DEVICES: &[&str] =
+    &["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/ptmx"];
+
+/// Where names may be looked through and nothing more: what finds its own terminal's name does so here.
+pub const LISTED: &[&str] = &["/dev"];
+
+/// What `workspace` reads below HOME: tools that are installed there, and git's configuration. No shell's start files:
+/// what people export there are often tokens.
+pub const HOME_TOOLS: &[&str] = &[
+    ".local/bin",
+    ".local/lib",
+    ".local/share/mise",
+    ".cargo",
+    ".rustup",
+    ".pyenv",
+    ".rbenv",
+    ".nvm",
+    ".volta",
+    ".asdf",
+    ".sdkman",
+    ".deno/bin",
+    ".bun/bin",
+    "go/bin",
+    "bin",
+    ".gitconfig",
+    ".config/git",
+];
+
+/// Files and directories below HOME that no confined program sees, whatever is granted.
+pub const HOME_SECRETS: &[&str] = &[
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".config/gh",
+    ".config/hub",
+    ".config/glab-cli",
+    ".config/gcloud",
+    ".config/git/credentials",
+    ".config/op",
+    ".config/rclone",
+    ".config/containers",
+    ".git-credentials",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    ".pgpass",
+    ".my.cnf",
+    ".vault-token",
+    ".password-store",
+    ".1password",
+    ".local/share/keyrings",
+    ".local/share/kwalletd",
+    ".cargo/credentials",
+    ".cargo/credentials.toml",
+    ".terraform.d/credentials.tfrc.json",
+    // Browser profiles: cookies and passwords.
+    ".mozilla",
+    ".config/google-chrome",
+    ".config/chromium",
+    ".config/BraveSoftware",
+    ".config/microsoft-edge",
+    ".config/vivaldi",
+    ".config/opera",
+    ".thunderbird",
+    "snap/firefox",
+    "snap/chromium",
+    ".var/app",
+];
+
+/// Files of the system that root could read, and no confined program does.
+pub const SYSTEM_SECRETS: &[&str] = &[
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/ssl/private",
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/NetworkManager/system-connections",
+    "/etc/wireguard",
+    "/etc/krb5.keytab",
+];
+
+/// Directories full of other programs' sockets, of which some start whatever they are asked to: the buses, service
+/// managers, container engines. Confined programs find them empty.
+pub const SOCKETS: &[&str] = &["/run", "/var/run"];
+
+/// Directories of temporary files, shared by all of the host; a confined program has its own.
+pub const TEMPORARY: &[(&str, &str)] = &[("/tmp", "tmp"), ("/var/tmp", "var-tmp"), ("/dev/shm", "shm")];
+
+/// Below the session's private directory: what is shown as HOME.
+pub const PRIVATE_HOME: &str = "home";
+
+/// Where nothing is granted: other programs' processes, devices and sockets.
+pub const NEVER_GRANTED: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/boot"];
+
+/// Variables that a confined program gets from the environment Baton was started with. All others are left out: a token
+/// in one of them would be read by whatever runs there.
+pub const VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "COLORTERM",
+    "PWD",
+    "EDITOR",
+    "VISUAL",
+    "PAGER",
+];
+
+/// Whether a variable goes to a confined program.
+#[must_use]
+pub fn passes(variable: &str) -> bool {
+    VARIABLES.contains(&variable) || variable.starts_with("LC_")
+}
+
+/// Whether a program of this profile is confined at all.
+#[must_use]
+pub const fn is_confined(profile: Profile) -> bool {
+    !matches!(profile, Profile::Host)
+}
+
+/// What a program of this profile reads below HOME.
+#[must_use]
+pub const fn home_tools(profile: Profile) -> &'static [&'static str] {
+    match profile {
+        Profile::Workspace => HOME_TOOLS,
+        Profile::Host | Profile::Locked => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn paths_are_of_the_right_kind() {
+        for path in SYSTEM.iter().chain(DEVICES).chain(SYSTEM_SECRETS).chain(SOCKETS).chain(NEVER_GRANTED) {
+            assert!(Path::new(path).is_absolute(), "{path}");
+        }
+        for path in HOME_TOOLS.iter().chain(HOME_SECRETS) {
+            assert!(Path::new(path).is_relative(), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_tool_is_within_a_secret_and_no_token_passes() {
+        for tool in HOME_TOOLS {
+            assert!(!HOME_SECRETS.iter().any(|secret| Path::new(tool).starts_with(secret)), "{tool}");
+        }
+        for variable in
+            ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "BATON_TOKEN", "DBUS_SESSION_BUS_ADDRESS"]
+        {
+            assert!(!passes(variable), "{variable}");
+        }
+        assert!(passes("LC_ALL") && passes("PATH"));
+    }
+}

@@ -1,0 +1,462 @@
+//! Confined programs on the running kernel: what they find, what they can't do, and what is said of it. One thread, one
+//! test after the other: forking is refused anywhere else.
+//!
+//! Run as root, every test runs again as an ordinary user. Needs a kernel with Landlock and user namespaces (6.12) for
+//! what is asserted of them; where there are none, the report says so, and that is asserted instead.
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use std::fs;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use baton_proto::spec::{Grant, Layer, LayerStatus, Profile};
+use baton_sandbox::{ExecError, Jail, Launch, Refusal, Request, Step, process};
+use nix::fcntl::OFlag;
+
+/// A test and its name.
+type Test = (&'static str, fn(&Host));
+
+const TESTS: &[Test] = &[
+    ("every layer is enforced and said", every_layer),
+    ("the project is written, and nothing else", only_the_project),
+    ("secrets are hidden below a granted home", secrets_below_a_granted_home),
+    ("a read-only grant does not change in any way", read_only_grant),
+    ("each right of a grant is that right", partial_grants),
+    ("locked reads no tools", locked_reads_less),
+    ("temporary files and home are its own", private_places),
+    ("descriptors, privileges and limits", descriptors_and_privileges),
+    ("what may not be granted is refused", refused_grants),
+    ("other names of secrets are no way to them", other_names),
+    ("a program that can't be found is said as ever", missing_program),
+];
+
+/// A user's home, a project, and a directory of a session's own.
+struct Host {
+    root: PathBuf,
+}
+
+impl Host {
+    fn new() -> Self {
+        let root = std::env::temp_dir().join(format!("baton-jailed-{}", std::process::id()));
+        let host = Self { root };
+        for directory in [
+            "home/.ssh",
+            "home/.cargo/bin",
+            "home/project/sub",
+            "home/read",
+            "home/part",
+            "home/part/out",
+            "own",
+            "state",
+            "outside",
+        ] {
+            fs::create_dir_all(host.path(directory)).unwrap();
+        }
+        for (file, text) in [
+            ("home/.ssh/id_test", "private key"),
+            ("home/.cargo/credentials.toml", "registry token"),
+            ("home/.cargo/bin/tool", "#!/bin/sh\necho tool runs\n"),
+            ("home/.gitconfig", "[user]\n"),
+            ("home/read/file", "read me"),
+            ("home/part/file", "part"),
+            ("home/project/file", "mine"),
+            ("outside/file", "outside"),
+            ("state/install.key", "install key"),
+        ] {
+            fs::write(host.path(file), text).unwrap();
+        }
+        fs::set_permissions(host.path("home/.cargo/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(host.path("home/.ssh/id_test"), host.path("home/project/link")).unwrap();
+        host
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    fn text(&self, below: &str) -> String {
+        self.path(below).to_str().unwrap().to_owned()
+    }
+
+    fn request(&self, profile: Profile, grants: Vec<Grant>) -> Request {
+        Request {
+            profile,
+            cwd: grants.first().map_or_else(|| self.path("home"), |grant| PathBuf::from(&grant.root)),
+            grants,
+            home: Some(self.path("home")),
+            private: self.path("own"),
+            hidden: vec![self.path("state")],
+            probe: self.path("state/install.key"),
+            terminal: None,
+            required: false,
+        }
+    }
+
+    fn project(&self) -> Vec<Grant> {
+        vec![Grant::whole(self.text("home/project"))]
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+struct Ran {
+    output: String,
+    code: Option<i32>,
+    layers: Vec<Layer>,
+}
+
+fn start(request: &Request, script: &str) -> Result<Ran, ExecError> {
+    let mut launch = Launch::new("/bin/sh");
+    launch.args = vec!["-c".into(), script.into()];
+    launch.env = vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), request.home.clone().unwrap().into())];
+    launch.cwd = Some(request.cwd.clone());
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+    launch.fds.push((write.try_clone().unwrap(), 2));
+    launch.fds.push((write, 1));
+    launch.jail = Some(Box::new(Jail::prepare(request).unwrap()));
+    let (child, gate) = launch.spawn_gated()?;
+    let layers = match gate.release() {
+        Ok(confined) => confined.unwrap().layers().to_vec(),
+        Err(err) => {
+            process::reap(&child.pidfd);
+            return Err(err);
+        }
+    };
+    let mut output = String::new();
+    fs::File::from(read).read_to_string(&mut output).unwrap();
+    Ok(Ran { output, code: wait(&child.pidfd).code(), layers })
+}
+
+fn run(request: &Request, script: &str) -> Ran {
+    start(request, script).unwrap_or_else(|err| panic!("{err}: {:?} ({:?})", err.errno(), err.hint()))
+}
+
+fn wait(pidfd: &OwnedFd) -> std::process::ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !process::has_ended(pidfd).unwrap() {
+        assert!(Instant::now() < deadline, "the child does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    process::try_reap(pidfd).unwrap().unwrap()
+}
+
+/// A script that prints `yes` when a command works.
+fn works(request: &Request, command: &str) -> bool {
+    let ran = run(request, &format!("( {command} ) >/dev/null 2>&1 && echo yes || echo no"));
+    match ran.output.trim() {
+        "yes" => true,
+        "no" => false,
+        other => panic!("`{command}`: {other} ({:?})", ran.code),
+    }
+}
+
+fn status(layers: &[Layer], name: &str) -> LayerStatus {
+    layers.iter().find(|layer| layer.name == name).unwrap().status
+}
+
+fn every_layer(host: &Host) {
+    for profile in [Profile::Workspace, Profile::Locked] {
+        let request = Request { required: true, ..host.request(profile, host.project()) };
+        let ran = run(&request, "echo here");
+        assert_eq!((ran.output.as_str(), ran.code), ("here\n", Some(0)));
+        for layer in &ran.layers {
+            assert_eq!(layer.status, LayerStatus::Enforced, "{layer:?}");
+        }
+        assert_eq!(ran.layers.len(), 5);
+        assert!(ran.layers.iter().any(|layer| layer.name == "landlock" && layer.abi.is_some_and(|abi| abi >= 6)));
+    }
+}
+
+fn only_the_project(host: &Host) {
+    let request = host.request(Profile::Workspace, host.project());
+    let (root, home) = (host.root.display(), host.text("home"));
+    for command in [
+        "echo new > file2 && mv file2 sub/file2 && rm sub/file2",
+        "mkdir -p a/b && rmdir a/b a",
+        "chmod 600 file",
+        "ln file hard && rm hard",
+        "cat /etc/passwd",
+        &format!("{home}/.cargo/bin/tool"),
+        &format!("cat {home}/.gitconfig"),
+        "echo x > /tmp/t && cat /tmp/t",
+        "test -e /proc/self/status",
+        "(exec 3</dev/null) && echo > /dev/null",
+    ] {
+        assert!(works(&request, command), "`{command}` is refused: {:?}", run(&request, command).output);
+    }
+    for command in [
+        "cat link",
+        &format!("cat {home}/.ssh/id_test"),
+        &format!("ls {home}/.ssh"),
+        &format!("cat {home}/.cargo/credentials.toml | grep token"),
+        &format!("cat {root}/outside/file"),
+        &format!("ls {root}/outside"),
+        &format!("echo x > {root}/outside/new"),
+        &format!("cat {root}/state/install.key"),
+        "cat ../../outside/file",
+        &format!("cat /proc/self/root/{root}/outside/file"),
+        &format!("ln {home}/.cargo/bin/tool stolen"),
+        &format!("mv {home}/.gitconfig here"),
+        &format!("echo x >> {home}/.gitconfig"),
+        &format!("chmod 777 {home}/.gitconfig"),
+        "echo x > /etc/x",
+        "touch /usr/x",
+        "chmod 777 /etc/passwd",
+        "cat /etc/shadow | grep :",
+        "mount -t tmpfs none /mnt",
+        "unshare -Ur true",
+        "unshare -n true",
+        "ls /run | grep .",
+    ] {
+        assert!(!works(&request, command), "`{command}` is not refused");
+    }
+    assert_eq!(fs::read_to_string(host.path("outside/file")).unwrap(), "outside");
+    assert!(!host.path("outside/new").exists() && host.path("home/.gitconfig").exists());
+}
+
+fn secrets_below_a_granted_home(host: &Host) {
+    let request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home"))]);
+    let ran =
+        run(&request, "cat .ssh/id_test; cat .cargo/credentials.toml; ls -A .ssh; cat project/link; cat read/file");
+    assert!(!ran.output.contains("private key") && !ran.output.contains("token"), "{}", ran.output);
+    assert!(ran.output.contains("read me"), "{}", ran.output);
+    for command in ["echo x > .ssh/new", "rmdir .ssh", "mv .ssh away", "rm -rf .ssh", "mv .cargo/credentials.toml x"] {
+        assert!(!works(&request, command), "`{command}` is not refused");
+    }
+    // What is not there yet could not be hidden: that is said, and is not "enforced".
+    let mounts = ran.layers.iter().find(|layer| layer.name == "mounts").unwrap();
+    assert_eq!(mounts.status, LayerStatus::Partial);
+    assert!(mounts.detail.as_ref().unwrap().contains(".aws"), "{mounts:?}");
+    assert!(host.path("home/.ssh/id_test").exists());
+    let required = start(&Request { required: true, ..request }, "echo never");
+    let Err(ExecError::Confinement { step: Step::Required, missing, .. }) = required else { panic!("started") };
+    assert_eq!(missing, ["mounts"]);
+}
+
+fn read_only_grant(host: &Host) {
+    let grant = Grant { root: host.text("home/read"), ..Grant::default() };
+    let request = host.request(Profile::Workspace, vec![grant]);
+    assert!(works(&request, "cat file && ls"));
+    for command in [
+        "echo x > file",
+        "echo x >> file",
+        ": > file",
+        "rm file",
+        "mv file x",
+        "touch new",
+        "mkdir new",
+        "ln file new",
+        "ln -s file new",
+        "chmod 777 file",
+        "chmod 777 .",
+        "touch -d 2001-01-01 file",
+        "mkfifo new",
+    ] {
+        assert!(!works(&request, command), "`{command}` is not refused");
+    }
+    assert_eq!(fs::read_to_string(host.path("home/read/file")).unwrap(), "read me");
+}
+
+fn partial_grants(host: &Host) {
+    let grant = |write, create, delete| Grant {
+        root: host.text("home/part"),
+        write,
+        create,
+        delete,
+        output_roots: vec![host.text("home/part/out")],
+    };
+    let table = [
+        ("echo part > file", grant(true, false, false), grant(false, true, true)),
+        ("ln -s x new", grant(false, true, true), grant(true, false, true)),
+        ("mkdir new", grant(false, true, false), grant(true, false, true)),
+        (
+            "cp file out/x && rm out/x",
+            grant(false, false, false),
+            Grant { output_roots: Vec::new(), ..grant(true, false, false) },
+        ),
+    ];
+    for (command, allowed, denied) in table {
+        let _ = (fs::remove_dir(host.path("home/part/new")), fs::remove_file(host.path("home/part/new")));
+        assert!(!works(&host.request(Profile::Workspace, vec![denied.clone()]), command), "`{command}` by {denied:?}");
+        assert!(works(&host.request(Profile::Workspace, vec![allowed.clone()]), command), "`{command}` by {allowed:?}");
+    }
+    fs::write(host.path("home/part/gone"), "").unwrap();
+    assert!(!works(&host.request(Profile::Workspace, vec![grant(true, true, false)]), "rm gone"));
+    assert!(works(&host.request(Profile::Workspace, vec![grant(false, false, true)]), "rm gone"));
+}
+
+fn locked_reads_less(host: &Host) {
+    let request = host.request(Profile::Locked, host.project());
+    assert!(works(&request, "cat file && echo x > y && rm y && cat /etc/passwd"));
+    assert!(!works(&request, &format!("{}/.cargo/bin/tool", host.text("home"))));
+    assert!(!works(&request, &format!("cat {}/.gitconfig", host.text("home"))));
+}
+
+fn private_places(host: &Host) {
+    let request = host.request(Profile::Workspace, host.project());
+    let token = format!("{}", std::process::id());
+    fs::write(std::env::temp_dir().join(format!("baton-jailed-seen-{token}")), "host").unwrap();
+    let ran = run(
+        &request,
+        "ls -A /tmp /var/tmp /dev/shm; echo kept > ~/note; echo x > /tmp/t; echo x > /dev/shm/s; ls /dev/pts",
+    );
+    assert!(!ran.output.contains("seen"), "{}", ran.output);
+    fs::remove_file(std::env::temp_dir().join(format!("baton-jailed-seen-{token}"))).unwrap();
+    assert_eq!(fs::read_to_string(host.path("own/home/note")).unwrap(), "kept\n");
+    assert!(host.path("own/tmp/t").exists() && host.path("own/shm/s").exists() && !host.path("home/note").exists());
+    assert!(ran.output.contains("ptmx"), "terminals of its own: {}", ran.output);
+}
+
+fn descriptors_and_privileges(host: &Host) {
+    let request = host.request(Profile::Workspace, host.project());
+    // `ls` itself has the directory open as a fourth.
+    let fds = run(&request, "exec ls /proc/self/fd");
+    assert_eq!(fds.output, "0\n1\n2\n3\n");
+    let ran = run(
+        &request,
+        "ulimit -c; grep -E '^(NoNewPrivs|CapEff|CapInh|CapAmb|Seccomp):' /proc/self/status; ls /sys/class/net /proc/net/dev; cat /proc/net/dev",
+    );
+    assert!(ran.output.starts_with("0\n"), "{}", ran.output);
+    assert!(ran.output.contains("NoNewPrivs:\t1") && ran.output.contains("Seccomp:\t2"), "{}", ran.output);
+    let effective = ran.output.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap();
+    let effective = u64::from_str_radix(effective, 16).unwrap();
+    let kept = if nix::unistd::geteuid().is_root() { 0x4fb } else { 0 };
+    assert_eq!(effective, kept, "{effective:x}");
+    let interfaces: Vec<&str> =
+        ran.output.lines().filter_map(|line| line.trim().split_once(':')).map(|(name, _)| name).collect();
+    assert!(interfaces.contains(&"lo") && !interfaces.iter().any(|name| name.starts_with("eth")), "{interfaces:?}");
+    assert_eq!(status(&ran.layers, "seccomp"), LayerStatus::Enforced);
+}
+
+fn refused_grants(host: &Host) {
+    let refused = |grant: Grant| Jail::prepare(&host.request(Profile::Workspace, vec![grant])).map(drop);
+    for never in ["/", "/usr", "/etc", "/proc", "/dev", "/run", "/tmp", "/var", "/var/tmp"] {
+        let err = refused(Grant::whole(never.to_owned())).unwrap_err();
+        assert!(matches!(err, Refusal::Never { .. }) && err.hint().is_some(), "{never}: {err}");
+    }
+    for secret in ["home/.ssh", "state"] {
+        let read = Grant { root: host.text(secret), ..Grant::default() };
+        assert!(matches!(refused(read), Err(Refusal::Never { .. })), "{secret}");
+    }
+    // A link to one is the one.
+    std::os::unix::fs::symlink(host.path("home/.ssh"), host.path("home/project/keys")).unwrap();
+    assert!(matches!(refused(Grant::whole(host.text("home/project/keys"))), Err(Refusal::Never { .. })));
+    assert!(matches!(refused(Grant::whole(host.text("nowhere"))), Err(Refusal::NoDirectory { .. })));
+    assert!(matches!(refused(Grant::whole("relative".to_owned())), Err(Refusal::NoDirectory { .. })));
+    let elsewhere = Grant { output_roots: vec![host.text("outside")], ..Grant::whole(host.text("home/project")) };
+    assert!(matches!(refused(elsewhere), Err(Refusal::OutputElsewhere { .. })));
+    let outside = Request { cwd: host.path("outside"), ..host.request(Profile::Workspace, host.project()) };
+    assert!(matches!(Jail::prepare(&outside), Err(Refusal::Directory { .. })));
+}
+
+fn missing_program(host: &Host) {
+    let mut launch = Launch::new("/nowhere/at/all");
+    launch.jail = Some(Box::new(Jail::prepare(&host.request(Profile::Workspace, host.project())).unwrap()));
+    let err = launch.spawn().unwrap_err();
+    assert!(matches!(err, ExecError::Child { step: Step::Exec, .. }), "{err}");
+    assert_eq!(err.shell_code(), 127);
+}
+
+/// Another name of a secret is a way to it; one of any other file is the grant's own.
+fn other_names(host: &Host) {
+    fs::hard_link(host.path("home/.ssh/id_test"), host.path("home/project/sub/other")).unwrap();
+    fs::hard_link(host.path("outside/file"), host.path("home/project/plain")).unwrap();
+    let ran = run(&host.request(Profile::Workspace, host.project()), "cat sub/other; cat plain; rm -f sub/other");
+    assert!(!ran.output.contains("private key") && ran.output.contains("outside"), "{}", ran.output);
+    assert!(host.path("home/project/sub/other").exists());
+}
+
+/// Where no namespaces can be had: narrower rules, said as they are; and no secret is shown.
+const WITHOUT_NAMESPACES: &[Test] = &[("without namespaces", without_namespaces)];
+
+fn without_namespaces(host: &Host) {
+    // Its tools hold a secret that could not be hidden; they are not shown, and not counted as shown.
+    fs::remove_file(host.path("home/.cargo/credentials.toml")).unwrap();
+    let request = host.request(Profile::Workspace, host.project());
+    let ran = run(&request, "echo here");
+    for (layer, expected) in [
+        ("mounts", LayerStatus::Absent),
+        ("network", LayerStatus::Partial),
+        ("privileges", LayerStatus::Enforced),
+        ("landlock", LayerStatus::Enforced),
+        ("seccomp", LayerStatus::Enforced),
+    ] {
+        assert_eq!(status(&ran.layers, layer), expected, "{:?}", ran.layers);
+    }
+    assert!(
+        ran.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced).all(|layer| layer.detail.is_some())
+    );
+    let root = host.root.display();
+    assert!(works(&request, "cat file && echo x > new && rm new && cat /etc/passwd"));
+    for command in [
+        "cat link".to_owned(),
+        format!("cat {root}/outside/file"),
+        format!("echo x > {root}/outside/file"),
+        format!("cat {root}/state/install.key"),
+        format!("ls {root}/home"),
+        "echo x > /tmp/of-everybody".to_owned(),
+        "exec 3<>/dev/pts/0".to_owned(),
+        "unshare -Ur true".to_owned(),
+    ] {
+        assert!(!works(&request, &command), "`{command}` is not refused");
+    }
+    let required = Request { required: true, ..request };
+    let Err(err @ ExecError::Confinement { step: Step::Required, .. }) = start(&required, "echo never") else {
+        panic!("started although a layer is missing")
+    };
+    assert!(err.hint().is_some());
+    let home = host.request(Profile::Workspace, vec![Grant::whole(host.text("home"))]);
+    let Err(err @ ExecError::Confinement { step: Step::Hiding, .. }) = start(&home, "cat .ssh/id_test") else {
+        panic!("a secret is shown")
+    };
+    assert!(err.to_string().contains("secrets") && err.hint().unwrap().contains("user namespaces"), "{err}");
+    // Nothing that is granted may change: then neither may its mode.
+    let read = host.request(Profile::Workspace, vec![Grant { root: host.text("home/read"), ..Grant::default() }]);
+    assert!(works(&read, "cat file") && !works(&read, "chmod 777 file") && !works(&read, "echo x >> file"));
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let again = args.iter().any(|arg| arg == "--as-ordinary-user");
+    let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
+    let without = args.iter().any(|arg| arg == "--without-namespaces");
+    let tests = if without { WITHOUT_NAMESPACES } else { TESTS };
+    for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {
+        let host = Host::new();
+        test(&host);
+        drop(host);
+        println!("test {name}{} ... ok", if again { " (as an ordinary user)" } else { "" });
+    }
+    if nix::unistd::geteuid().is_root() && !again && !without {
+        as_ordinary_user(&filter);
+    }
+    if !without && !again && filter.is_empty() {
+        // In a user namespace that allows no further ones of what is needed.
+        let script = "echo 0 > /proc/sys/user/max_mnt_namespaces && exec \"$0\" --without-namespaces";
+        let own = std::env::current_exe().unwrap();
+        let status = std::process::Command::new("unshare").args(["-Urm", "sh", "-c", script]).arg(own).status();
+        assert!(status.unwrap().success(), "without namespaces");
+    }
+}
+
+/// The same once more without any privilege, from a copy that such a user can read.
+fn as_ordinary_user(filter: &str) {
+    let copy = std::env::temp_dir().join(format!("baton-jailed-test-{}", std::process::id()));
+    fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let status = std::process::Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg(Path::new(&copy))
+        .args(["--as-ordinary-user", filter])
+        .current_dir("/")
+        .status();
+    fs::remove_file(&copy).unwrap();
+    assert!(status.unwrap().success(), "as an ordinary user");
+}

@@ -1,0 +1,157 @@
+//! How a session's program is confined: from the spec to the sandbox, and what came of it back to whoever asks.
+//!
+//! The worker itself is not confined by Landlock, which would forbid it to signal its own program and to read its working
+//! directory; the program is, between fork and exec.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use baton_proto::home::Home;
+use baton_proto::spec::{Layer, LayerStatus, Profile, SessionSpec};
+use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, profile};
+use nix::unistd::{User, geteuid, ttyname};
+
+use super::Worker;
+use crate::private;
+use crate::supervisor::registry;
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStarted {
+    /// It could not be started.
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    /// It could not be confined as it asks.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The spec says another profile than the launcher was asked for.
+    #[error("the launcher was asked for the profile {asked:?}, and the session's spec says {spec:?}")]
+    Profile {
+        /// What the launcher was asked for.
+        asked: Profile,
+        /// What the spec says.
+        spec: Profile,
+    },
+}
+
+impl NotStarted {
+    /// What happened, why, and what to do.
+    pub(super) fn reason(&self) -> String {
+        let mut reason = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            reason = format!("{reason}: {cause}");
+            source = cause.source();
+        }
+        if let Self::Exec(ExecError::Confinement { missing, .. }) = self
+            && !missing.is_empty()
+        {
+            reason = format!("{reason} (missing: {})", missing.join(", "));
+        }
+        let hint = match self {
+            // What a plain program lacks its message says.
+            Self::Exec(err @ ExecError::Confinement { .. }) => err.hint(),
+            Self::Refused(err) => err.hint(),
+            _ => None,
+        };
+        hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"))
+    }
+
+    /// The exit code a shell would give.
+    pub(super) const fn shell_code(&self) -> i32 {
+        match self {
+            Self::Exec(err) => err.shell_code(),
+            _ => 126,
+        }
+    }
+}
+
+/// Prepares the confinement that a spec asks for; `None` for `host`. `asked` is what the launcher allowed: a spec that says
+/// something else runs nothing.
+pub(super) fn jail(
+    spec: &SessionSpec,
+    home: &Home,
+    session: &Path,
+    asked: Profile,
+    terminal: &OwnedFd,
+) -> Result<Option<Jail>, NotStarted> {
+    if spec.profile != asked {
+        return Err(NotStarted::Profile { asked, spec: spec.profile });
+    }
+    if !profile::is_confined(spec.profile) {
+        return Ok(None);
+    }
+    let private = private::of_session(session);
+    // Of an earlier life.
+    private::remove(&private)
+        .map_err(|source| Refusal::Prepare { what: format!("emptying `{}`", private.display()), source })?;
+    let request = Request {
+        profile: spec.profile,
+        grants: spec.grants.clone(),
+        home: user_home(),
+        private,
+        hidden: vec![home.state.clone(), home.runtime.clone(), home.config.clone()],
+        probe: home.key_file(),
+        terminal: ttyname(terminal).ok(),
+        cwd: PathBuf::from(&spec.cwd),
+        required: spec.sandbox_required,
+    };
+    Ok(Some(Jail::prepare(&request)?))
+}
+
+/// The user's HOME: Baton's own, not one that a session was given.
+fn user_home() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    home.or_else(|| Some(User::from_uid(geteuid()).ok()??.dir))
+}
+
+/// What a confined program needs to know of its own places.
+pub(super) fn own_environment(env: &mut Vec<(OsString, OsString)>) {
+    env.retain(|(name, _)| name != "TMPDIR");
+    env.push(("TMPDIR".into(), "/tmp".into()));
+}
+
+impl Worker {
+    /// Keeps what was achieved, for itself, for a successor and for sessiond.
+    pub(super) fn is_confined(&mut self, confined: Option<&Confined>) {
+        let Some(confined) = confined else { return };
+        self.layers = confined.layers().to_vec();
+        for layer in self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
+            let Layer { name, status, detail, .. } = layer;
+            tracing::warn!(session = %self.spec.session, layer = name, ?status, "{}", detail.as_deref().unwrap_or("not enforced"));
+        }
+        if let Err(err) = registry::write_layers(&self.directory, self.spec.instance, &self.layers) {
+            tracing::error!(session = %self.spec.session, "how the program is confined could not be written down: {err}");
+        }
+    }
+
+    /// Removes HOME and temporary files of a confined program that has ended. In a thread: there may be many, and nobody is
+    /// to wait for them; no program is started by this process any more.
+    pub(super) fn remove_private(&mut self) {
+        let private = private::of_session(&self.directory);
+        if !profile::is_confined(self.spec.profile) || !private.exists() {
+            return;
+        }
+        let session = self.spec.session;
+        let spawned = std::thread::Builder::new().name("baton-cleaner".to_owned()).spawn(move || {
+            if let Err(err) = private::remove(&private) {
+                // What the session left running may still write to it; who forgets the session removes the rest.
+                tracing::warn!(%session, "its temporary files could not all be removed: {err}");
+            }
+        });
+        match spawned {
+            Ok(cleaner) => self.cleaner = Some(cleaner),
+            Err(err) => tracing::warn!(%session, "its temporary files stay until the session is forgotten: {err}"),
+        }
+    }
+
+    /// Waits until that is done: with this process it would stop half-way.
+    pub(super) fn clean_up(&mut self) {
+        if let Some(cleaner) = self.cleaner.take() {
+            // One that panicked has said so.
+            let _ = cleaner.join();
+        }
+    }
+}
