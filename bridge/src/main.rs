@@ -30,6 +30,9 @@ pub fn main() -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(false)
         .with_max_level(level(std::env::var("BATON_LOG").ok().as_deref()))
+        // A line that a full disk does not take would be complained of on the same stderr, which panics: the task that
+        // wrote it, a session's hub perhaps, would be gone.
+        .log_internal_errors(false)
         .init();
     match run() {
         Ok(()) => ExitCode::SUCCESS,

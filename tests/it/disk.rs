@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{
-    CreateTerminal, Event, Health, LimitState, Page, ServerFrame, Session, SessionDetail, SessionStatus,
+    CreateTerminal, Event, Health, LimitState, Page, ServerFrame, ServerStatus, Session, SessionDetail, SessionStatus,
 };
 use baton_proto::ids::{Cursor, SessionId};
 use baton_tests::disk::privately;
@@ -447,5 +447,51 @@ fn a_worker_without_memory_is_succeeded() {
         late.until_output("flooded\r\n").await;
         let all = [b"ready\r\n".as_slice(), &text, b"flooded\r\n"].concat();
         assert!(late.output == all, "no byte is missing: {} of {}", late.output.len(), all.len());
+    });
+}
+
+/// What a disk that is full does to a log: the line is refused, and that is all that happens.
+#[test]
+fn logs_that_take_no_line_stop_nobody() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        for log in ["launcher.log", "sessiond.log", "workers.log", "bridge.log"] {
+            let path = baton.home.logs_dir().join(log);
+            if path.exists() {
+                fs::rename(&path, path.with_extension("before")).unwrap();
+            }
+            std::os::unix::fs::symlink("/dev/full", path).unwrap();
+        }
+        // Their successors open what is there now.
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        let session = baton.create(&session::command(["/bin/sh"])).await;
+        let shell = baton.session(session).await.session.pid;
+        let path = format!("/v1/sessions/{session}");
+        for round in 0..3 {
+            let mut client = baton.attach(session, Attach::named("typist")).await;
+            let _ = client.claim(true).await.unwrap();
+            client.type_text(&format!("echo $((40 + {round})) round\r")).await;
+            client.until_output(&format!("{} round\r\n", 40 + round)).await;
+            // Each of them says in its log that one is gone and another has come.
+            let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+            worker.kill().await;
+            let _: SessionDetail = baton
+                .api()
+                .get_until(&path, |detail: &SessionDetail| {
+                    detail.session.worker_pid.is_some_and(|pid| pid != worker.pid)
+                })
+                .await;
+            baton.kill_sessiond().await;
+            if round == 1 {
+                baton.kill_bridge().await;
+                let launcher = baton.launcher().await;
+                launcher.kill().await;
+                let follows =
+                    |status: &ServerStatus| status.launcher.as_ref().is_some_and(|now| now.pid != launcher.pid);
+                let _: ServerStatus = baton.api().get_until("/v1/status", follows).await;
+            }
+            let now = baton.session(session).await.session;
+            assert_eq!((now.pid, now.status), (shell, SessionStatus::Running), "round {round}");
+        }
     });
 }
