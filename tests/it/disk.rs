@@ -454,10 +454,11 @@ fn a_worker_without_memory_is_succeeded() {
 #[test]
 fn logs_that_take_no_line_stop_nobody() {
     scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
-        for log in ["launcher.log", "sessiond.log", "workers.log", "bridge.log"] {
-            let path = baton.home.logs_dir().join(log);
+        let logs = ["launcher", "sessiond", "workers", "bridge"];
+        let logs = logs.map(|name| baton.home.logs_dir().join(name).with_extension("log"));
+        for path in &logs {
             if path.exists() {
-                fs::rename(&path, path.with_extension("before")).unwrap();
+                fs::rename(path, path.with_extension("before")).unwrap();
             }
             std::os::unix::fs::symlink("/dev/full", path).unwrap();
         }
@@ -493,5 +494,7 @@ fn logs_that_take_no_line_stop_nobody() {
             let now = baton.session(session).await.session;
             assert_eq!((now.pid, now.status), (shell, SessionStatus::Running), "round {round}");
         }
+        // Who reads the logs of a test reads them to their end, and `/dev/full` has none.
+        logs.iter().for_each(|path| fs::remove_file(path).unwrap());
     });
 }

@@ -150,8 +150,10 @@ fn an_agents_parked_session_closes_in_order_and_says_why_and_a_persons_lives_on(
         let cleaned = baton.scratch().join("cleaned");
         let script =
             format!("trap 'echo > {}; exit 0' HUP; echo ready; while :; do sleep 0.1; done", cleaned.display());
-        let theirs =
-            agents(baton, &CreateTerminal { title: Some("theirs".to_owned()), ..session::shell_script(&script) }).await;
+        // An agent's program is confined: it may write in the directory that it begins in.
+        let cwd = baton.scratch().to_str().map(str::to_owned);
+        let title = Some("theirs".to_owned());
+        let theirs = agents(baton, &CreateTerminal { title, cwd, ..session::shell_script(&script) }).await;
         let mine = baton.create(&named("mine")).await;
         let (theirs_program, mine_program) = (program(baton, theirs).await, program(baton, mine).await);
         until(baton, theirs, |detail| detail.session.cursor.offset > 0).await;
