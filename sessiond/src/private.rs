@@ -23,6 +23,10 @@ pub fn of_session(session: &Path) -> PathBuf {
     session.join(NAME)
 }
 
+/// How often a removal begins anew that met somebody else's: a session's worker and who forgets the session may both be at
+/// it, and each step of one can be a surprise to the other. Enough for two; who still writes to it makes it end in an error.
+const TRIES: u32 = 1000;
+
 /// Removes a directory and everything in it. What is in it is a program's, and programs can be hostile: directories without
 /// any rights, trees deeper than the descriptors or the stack would reach, links to elsewhere. So each directory found is
 /// moved up beside the first and emptied from there: never more than two are open, and no link is followed.
@@ -30,6 +34,16 @@ pub fn of_session(session: &Path) -> PathBuf {
 /// # Errors
 /// What the file system says; one that is not there is no error.
 pub fn remove(directory: &Path) -> io::Result<()> {
+    for _ in 1..TRIES {
+        match attempt(directory) {
+            Err(err) if matches!(err.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {}
+            done => return done,
+        }
+    }
+    attempt(directory)
+}
+
+fn attempt(directory: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -139,5 +153,29 @@ mod tests {
         // Gone already is as good.
         remove(&private).unwrap();
         remove(&dir.path().join("never/was")).unwrap();
+    }
+
+    #[test]
+    fn two_who_remove_it_at_once_are_not_in_each_others_way() {
+        for _ in 0..20 {
+            let dir = tempfile::tempdir().unwrap();
+            let private = dir.path().join("private");
+            for number in 0..200 {
+                let inner = private.join(format!("tmp/{}/{number}", number % 10));
+                fs::create_dir_all(&inner).unwrap();
+                fs::write(inner.join("file"), "x").unwrap();
+            }
+            let begin = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                let both = [(); 2].map(|()| {
+                    scope.spawn(|| {
+                        begin.wait();
+                        remove(&private)
+                    })
+                });
+                both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+            });
+            assert!(!private.exists());
+        }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::client::{Client, Content, Role};
 use super::numbered::NumberedCheck;
-use super::run::program;
+use super::run::{confine, program};
 use super::world::{Phase, Point, Shared, World};
 use crate::attach::Attach;
 use crate::seed::Seed;
@@ -51,7 +51,11 @@ pub async fn run(world: Arc<World>, n: u64, mut seed: Seed) {
             &code.to_string(),
         ]
         .map(str::to_owned);
-        let Some(session) = create(&world, &json!({"title": name, "command": program(&words)})).await else {
+        let mut request = json!({"title": name, "command": program(&words)});
+        if round % 2 == 0 {
+            confine(&world, &mut request);
+        }
+        let Some(session) = create(&world, &request).await else {
             world.ledger.violation(&name, "was not created although it was asked for 40 seconds and longer");
             return;
         };

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use super::ledger::Totals;
 
 /// Counts in the order in which they are told.
-const COUNTS: [&str; 15] = [
+const COUNTS: [&str; 16] = [
     "sessions",
+    "sessions confined",
     "sessions closed by request",
     "bytes checked",
     "reconnects",

@@ -69,6 +69,17 @@ pub fn program(words: &[String]) -> Vec<String> {
     std::iter::once(path.to_string_lossy().into_owned()).chain(words.iter().cloned()).collect()
 }
 
+/// Has the session of a `request` confined: it reads the self-checking program, and writes beside its stop file.
+pub fn confine(world: &World, request: &mut serde_json::Value) {
+    let path = binaries::path("baton-chaos-program");
+    let grant = |root: &std::path::Path, write: bool| json!({"root_path": root, "allow_write": write, "allow_create": write, "allow_delete": false});
+    let programs = path.parent().unwrap_or(&path);
+    request["sandbox"] = json!("workspace");
+    request["cwd"] = json!(world.baton.scratch());
+    request["grants"] = json!([grant(programs, false), grant(world.baton.scratch(), true)]);
+    world.ledger.count("sessions confined", 1);
+}
+
 /// A session that lives through the whole run.
 struct Long {
     id: SessionId,
@@ -235,7 +246,7 @@ async fn long_session(
     };
     let name = format!("{kind}-{n}");
     let stop = world.stop_file(&name).to_string_lossy().into_owned();
-    let request = match kind {
+    let mut request = match kind {
         "echo" | "drowsy" => {
             let words = ["echo", pace, &stop, &code.to_string()].map(str::to_owned);
             json!({"title": name, "command": program(&words)})
@@ -250,6 +261,9 @@ async fn long_session(
             json!({"title": name, "command": program(&words)})
         }
     };
+    if matches!(n % 8, 1 | 5) {
+        confine(world, &mut request);
+    }
     let id = brief::create(world, &request).await?;
     world.watch(&world.ask(id, Duration::from_secs(30)).await?);
     world.ledger.count("sessions", 1);
