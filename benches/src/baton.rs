@@ -56,6 +56,13 @@ impl Baton {
         vec![("BATON_HOME".to_owned(), home), ("BATON_LISTEN".to_owned(), "127.0.0.1:0".to_owned())]
     }
 
+    /// A directory for programs, beside Baton's own.
+    pub fn scratch(&self) -> Result<PathBuf> {
+        let path = self.home.path().join("scratch");
+        std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
     /// Asks the API.
     pub fn get(&self, path: &str) -> Result<Answer> {
         http::call(&self.address, &self.token, "GET", path, None)

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`attach`] | from nothing to a full screen, after many lines of output |
+//! | [`confined`] | what confinement costs: start, keystroke, many programs |
 //! | [`past`] | the screen at random places of a full journal, and a search through it |
 //! | [`baton`] | a Baton of the benchmark's own |
 //! | [`http`] | its API |
@@ -16,6 +17,7 @@
 
 mod attach;
 mod baton;
+mod confined;
 mod figures;
 mod http;
 mod past;
@@ -24,14 +26,15 @@ mod pty;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask bench [attach|past]   (none: all)";
+const USAGE: &str = "usage: cargo xtask bench [attach|past|confined]   (none: all)";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let parts: &[&str] = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => &["attach", "past"],
+        [] => &["attach", "past", "confined"],
         ["attach"] => &["attach"],
         ["past"] => &["past"],
+        ["confined"] => &["confined"],
         _ => bail!("{USAGE}"),
     };
     let baton = baton::Baton::start()?;
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
     for part in parts {
         let table = match *part {
             "attach" => attach::run(&baton)?,
+            "confined" => confined::run(&baton)?,
             _ => past::run(&baton)?,
         };
         println!("{table}");
