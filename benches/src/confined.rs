@@ -81,7 +81,8 @@ pub fn run(baton: &Baton) -> Result<Table> {
         for round in 0..ERRANDS {
             for (profile, samples) in PROFILES.into_iter().zip(&mut times) {
                 let title = format!("errand-{profile}-{round}");
-                let session = create(baton, profile, &title, &format!("read go; {ERRAND}; echo d''one; exec sleep 1000"))?;
+                let session =
+                    create(baton, profile, &title, &format!("read go; {ERRAND}; echo d''one; exec sleep 1000"))?;
                 let mut stream = connect(baton, &session).await?;
                 let epoch = claim(&mut stream).await?;
                 let mut frame = vec![2];

@@ -224,9 +224,15 @@ fn what_a_developer_expects_works() {
         let project = baton.person().join("project");
         fs::create_dir_all(&project).unwrap();
         fs::write(baton.person().join(".gitconfig"), "[user]\nname = A\nemail = a@example\n").unwrap();
-        // What is installed below another HOME is not this one's.
-        let path = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin".to_owned())]);
-        let programs: [(&str, &str); 7] = [
+        // What is installed below another HOME is not this one's; `/opt/tools` is nowhere else.
+        let path = BTreeMap::from([("PATH".to_owned(), "/usr/local/bin:/usr/bin:/bin:/opt/tools".to_owned())]);
+        let programs: [(&str, &str); 9] = [
+            ("login", "bash -lc 'echo $PATH' | grep -q :/opt/tools"),
+            (
+                "npm",
+                "mkdir b && echo '{\"name\": \"b\", \"version\": \"1.0.0\"}' > b/package.json && npm init -y >/dev/null && \
+                 npm install --offline --no-audit ./b && test -e node_modules/b/package.json && npm exec --offline -c 'node -p 6*7'",
+            ),
             (
                 "bash",
                 "bash -ic 'f() { echo ok-$((6*7)); }; f; diff <(echo a) <(echo a) && echo same' && mktemp >/dev/null",
@@ -265,6 +271,7 @@ fn what_a_developer_expects_works() {
             let output = run(baton, &request).await;
             assert!(output.contains("END 0"), "{program}: {output}");
         }
+        builds_offline(baton, &project).await;
         // Its own terminal has a name.
         let request = CreateTerminal {
             sandbox: Some(Profile::Workspace),
@@ -275,6 +282,28 @@ fn what_a_developer_expects_works() {
         assert!(output.contains("END 0") || !std::path::Path::new("/dev/console").exists(), "{output}");
     });
     again_as_ordinary_user("what_a_developer_expects_works");
+}
+
+/// cargo, where the toolchain that built this may be read by whom the test runs as.
+async fn builds_offline(baton: &Baton, project: &std::path::Path) {
+    let cargo = fs::canonicalize(env!("CARGO")).unwrap_or_default();
+    let Some(toolchain) = cargo.parent().and_then(std::path::Path::parent) else { return };
+    if !toolchain.join("lib").is_dir() {
+        return println!("not tried: cargo, which this user may not read");
+    }
+    let directory = project.join("crate");
+    fs::create_dir_all(&directory).unwrap();
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", toolchain.join("bin").display());
+    let script = "cargo init --quiet --name hello . && cargo build --offline --quiet && ./target/debug/hello";
+    let request = CreateTerminal {
+        sandbox: Some(Profile::Workspace),
+        cwd: Some(directory.to_str().unwrap().to_owned()),
+        grants: Some(vec![grant(&directory, "wcd"), grant(toolchain, "")]),
+        env: BTreeMap::from([("PATH".to_owned(), path)]),
+        ..session::shell_script(&format!("( {script} ); echo END $?"))
+    };
+    let output = run(baton, &request).await;
+    assert!(output.contains("Hello, world!") && output.contains("END 0"), "{output}");
 }
 
 async fn confined_shell(baton: &Baton) -> SessionId {

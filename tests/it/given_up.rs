@@ -69,7 +69,7 @@ fn what_each_process_gave_up_is_told_and_true() {
             assert_eq!(core_limit(pid), core_limit(std::process::id()));
         }
         let shown = baton.cli(["status"]).await.ok();
-        for line in ["confined  bridge", "seccomp", "launcher  no privileges, no seccomp"] {
+        for line in ["confined  bridge", "seccomp", "launcher  not: what it starts may become root"] {
             assert!(shown.contains(line), "`{line}` in {shown}");
         }
         // Whoever comes after them is as confined as they were.

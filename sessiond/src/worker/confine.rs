@@ -5,6 +5,8 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
+use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -98,7 +100,22 @@ pub(super) fn jail(
         cwd: PathBuf::from(&spec.cwd),
         required: spec.sandbox_required,
     };
-    Ok(Some(Jail::prepare(&request)?))
+    let (jail, home) = (Jail::prepare(&request)?, request.private.join(profile::PRIVATE_HOME));
+    start_files(&home, spec)
+        .map_err(|source| Refusal::Prepare { what: format!("writing in `{}`", home.display()), source })?;
+    Ok(Some(jail))
+}
+
+/// A login shell begins with the system's `PATH` and leaves the rest to the user's own start files, which a confined one
+/// does not see: the tools it may use would not be found.
+fn start_files(home: &Path, spec: &SessionSpec) -> io::Result<()> {
+    let Some((_, path)) = spec.env.iter().find(|(name, _)| *name == "PATH") else { return Ok(()) };
+    let quoted = path.replace('\'', r"'\''");
+    let text = format!("# Made by Baton: the directories in which this session's tools are.\nexport PATH='{quoted}'\n");
+    for name in [".profile", ".zprofile"] {
+        fs::write(home.join(name), &text)?;
+    }
+    Ok(())
 }
 
 /// The user's HOME: Baton's own, not one that a session was given.

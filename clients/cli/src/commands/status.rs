@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use baton_proto::api::{LauncherStatus, ProcessConfinement, ProcessStatus, ServerStatus, SessionCounts, Survey};
+use baton_proto::api::{
+    LauncherStatus, LayerStatus, ProcessConfinement, ProcessStatus, ServerStatus, SessionCounts, Survey,
+};
 use baton_proto::home::{Home, runtime};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -131,9 +133,16 @@ fn confined(confinement: &[ProcessConfinement]) -> Vec<String> {
     let mut lines = Vec::new();
     for one in confinement {
         let label = if lines.is_empty() { "confined" } else { "" };
-        lines.push(format!("  {label:<8}  {:<9} {}", one.process, super::doctor::layers(&one.layers)));
-        // The launcher can't be, and the threat model says why.
-        for layer in one.missing().filter(|_| one.process != "launcher") {
+        let launcher = one.process == "launcher";
+        // It can't be: what it starts inherits it.
+        let layers = match super::doctor::layers(&one.layers) {
+            _ if launcher && one.layers.iter().all(|layer| layer.status == LayerStatus::Absent) => {
+                "not: what it starts may become root, by `sudo` for instance".to_owned()
+            }
+            layers => layers,
+        };
+        lines.push(format!("  {label:<8}  {:<9} {layers}", one.process));
+        for layer in one.missing().filter(|_| !launcher) {
             lines.push(format!("  {:20} {}: {}", "", layer.name, layer.detail.as_deref().unwrap_or("not enforced")));
         }
     }
