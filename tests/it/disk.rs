@@ -16,6 +16,7 @@ use baton_tests::disk::privately;
 use baton_tests::process::Process;
 use baton_tests::terminal::Terminal;
 use baton_tests::{Attach, Baton, Incoming, Setup, StreamClient, scenario, session};
+use serde_json::json;
 
 /// Of the state's file system.
 const DISK_BYTES: u64 = 16 << 20;
@@ -162,6 +163,15 @@ fn a_database_without_room_is_told_holds_nobody_up_and_recovers_by_itself() {
         }
         let fails = |health: &Health| health.status == "degraded" && health.failing.contains(&"database".to_owned());
         let _: Health = baton.nobody().get_until("/v1/health", fails).await;
+        // What has to be kept before it may be answered is refused, with the cause. A small thing may find room for long.
+        let refused = loop {
+            let token = json!({"role": "viewer", "name": "x".repeat(60)});
+            let answer = baton.api().call(http::Method::POST, "/v1/auth/tokens", Some(&token)).await;
+            if answer.status != 201 {
+                break answer;
+            }
+        };
+        assert_eq!(refused.problem().code, ErrorCode::DiskFull, "{refused}");
         baton.disk().free();
         let _: Health = baton.nobody().get_until("/v1/health", |health: &Health| health.status == "ok").await;
         let lease = clients[0].claim(true).await.unwrap();

@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn newest_event(&self) -> Outcome<u64> {
-        self.call(|connection| {
+        self.read(|connection| {
             connection.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0).map(unsigned))
         })
         .await
@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn oldest_event(&self) -> Outcome<u64> {
-        self.call(|connection| {
+        self.read(|connection| {
             connection.query_row("SELECT coalesce(min(seq), 0) FROM events", [], |row| row.get(0).map(unsigned))
         })
         .await
@@ -84,7 +84,7 @@ impl Store {
         kind: Option<String>,
         limit: u32,
     ) -> Outcome<Vec<Event>> {
-        self.call(move |connection| {
+        self.read(move |connection| {
             connection
                 .prepare(
                     "SELECT seq, scope, scope_id, type, at_us, data FROM events
@@ -103,7 +103,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn newest_mark(&self, id: SessionId) -> Outcome<(Option<serde_json::Value>, u64)> {
-        self.call(move |connection| {
+        self.read(move |connection| {
             let newest = "SELECT data FROM events WHERE scope_id = ?1 AND type = 'mark' ORDER BY seq DESC LIMIT 1";
             let data: Option<String> = connection.query_row(newest, [id.to_string()], |row| row.get(0)).optional()?;
             let oldest = "SELECT seq, at_us FROM events ORDER BY seq LIMIT 1";
@@ -119,7 +119,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn newest_directory(&self, id: SessionId) -> Outcome<Option<String>> {
-        self.call(move |connection| {
+        self.read(move |connection| {
             let newest = "SELECT json_extract(data, '$.text') FROM events WHERE scope_id = ?1 AND type = 'mark'
                           AND json_extract(data, '$.kind') = 'cwd' ORDER BY seq DESC LIMIT 1";
             let text: Option<Option<String>> =

@@ -29,7 +29,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn kept_answer(&self, principal: String, key: String) -> Outcome<Option<KeptAnswer>> {
-        self.call(move |connection| {
+        self.read(move |connection| {
             let since = signed(clock::now_us().saturating_sub(KEPT_US));
             connection
                 .prepare(

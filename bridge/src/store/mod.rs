@@ -12,6 +12,7 @@ pub mod logins;
 mod migrations;
 pub mod sessions;
 pub mod tokens;
+mod trouble;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::problem::{Failure, Outcome};
+use trouble::{Place, Trouble};
 
 /// Jobs that may wait for the disk. History beyond that is dropped and said to be.
 const JOBS_MAX: usize = 50_000;
@@ -33,7 +35,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 const BATCH_MAX: usize = 512;
 
 /// Called when the transaction of its job has been committed, or not.
-type Completion = Box<dyn FnOnce(bool) + Send>;
+type Completion = Box<dyn FnOnce(&Result<(), Trouble>) + Send>;
 type Job = Box<dyn FnOnce(&Connection) -> Completion + Send>;
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ struct Health {
 pub struct Store {
     jobs: mpsc::Sender<Job>,
     health: Arc<Health>,
+    place: Place,
 }
 
 impl Store {
@@ -83,7 +86,7 @@ impl Store {
             tracing::error!("the database has no thread: {err}");
             health.failing.store(true, Ordering::Relaxed);
         }
-        Self { jobs, health }
+        Self { jobs, health, place: Place::of(path) }
     }
 
     /// Whether history is not being kept.
@@ -95,8 +98,28 @@ impl Store {
     /// Runs statements and waits until they are committed.
     ///
     /// # Errors
-    /// `internal` when the database fails.
+    /// `disk_full`, or `internal` when the database fails otherwise.
     pub async fn call<T, F>(&self, run: F) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.wait_for(run, Result::clone).await
+    }
+
+    /// Runs statements that change nothing: what they found holds whether or not what is committed with them could be.
+    ///
+    /// # Errors
+    /// As [`Store::call`].
+    pub async fn read<T, F>(&self, run: F) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.wait_for(run, |_| Ok(())).await
+    }
+
+    async fn wait_for<T, F>(&self, run: F, matters: fn(&Result<(), Trouble>) -> Result<(), Trouble>) -> Outcome<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -104,24 +127,18 @@ impl Store {
         let (reply, replied) = oneshot::channel();
         let health = Arc::clone(&self.health);
         let job: Job = Box::new(move |connection| {
-            let outcome = run(connection);
+            let outcome = run(connection).map_err(|err| Trouble::from(&err));
             Box::new(move |committed| {
-                let outcome = outcome.map_err(|err| err.to_string());
-                let outcome = if committed { outcome } else { Err("the transaction was not committed".to_owned()) };
-                if outcome.is_err() {
+                if outcome.is_err() || committed.is_err() {
                     health.failing.store(true, Ordering::Relaxed);
                 }
                 // Whoever asked may have stopped waiting.
-                drop(reply.send(outcome));
+                drop(reply.send(outcome.and_then(|value| matters(committed).map(|()| value))));
             })
         });
         self.enqueue(job);
         match replied.await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(why)) => {
-                tracing::error!("the database failed: {why}");
-                Err(Failure::new(ErrorCode::Internal, "the bridge's database fails; sessions go on, its log says more"))
-            }
+            Ok(outcome) => outcome.map_err(|trouble| self.place.failure(&trouble)),
             Err(_) => Err(Failure::new(ErrorCode::Internal, "the bridge has no database; sessions go on")),
         }
     }
@@ -141,7 +158,7 @@ impl Store {
         self.enqueue(Box::new(move |connection| {
             let outcome = run(connection);
             Box::new(move |committed| match outcome {
-                Ok(()) if committed => health.failing.store(false, Ordering::Relaxed),
+                Ok(()) if committed.is_ok() => health.failing.store(false, Ordering::Relaxed),
                 Ok(()) => health.failing.store(true, Ordering::Relaxed),
                 Err(err) => {
                     tracing::error!("the database failed: {err}");
@@ -180,7 +197,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
 fn write(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) {
     let mut completions: Vec<Completion> = Vec::new();
     while let Some(first) = next_job(connection, queue, health) {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|err| Trouble::from(&err));
         if let Err(err) = &begun {
             tracing::error!("the database takes no transaction: {err}");
         }
@@ -191,13 +208,15 @@ fn write(connection: &Connection, queue: &mpsc::Receiver<Job>, health: &Health) 
                 next = queue.try_recv().ok();
             }
         }
-        let committed = begun.is_ok() && connection.execute_batch("COMMIT").is_ok();
-        if begun.is_ok() && !committed {
+        let commit = || connection.execute_batch("COMMIT").map_err(|err| Trouble::from(&err));
+        let was_begun = begun.is_ok();
+        let committed = begun.and_then(|()| commit());
+        if was_begun && committed.is_err() {
             drop(connection.execute_batch("ROLLBACK"));
         }
         health.waiting.fetch_sub(completions.len(), Ordering::Relaxed);
         for complete in completions.drain(..) {
-            complete(committed);
+            complete(&committed);
         }
     }
 }

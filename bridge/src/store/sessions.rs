@@ -116,7 +116,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn sessions(&self) -> Outcome<Vec<SessionRow>> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut statement = connection.prepare("SELECT * FROM sessions")?;
             statement.query_map([], read)?.filter_map(Result::transpose).collect()
         })

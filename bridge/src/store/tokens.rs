@@ -52,7 +52,7 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn tokens(&self) -> Outcome<Vec<TokenRow>> {
-        self.call(|connection| {
+        self.read(|connection| {
             let mut statement = connection.prepare("SELECT * FROM tokens ORDER BY created_us")?;
             statement.query_map([], read)?.filter_map(Result::transpose).collect()
         })
