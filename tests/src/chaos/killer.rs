@@ -307,10 +307,15 @@ async fn whole_tree(world: &Arc<World>, family: &Family, kind: &'static str) -> 
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    for process in [family.launcher, family.spare].into_iter().flatten() {
+    let both: Vec<&Process> = [&family.launcher, &family.spare].into_iter().flatten().collect();
+    for process in &both {
         process.signal(Signal::SIGKILL);
     }
     world.ledger.fault(kind, "");
+    // On a busy machine one who was killed lives on for a moment: `baton up` would find everything running, and be right.
+    for process in both {
+        process.gone().await;
+    }
     let healed = up_and_healthy(world).await;
     let kept = kept_again(world).await;
     world.fragile.store(false, Ordering::SeqCst);
