@@ -189,6 +189,8 @@ kinds! {
     ScreenState = 144, CONTROL;
     /// From a worker: [`crate::v1::JournalState`].
     JournalState = 145, CONTROL;
+    /// From a worker: [`crate::limits::LimitReached`].
+    LimitReached = 146, CONTROL;
 
     /// To sessiond: [`crate::spec::SessionSpec`].
     Spawn = 192, SPEC;

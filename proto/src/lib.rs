@@ -8,6 +8,7 @@
 //! | [`hello`] | the handshake: version range, mutual proof of the install key |
 //! | [`v1`] | the messages of protocol version 1, by stable number |
 //! | [`lease`] | the lease machine; the worker runs it and nobody else keeps an owner |
+//! | [`limits`] | what a session may use at most |
 //! | [`launch`] | the launcher's few fixed-size messages |
 //! | [`spec`] | what a worker is told when it starts |
 //! | [`api`] | types of the public HTTP and WebSocket API |
@@ -27,6 +28,7 @@ pub mod home;
 pub mod ids;
 pub mod launch;
 pub mod lease;
+pub mod limits;
 pub mod spec;
 pub mod time;
 pub mod v1;

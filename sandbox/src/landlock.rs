@@ -67,13 +67,19 @@ pub fn rules(places: &Places, beside: Beside) -> Vec<Rule> {
     }
     for cover in &places.covers {
         if let Some(own) = &cover.by {
-            // A rule holds for everything below, what is put back there included: a grant that lacks a right would
-            // have it from here.
-            let whole = beside == Beside::Nothing || !places.has_partial_grant_below(&cover.path);
-            rules.push(rule(own, if whole { grant::WHOLE } else { grant::READ }, true));
+            rules.push(rule(own, own_rights(places, &cover.path, beside), true));
         }
     }
     rules
+}
+
+/// Rights on what a program finds of its own in the place of this directory.
+#[must_use]
+pub fn own_rights(places: &Places, covered: &Path, beside: Beside) -> BitFlags<AccessFs> {
+    // A rule holds for everything below, what is put back there included: a grant that lacks a right would have it from
+    // here.
+    let whole = beside == Beside::Nothing || !places.has_partial_grant_below(covered);
+    if whole { grant::WHOLE } else { grant::READ }
 }
 
 /// Makes the ruleset for a kernel with this version of the interface; `None` when it has none.

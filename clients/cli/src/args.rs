@@ -159,6 +159,11 @@ pub struct NewArgs {
     /// Without any, it may use the directory it starts in. May be given more than once.
     #[arg(long, value_name = "DIR[:rwcd]", requires = "sandbox")]
     pub grant: Vec<String>,
+    /// What it may use at most: memory, processes, cpu-weight, open-files, time, disk; as in memory=2GiB, time=30m
+    ///
+    /// May be given more than once. What the kernel can't hold the session to is said when it starts.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use baton_proto::home::Home;
 use baton_proto::spec::{Layer, LayerStatus, Profile, SessionSpec};
-use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, profile};
+use baton_sandbox::report::Kind;
+use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile};
 use nix::unistd::{User, geteuid, ttyname};
 
 use super::Worker;
@@ -97,6 +98,7 @@ pub(super) fn jail(
         terminal: ttyname(terminal).ok(),
         cwd: PathBuf::from(&spec.cwd),
         required: spec.sandbox_required,
+        private_bytes: spec.limits.disk_bytes,
     };
     Ok(Some(Jail::prepare(&request)?))
 }
@@ -116,8 +118,14 @@ pub(super) fn own_environment(env: &mut Vec<(OsString, OsString)>) {
 impl Worker {
     /// Keeps what was achieved, for itself, for a successor and for sessiond.
     pub(super) fn is_confined(&mut self, confined: Option<&Confined>) {
-        let Some(confined) = confined else { return };
-        self.layers = confined.layers().to_vec();
+        self.layers = confined.map(|confined| confined.layers().to_vec()).unwrap_or_default();
+        let view = Kind::Mounts.name();
+        let own_view = self.layers.iter().any(|layer| layer.name == view && layer.status != LayerStatus::Absent);
+        let program = self.program.as_ref().map_or(0, |program| program.pid);
+        self.layers.extend(limits::layers(&self.spec.limits, program, own_view));
+        if self.layers.is_empty() {
+            return;
+        }
         for layer in self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
             let Layer { name, status, detail, .. } = layer;
             tracing::warn!(session = %self.spec.session, layer = name, ?status, "{}", detail.as_deref().unwrap_or("not enforced"));

@@ -24,6 +24,7 @@ mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod limits;
 mod orphan;
 mod park;
 mod parked;
@@ -123,8 +124,9 @@ struct Worker {
     memory: Option<OwnedFd>,
     /// The session's.
     directory: PathBuf,
-    /// How its program was confined.
+    /// How its program was confined, and how far its limits hold.
     layers: Vec<Layer>,
+    limits: limits::Watch,
     /// Removes what a confined program leaves behind.
     cleaner: Option<std::thread::JoinHandle<()>>,
     /// `None` while there is no launcher.
@@ -183,6 +185,7 @@ enum Source {
     Program,
     Children,
     Screen,
+    Time,
     Conn(u64),
 }
 
@@ -229,6 +232,7 @@ impl Worker {
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
                 Source::Screen => self.screen_reports(now),
+                Source::Time => self.time_is_over(now),
                 Source::Terminal => {
                     if flags.contains(PollFlags::POLLOUT) {
                         self.type_queued(now);
@@ -255,6 +259,9 @@ impl Worker {
         }
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
+        if let Some(timer) = self.limits.timer() {
+            sources.push((Source::Time, timer, PollFlags::POLLIN));
+        }
         if let Some(keeper) = &self.keeper {
             sources.push((Source::Keeper, keeper.as_fd(), PollFlags::POLLIN));
         }
@@ -302,6 +309,7 @@ impl Worker {
             .chain(self.hung_up_until)
             .chain(self.parking_deadline())
             .chain(self.journal_watch.deadline())
+            .chain(self.limits.deadline())
             .chain(self.accept_again)
             .min()
     }
@@ -353,6 +361,7 @@ impl Worker {
         self.park_if_whole(now);
         self.parked_tick(now);
         self.look_at_journal(now);
+        self.look_at_limits(now);
         for conn in self.conns.values_mut() {
             if conn.deadline().is_some_and(|deadline| deadline <= now) {
                 conn.refuse("the handshake took too long".to_owned());
@@ -501,6 +510,7 @@ impl Worker {
             return false;
         }
         self.last_activity = now;
+        self.limits.stir(&self.spec, now);
         self.screens.stir();
         let record = self.window.record();
         let appended = self.journal.append_record(Kind::Output, record);
