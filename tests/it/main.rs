@@ -19,6 +19,7 @@ mod journal;
 mod lease;
 mod leaving;
 mod lifetime;
+mod limits;
 mod local;
 mod marks;
 mod needless;

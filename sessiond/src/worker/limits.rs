@@ -142,7 +142,13 @@ impl Worker {
             return;
         };
         let limits = self.spec.limits.clone();
-        let processes = below(program, limits.open_files.is_some());
+        // What the program left behind belongs to the worker, a subreaper.
+        let mut processes = below(std::process::id(), limits.open_files.is_some());
+        processes.retain(|seen| seen.pid != std::process::id());
+        if !processes.iter().any(|seen| seen.pid == program) {
+            // Not the child of this worker but of one before.
+            processes.extend(below(program, limits.open_files.is_some()));
+        }
         let largest = |of: fn(&Seen) -> u64| processes.iter().max_by_key(|seen| of(seen));
         if let (Some(limit), Some(seen)) = (limits.memory_bytes, largest(|seen| seen.data_bytes)) {
             let (name, pid, has) = (&seen.name, seen.pid, bytes(seen.data_bytes));
