@@ -11,6 +11,7 @@ mod confined;
 mod damaged;
 mod disk;
 mod exec;
+mod explain;
 mod given_up;
 mod handoff;
 mod hostile;

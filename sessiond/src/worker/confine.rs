@@ -102,7 +102,7 @@ pub(super) fn jail(
 }
 
 /// The user's HOME: Baton's own, not one that a session was given.
-fn user_home() -> Option<PathBuf> {
+pub(crate) fn user_home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     home.or_else(|| Some(User::from_uid(geteuid()).ok()??.dir))
 }

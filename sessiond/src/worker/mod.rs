@@ -39,6 +39,8 @@ mod trouble;
 mod typing;
 mod window;
 
+pub(crate) use self::confine::user_home;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
