@@ -191,6 +191,8 @@ kinds! {
     JournalState = 145, CONTROL;
     /// From a worker: [`crate::limits::LimitReached`].
     LimitReached = 146, CONTROL;
+    /// From a worker: [`crate::denied::Denied`].
+    Denied = 147, CONTROL;
 
     /// To sessiond: [`crate::spec::SessionSpec`].
     Spawn = 192, SPEC;

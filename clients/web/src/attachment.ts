@@ -296,6 +296,8 @@ export class Attachment {
       case "mode":
         this.#title.value = frame.title ?? null;
         return;
+      case "denied":
+        return this.#options.notify(`${frame.message.charAt(0).toUpperCase()}${frame.message.slice(1)}`, "error");
       case "limit":
         return this.#options.notify(limitText(frame), frame.state === "failing" || frame.state === "reached" ? "error" : "info");
       case "resize":

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::denied::Act;
 use crate::error::ErrorCode;
 use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId};
 use crate::v1::ClientKind;
@@ -323,6 +324,15 @@ pub enum ServerFrame {
         /// For `reached`: what was seen and what follows, for a person.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
+    },
+    /// The sandbox refused the program something. Told once a minute for the same, and not more than ten in all.
+    Denied {
+        /// What was tried.
+        act: Act,
+        /// With what.
+        path: String,
+        /// Why it is refused and what to do, for a person.
+        message: String,
     },
     /// The program ended.
     Exit {

@@ -1,6 +1,7 @@
 //! Representative values; the golden frames are made of them. What is here stays as it is: a new case is a new name.
 
 use baton_proto::api::ProcessConfinement;
+use baton_proto::denied::{Act, Denied};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::{Hello, Role, Welcome, Who};
@@ -292,6 +293,11 @@ pub fn limits_reached() -> Examples<LimitReached> {
         ("", limit(Resource::OpenFiles, 256, true, "`make` (4711) has all of its 256 files open")),
         ("eased", limit(Resource::DiskBytes, 1 << 30, false, "")),
     ]
+}
+
+pub fn denied() -> Denied {
+    let why = "it is a secret: no confined session is shown it, whatever is granted".to_owned();
+    Denied { act: Act::Read, path: "/etc/shadow".to_owned(), why }
 }
 
 pub fn journal_states() -> Examples<JournalState> {

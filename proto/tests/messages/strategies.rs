@@ -1,6 +1,7 @@
 //! Strategies for every message: any value a peer of the right version may send.
 
 use baton_proto::api::ProcessConfinement;
+use baton_proto::denied::{Act, Denied};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::RANGE_BYTES_MAX;
 use baton_proto::hello::{Hello, Role, Welcome, Who};
@@ -479,6 +480,10 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
             }
         },
     )
+}
+
+pub fn denied() -> impl Strategy<Value = Denied> {
+    draw!(Denied { act: select(Act::ALL.to_vec()), path: text(), why: text() })
 }
 
 fn limits() -> impl Strategy<Value = Limits> + Clone {

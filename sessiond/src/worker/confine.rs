@@ -88,23 +88,28 @@ pub(super) fn jail(
     // Of an earlier life.
     private::remove(&private)
         .map_err(|source| Refusal::Prepare { what: format!("emptying `{}`", private.display()), source })?;
-    let request = Request {
-        profile: spec.profile,
-        grants: spec.grants.clone(),
-        home: user_home(),
-        private,
-        hidden: vec![home.state.clone(), home.runtime.clone(), home.config.clone()],
-        probe: home.key_file(),
-        terminal: ttyname(terminal).ok(),
-        cwd: PathBuf::from(&spec.cwd),
-        required: spec.sandbox_required,
-        private_bytes: spec.limits.disk_bytes,
-    };
+    let request = request(spec, home, session, ttyname(terminal).ok());
     Ok(Some(Jail::prepare(&request)?))
 }
 
+/// What the confinement of a session's program is made of, and asked by.
+pub(super) fn request(spec: &SessionSpec, home: &Home, session: &Path, terminal: Option<PathBuf>) -> Request {
+    Request {
+        profile: spec.profile,
+        grants: spec.grants.clone(),
+        home: user_home(),
+        private: private::of_session(session),
+        hidden: vec![home.state.clone(), home.runtime.clone(), home.config.clone()],
+        probe: home.key_file(),
+        terminal,
+        cwd: PathBuf::from(&spec.cwd),
+        required: spec.sandbox_required,
+        private_bytes: spec.limits.disk_bytes,
+    }
+}
+
 /// The user's HOME: Baton's own, not one that a session was given.
-fn user_home() -> Option<PathBuf> {
+pub(crate) fn user_home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     home.or_else(|| Some(User::from_uid(geteuid()).ok()??.dir))
 }
@@ -143,7 +148,10 @@ impl Worker {
             return;
         }
         let session = self.spec.session;
+        let looking = self.denials.take();
         let spawned = std::thread::Builder::new().name("baton-cleaner".to_owned()).spawn(move || {
+            // One that panicked has said so.
+            let _ = looking.map(std::thread::JoinHandle::join);
             if let Err(err) = private::remove(&private) {
                 // What the session left running may still write to it; who forgets the session removes the rest.
                 tracing::warn!(%session, "its temporary files could not all be removed: {err}");

@@ -18,6 +18,7 @@ mod confine;
 mod conn;
 #[cfg(test)]
 mod damage_tests;
+mod denials;
 mod ending;
 pub mod hostile;
 mod inspect;
@@ -39,6 +40,8 @@ mod start;
 mod trouble;
 mod typing;
 mod window;
+
+pub(crate) use self::confine::user_home;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -127,6 +130,7 @@ struct Worker {
     /// How its program was confined, and how far its limits hold.
     layers: Vec<Layer>,
     limits: limits::Watch,
+    denials: denials::Watch,
     /// Removes what a confined program leaves behind.
     cleaner: Option<std::thread::JoinHandle<()>>,
     /// `None` while there is no launcher.

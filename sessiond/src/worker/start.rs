@@ -219,6 +219,7 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         memory: None,
         layers: registry::read_layers(&directory, instance),
         limits: super::limits::Watch::default(),
+        denials: super::denials::Watch::new(journal.head()),
         cleaner: None,
         directory,
         identity,

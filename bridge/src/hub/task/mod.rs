@@ -1,6 +1,7 @@
 //! The hub's loop: frames of the worker, requests of the bridge, and the clock that says who has fallen silent.
 
 mod asked;
+mod denied;
 mod limits;
 mod missed;
 mod said;

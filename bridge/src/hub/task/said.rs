@@ -54,6 +54,7 @@ impl Hub {
             Kind::InputMark => {}
             Kind::ScreenState => self.screen_changed(frame.body(kind).map_err(body)?),
             Kind::JournalState => self.journal_changed(frame.body(kind).map_err(body)?),
+            Kind::Denied => self.denied(frame.body(kind).map_err(body)?),
             Kind::LimitReached => self.limit_reached(frame.body(kind).map_err(body)?),
             Kind::Gap => self.gap(frame.header.at, frame.body(kind).map_err(body)?),
             Kind::Clients => self.clients(frame.body(kind).map_err(body)?),

@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal};
 use baton_proto::api::{
     ClaimRequest, CreateTerminal, Created, FolderGrant, Layer, LeaseAnswer, Session, SessionStatus,
 };
-use baton_proto::spec::Profile;
 
 use crate::api::{Api, terminal};
 use crate::args::{NewArgs, SandboxArg};
@@ -47,7 +46,7 @@ fn taken_along(confined: bool) -> BTreeMap<String, String> {
 }
 
 /// `DIR[:rwcd]` as a grant; the directory is resolved here, where it was named.
-fn grant(text: &str) -> Result<FolderGrant, Report> {
+pub(super) fn grant(text: &str) -> Result<FolderGrant, Report> {
     let is_rights = |rights: &str| !rights.is_empty() && rights.chars().all(|right| "rwcd".contains(right));
     let (path, rights) = match text.rsplit_once(':').filter(|(_, rights)| is_rights(rights)) {
         Some((path, rights)) => (path, rights),
@@ -98,11 +97,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         title: args.name,
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
-        sandbox: args.sandbox.map(|profile| match profile {
-            SandboxArg::Host => Profile::Host,
-            SandboxArg::Workspace => Profile::Workspace,
-            SandboxArg::Locked => Profile::Locked,
-        }),
+        sandbox: args.sandbox.map(Into::into),
         grants: (!grants.is_empty()).then_some(grants),
         limits,
         ..CreateTerminal::default()

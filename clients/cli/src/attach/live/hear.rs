@@ -121,6 +121,7 @@ impl Live {
             ServerFrame::Limit { what, state, error, lost, message, .. } => {
                 self.on_limit(&what, state, error.or(message).as_deref(), lost, now);
             }
+            ServerFrame::Denied { message, .. } => self.notice.say(&format!("[{}]", clean_line(&message)), now),
             ServerFrame::Resize { cols, rows, .. } => self.on_session_size(Viewport { cols, rows }),
             ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
         }
