@@ -118,7 +118,10 @@ impl Worker {
             let program = self.program.as_ref().map(|program| program.pid)?;
             processes::cwd(program)
         });
-        let cwd = cwd.map(PathBuf::from).filter(|cwd| cwd.is_dir());
+        let cwd = cwd.map(PathBuf::from);
+        // In a directory of the session's own, relative paths lead where this process can't follow.
+        let relative = cwd.as_ref().is_none_or(|cwd| cwd.is_dir());
+        let cwd = cwd.filter(|_| relative);
         let view = self.layers.iter().find(|layer| layer.name == Layer::Mounts.name());
         let beside = match view {
             Some(layer) if layer.status != LayerStatus::Absent => Beside::Namespaces,
@@ -137,7 +140,8 @@ impl Worker {
             let request = confine::request(&spec, &home, &directory, None);
             let Some(request) = request_at(request, cwd) else { return };
             let Ok(evaluator) = Evaluator::new(&request, beside) else { return };
-            let asked = Asked { evaluator: &evaluator, request: &request, beside, executes: code == NOT_EXECUTABLE };
+            let asked =
+                Asked { evaluator: &evaluator, request: &request, beside, executes: code == NOT_EXECUTABLE, relative };
             let denied: Vec<Denied> = complaints.iter().filter_map(|complaint| asked.judge(complaint)).collect();
             if !denied.is_empty() {
                 shared.report(Report::Denied(denied));
@@ -214,6 +218,8 @@ struct Asked<'a> {
     beside: Beside,
     /// The shell could not execute something.
     executes: bool,
+    /// It is known where relative paths begin.
+    relative: bool,
 }
 
 impl Asked<'_> {
@@ -222,6 +228,9 @@ impl Asked<'_> {
     }
 
     fn judge_path(&self, complaint: &Complaint, path: &str) -> Option<Denied> {
+        if !self.relative && Path::new(path).is_relative() {
+            return None;
+        }
         let explained = self.evaluator.explain(Path::new(path));
         for act in self.acts(complaint, &explained) {
             let verdict = verdict(&explained, *act);
