@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
@@ -39,10 +40,11 @@ pub enum Beside {
     Nothing,
 }
 
-/// The interface's version that the running kernel has; 0 = none.
+/// The interface's version that the running kernel has; 0 = none. Asked once: whoever confines itself may not ask later.
 #[must_use]
 pub fn version() -> u32 {
-    sys::landlock_version()
+    static VERSION: OnceLock<u32> = OnceLock::new();
+    *VERSION.get_or_init(sys::landlock_version)
 }
 
 /// The rules of a session.

@@ -199,6 +199,8 @@ enum Source {
 /// What kept it from starting.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     let mut worker = start::start(mode)?;
+    // What is looked at later is known before the filter refuses the question.
+    let _ = baton_sandbox::landlock::version();
     // The program runs and has nothing of this: a filter is inherited by what is started afterwards.
     let _ = baton_sandbox::own::Own::worker().confine();
     loop {
