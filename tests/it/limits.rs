@@ -237,9 +237,9 @@ fn a_confined_sessions_own_files_are_bounded_together() {
 fn processes_are_bounded_where_the_kernel_counts_them_apart() {
     scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
         let limits = Limits { processes: Some(12), ..Limits::default() };
-        // A shell that can't fork gives up; the one above it goes on.
+        // A shell that can't fork gives up; the one above it takes its place.
         let script = "( for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 1000 & done; echo all started ); \
-                      echo so far; read go; exit 7";
+                      sleep 1000 & echo so far; read go; exit 7";
         let id = baton.create(&confined(baton, limits.clone(), script)).await;
         let mut client = baton.attach(id, Attach::named("A")).await;
         client.claim(false).await.unwrap();
