@@ -3,9 +3,10 @@
 use axum::extract::ws::Utf8Bytes;
 use baton_proto::ErrorCode;
 use baton_proto::api::{
-    Client, Exit, FolderGrant, Foreground, Lease, LeaseAnswer, Modes, SandboxReport, ServerFrame,
+    Client, Exit, FolderGrant, Foreground, Layer, Lease, LeaseAnswer, LimitsReport, Modes, SandboxReport, ServerFrame,
     Session as ApiSession, SessionDetail, SessionStatus, Size, SizeMode, Viewport,
 };
+use baton_proto::limits::Resource;
 use baton_proto::v1::{
     ClientEntry, Dimensions, ExitRecord, InputRefused, Inspection, LeaseRecord, MouseMode, ScreenState, SessionEntry,
     SizePolicy, Status,
@@ -167,6 +168,8 @@ pub fn session(session: &Session, row: Option<&SessionRow>, sessiond_up: bool) -
         _ => None,
     };
     let status = status_now(&entry, live.exit.as_ref());
+    let is_limit = |layer: &Layer| Resource::ALL.iter().any(|resource| resource.name() == layer.name);
+    let (limits, sandbox): (Vec<_>, Vec<_>) = entry.layers.iter().cloned().partition(is_limit);
     let idle_timeout_s = row.and_then(|row| row.idle_timeout_s).unwrap_or(spec.idle_timeout_s);
     ApiSession {
         id: session.id,
@@ -180,8 +183,9 @@ pub fn session(session: &Session, row: Option<&SessionRow>, sessiond_up: bool) -
             .and_then(|row| row.owner_agent_id.clone())
             .or_else(|| spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned))),
         command: spec.command.clone(),
-        sandbox: SandboxReport { profile: spec.profile, layers: entry.layers.clone() },
+        sandbox: SandboxReport { profile: spec.profile, layers: sandbox },
         grants: spec.grants.iter().map(FolderGrant::from).collect(),
+        limits: LimitsReport::new(&spec.limits, limits),
         size: size(live.size.unwrap_or(spec.size), live.policy.unwrap_or(spec.policy)),
         labels: row.map(|row| row.labels.clone()).unwrap_or_default(),
         resume_cmd: row.and_then(|row| row.resume_cmd.clone()),

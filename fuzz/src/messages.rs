@@ -79,6 +79,8 @@ pub fn reencode(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, ProtoError> {
         Kind::Facts => again::<v1::TerminalFacts>(kind, payload),
         Kind::ScreenState => again::<v1::ScreenState>(kind, payload),
         Kind::JournalState => again::<v1::JournalState>(kind, payload),
+        Kind::Denied => again::<baton_proto::denied::Denied>(kind, payload),
+        Kind::LimitReached => again::<baton_proto::limits::LimitReached>(kind, payload),
         Kind::ReadRange => again::<v1::ReadRange>(kind, payload),
         Kind::Signal => again::<v1::SignalRequest>(kind, payload),
         Kind::Close => again::<v1::Close>(kind, payload),

@@ -189,6 +189,10 @@ kinds! {
     ScreenState = 144, CONTROL;
     /// From a worker: [`crate::v1::JournalState`].
     JournalState = 145, CONTROL;
+    /// From a worker: [`crate::limits::LimitReached`].
+    LimitReached = 146, CONTROL;
+    /// From a worker: [`crate::denied::Denied`].
+    Denied = 147, CONTROL;
 
     /// To sessiond: [`crate::spec::SessionSpec`].
     Spawn = 192, SPEC;

@@ -8,6 +8,8 @@
 //! | [`hello`] | the handshake: version range, mutual proof of the install key |
 //! | [`v1`] | the messages of protocol version 1, by stable number |
 //! | [`lease`] | the lease machine; the worker runs it and nobody else keeps an owner |
+//! | [`denied`] | what a sandbox refused |
+//! | [`limits`] | what a session may use at most |
 //! | [`launch`] | the launcher's few fixed-size messages |
 //! | [`spec`] | what a worker is told when it starts |
 //! | [`api`] | types of the public HTTP and WebSocket API |
@@ -20,6 +22,7 @@
 pub mod api;
 pub mod codec;
 pub mod config;
+pub mod denied;
 pub mod error;
 pub mod frame;
 pub mod hello;
@@ -27,6 +30,7 @@ pub mod home;
 pub mod ids;
 pub mod launch;
 pub mod lease;
+pub mod limits;
 pub mod spec;
 pub mod time;
 pub mod v1;

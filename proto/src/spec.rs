@@ -3,6 +3,7 @@
 use bincode::{Decode, Encode};
 
 use crate::ids::{ClientId, InstanceId, SessionId};
+use crate::limits::Limits;
 use crate::v1::{Class, Dimensions, SizePolicy};
 
 /// What runs in a session.
@@ -82,7 +83,7 @@ pub enum LayerStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Layer {
-    /// Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`.
+    /// Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`; a limit's is that of the limit.
     pub name: String,
     /// How far it is enforced.
     pub status: LayerStatus,
@@ -143,4 +144,6 @@ pub struct SessionSpec {
     pub grants: Vec<Grant>,
     /// Not to be started unless every layer of its profile is enforced.
     pub sandbox_required: bool,
+    /// What it may use at most.
+    pub limits: Limits,
 }

@@ -35,7 +35,7 @@ pub enum Step {
     Mounts = 12,
     /// Hiding what must not be seen in what was granted.
     Hiding = 13,
-    /// Setting limits of a confined program.
+    /// Setting limits.
     Limits = 14,
     /// Dropping capabilities.
     Capabilities = 15,

@@ -9,7 +9,7 @@
 //!   prepare strings, lookup
 //!   block signals, fork ───────► defaults for signals, session, descriptors, terminal,
 //!   pidfd_open                   limits, working directory, close the rest
-//!                                confine (`jail`), telling layer by layer
+//!                                confine (`jail`), telling layer by layer; lower limits
 //!   (gate) write one byte ─────► read one byte          nothing to read: _exit(127)
 //!   read report ◄─────────────── exec, or report and _exit
 //! ```
@@ -33,6 +33,7 @@ use baton_proto::spec::LayerStatus;
 
 use crate::error::{ExecError, Step};
 use crate::jail::Jail;
+use crate::limits::Bounds;
 use crate::process;
 use crate::report::{Confined, Context, Fact};
 
@@ -61,6 +62,8 @@ pub struct Launch {
     pub parent_death_signal: Option<Signal>,
     /// Soft limit of open files, for a parent that raised its own.
     pub rlimit_nofile: Option<u64>,
+    /// What it may use at most.
+    pub limits: Bounds,
     /// How it is confined; `None` = not at all.
     pub jail: Option<Box<Jail>>,
 }
@@ -129,6 +132,7 @@ impl Launch {
             no_new_privs: false,
             parent_death_signal: None,
             rlimit_nofile: None,
+            limits: Bounds::default(),
             jail: None,
         }
     }
@@ -167,11 +171,11 @@ impl Launch {
             return Err(ExecError::Threads { threads });
         }
         let (report, report_end) = pipe("the report pipe")?;
-        let jail = self.jail.take();
+        let (jail, limits) = (self.jail.take(), std::mem::take(&mut self.limits));
         let report =
             Report { pipe: report, program: self.program.clone(), context: jail.as_ref().map(|jail| jail.context()) };
         let gate_end = gate.as_ref().map(|(wait, _)| wait.as_raw_fd());
-        let mut plan = Plan::new(&self, jail, report_end.as_raw_fd(), gate_end)?;
+        let mut plan = Plan::new(&self, jail, limits, report_end.as_raw_fd(), gate_end)?;
 
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
@@ -278,13 +282,20 @@ struct Plan {
     parent_death_signal: Option<Signal>,
     parent: libc::pid_t,
     nofile: Option<libc::rlimit>,
+    limits: Bounds,
     jail: Option<Box<Jail>>,
     _strings: Vec<CString>,
     _null: OwnedFd,
 }
 
 impl Plan {
-    fn new(launch: &Launch, jail: Option<Box<Jail>>, report: RawFd, gate: Option<RawFd>) -> Result<Self, ExecError> {
+    fn new(
+        launch: &Launch,
+        jail: Option<Box<Jail>>,
+        limits: Bounds,
+        report: RawFd,
+        gate: Option<RawFd>,
+    ) -> Result<Self, ExecError> {
         let program = cstring("the program's path", find(launch)?.as_os_str())?;
         let mut strings = Vec::with_capacity(launch.args.len() + launch.env.len() + 1);
         let mut push = |what, text: &OsStr| -> Result<*const libc::c_char, ExecError> {
@@ -351,6 +362,7 @@ impl Plan {
             parent_death_signal: launch.parent_death_signal,
             parent: nix::unistd::getpid().as_raw(),
             nofile,
+            limits,
             jail,
             _strings: strings,
             _null: null,
@@ -405,9 +417,12 @@ impl Plan {
             // SAFETY: the structure lives in `self`.
             check(Step::DescriptorLimit, unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })?;
         }
+        self.limits.lower_group();
         if let Some(jail) = &mut self.jail {
             jail.enter(self.report)?;
         }
+        // Behind the namespaces: in its own, a session's processes are counted apart.
+        self.limits.enter(self.jail.as_ref().is_some_and(|jail| jail.own_users()))?;
         // Only now: a confined program starts where its own view has this directory.
         if let Some(cwd) = &self.cwd {
             // SAFETY: a NUL-terminated string that lives in `self`.

@@ -52,7 +52,12 @@ pub struct Jail {
     without: Option<OwnedFd>,
     /// Their numbers in the child.
     rulesets: [Option<RawFd>; 2],
-    terminals: (CString, u64),
+    /// What is there only once it is mounted, and the rights on it.
+    mounted: Vec<(CString, u64)>,
+    /// How much may be written to what is of its own, for `mount`.
+    own_bytes: CString,
+    /// It has entered a user namespace of its own.
+    own_users: bool,
     required: bool,
     /// Without a view of its own the program would see a secret in what was granted.
     must_hide: bool,
@@ -74,7 +79,9 @@ impl Jail {
         let version = landlock::version();
         let ruleset = |beside| landlock::ruleset(&landlock::rules(&places, beside), beside, version);
         let mut mounts = Vec::new();
-        for step in view::steps(&places) {
+        let private = request.private.canonicalize().unwrap_or_else(|_| request.private.clone());
+        let own = request.private_bytes.map(|bytes| view::bounded(&private, bytes)).unwrap_or_default();
+        for step in own.into_iter().chain(view::steps(&places)) {
             let path = cstring(step.place())?;
             mounts.push((step, path));
         }
@@ -96,7 +103,9 @@ impl Jail {
             with: ruleset(Beside::Namespaces)?,
             without: ruleset(Beside::Nothing)?,
             rulesets: [None, None],
-            terminals: (cstring(Path::new(view::TERMINALS))?, landlock::bits(grant::READ | grant::DEVICE, version)),
+            mounted: mounted(&places, request, version)?,
+            own_bytes: size_option(request.private_bytes),
+            own_users: false,
             required: request.required,
             must_hide: places.shows_secrets(),
             nothing_changes: !places.grants.iter().any(|it| grant::changes(it) || !it.output_roots.is_empty()),
@@ -117,6 +126,11 @@ impl Jail {
         [with, without]
     }
 
+    /// Whether its processes are counted apart from the user's others.
+    pub(crate) const fn own_users(&self) -> bool {
+        self.own_users
+    }
+
     /// Which step of a list the child failed at.
     pub(crate) const fn failed_at(&self) -> u16 {
         self.failed_at
@@ -134,6 +148,7 @@ impl Jail {
         let unshared = self.namespaces()?;
         match unshared {
             Ok(()) => {
+                self.own_users = !self.privileged;
                 self.mount(&mut say)?;
                 say(Kind::Network, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE);
             }
@@ -153,7 +168,7 @@ impl Jail {
             None => say(Kind::Landlock, LayerStatus::Absent, Errno::UnknownErrno, Fact::NOWHERE),
             Some(ruleset) => {
                 if unshared.is_ok() {
-                    self.allow_terminals(ruleset)?;
+                    self.allow_mounted(ruleset)?;
                 }
                 sys::landlock_restrict(ruleset).map_err(|errno| (Step::Landlock, errno))?;
                 // Less than the newest interface that matters is for whoever reads the report to name.
@@ -227,6 +242,7 @@ impl Jail {
                     }
                     done => done,
                 },
+                Mount::Bounded { .. } => sys::bounded(path, &self.own_bytes),
                 Mount::Empty(_) => sys::empty(path),
                 Mount::Null(_) => sys::nothing(path),
                 Mount::Terminals(_) => sys::terminals(path),
@@ -255,14 +271,16 @@ impl Jail {
         Ok(())
     }
 
-    /// Its own terminals exist only since it mounted them.
-    fn allow_terminals(&self, ruleset: RawFd) -> Result<(), (Step, Errno)> {
-        let (path, rights) = &self.terminals;
+    /// Its own terminals, and what takes a bounded number of bytes, exist only since it mounted them.
+    fn allow_mounted(&self, ruleset: RawFd) -> Result<(), (Step, Errno)> {
         let failed = |errno| (Step::Landlock, errno);
-        let directory = sys::open_path(path).map_err(failed)?;
-        let added = sys::landlock_add(ruleset, directory, *rights);
-        sys::close(directory);
-        added.map_err(failed)
+        for (path, rights) in &self.mounted {
+            let directory = sys::open_path(path).map_err(failed)?;
+            let added = sys::landlock_add(ruleset, directory, *rights);
+            sys::close(directory);
+            added.map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn filter(&self, namespaces: bool) -> Result<(), Errno> {
@@ -294,15 +312,37 @@ fn private_directories(private: &Path) -> Result<(), Refusal> {
     for name in names {
         DirBuilder::new().recursive(true).mode(0o700).create(private.join(name)).map_err(failed)?;
     }
-    // Without a start file zsh asks a new user what it should be like.
     match std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(private.join(profile::PRIVATE_HOME).join(".zshrc"))
+        .open(private.join(profile::PRIVATE_HOME).join(profile::START_FILE))
     {
         Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(failed(err)),
         _ => Ok(()),
     }
+}
+
+/// Directories that the rulesets can't name before they are mounted.
+fn mounted(places: &Places, request: &Request, version: u32) -> Result<Vec<(CString, u64)>, Refusal> {
+    let terminals = landlock::bits(grant::READ | grant::DEVICE, version);
+    let mut mounted = vec![(cstring(Path::new(view::TERMINALS))?, terminals)];
+    if request.private_bytes.is_some() {
+        for cover in places.covers.iter().filter(|cover| cover.by.is_some()) {
+            let rights = landlock::own_rights(places, &cover.path, Beside::Namespaces);
+            mounted.push((cstring(&cover.path)?, landlock::bits(rights, version)));
+        }
+    }
+    Ok(mounted)
+}
+
+/// The options of a file system in memory that holds so many bytes. A file takes memory of the kernel's, too: for each
+/// block there may be one, and some more.
+fn size_option(bytes: Option<u64>) -> CString {
+    const BLOCK: u64 = 4096;
+    const FILES_MIN: u64 = 1024;
+    let bytes = bytes.unwrap_or(0);
+    let options = format!("size={bytes},nr_inodes={},mode=0700", bytes / BLOCK + FILES_MIN);
+    CString::new(options).unwrap_or_default()
 }
 
 fn effective_capabilities() -> u64 {

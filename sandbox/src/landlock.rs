@@ -8,6 +8,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreated,
@@ -39,10 +40,11 @@ pub enum Beside {
     Nothing,
 }
 
-/// The interface's version that the running kernel has; 0 = none.
+/// The interface's version that the running kernel has; 0 = none. Asked once: whoever confines itself may not ask later.
 #[must_use]
 pub fn version() -> u32 {
-    sys::landlock_version()
+    static VERSION: OnceLock<u32> = OnceLock::new();
+    *VERSION.get_or_init(sys::landlock_version)
 }
 
 /// The rules of a session.
@@ -67,13 +69,19 @@ pub fn rules(places: &Places, beside: Beside) -> Vec<Rule> {
     }
     for cover in &places.covers {
         if let Some(own) = &cover.by {
-            // A rule holds for everything below, what is put back there included: a grant that lacks a right would
-            // have it from here.
-            let whole = beside == Beside::Nothing || !places.has_partial_grant_below(&cover.path);
-            rules.push(rule(own, if whole { grant::WHOLE } else { grant::READ }, true));
+            rules.push(rule(own, own_rights(places, &cover.path, beside), true));
         }
     }
     rules
+}
+
+/// Rights on what a program finds of its own in the place of this directory.
+#[must_use]
+pub fn own_rights(places: &Places, covered: &Path, beside: Beside) -> BitFlags<AccessFs> {
+    // A rule holds for everything below, what is put back there included: a grant that lacks a right would have it from
+    // here.
+    let whole = beside == Beside::Nothing || !places.has_partial_grant_below(covered);
+    if whole { grant::WHOLE } else { grant::READ }
 }
 
 /// Makes the ruleset for a kernel with this version of the interface; `None` when it has none.

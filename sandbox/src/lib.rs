@@ -7,6 +7,8 @@
 //! | [`own`] | what Baton's own processes give up, and how far the kernel let them |
 //! | [`profile`], [`grant`] | what each profile lets a program touch, and what a grant adds: data |
 //! | [`places`], [`view`] | that data held against this host; the steps to a view of the file system of one's own |
+//! | [`seen`], [`verdict`] | what a program finds at a path, and what it may do there: the same data, asked instead of enforced |
+//! | [`limits`] | what a program may use at most: set for it, and read back |
 //! | [`links`] | other names that secrets have in what was granted |
 //! | [`jail`] | a confined program's start: namespaces, mounts, privileges, Landlock, seccomp, in this order |
 //! | [`landlock`] | which files it uses, in the kernel's words |
@@ -24,6 +26,7 @@ pub mod fds;
 pub mod grant;
 pub mod jail;
 pub mod landlock;
+pub mod limits;
 pub mod links;
 pub mod own;
 pub mod places;
@@ -31,7 +34,9 @@ pub mod process;
 pub mod profile;
 pub mod report;
 pub mod seccomp;
+pub mod seen;
 mod sys;
+pub mod verdict;
 pub mod view;
 
 pub use error::{ExecError, Step};

@@ -33,6 +33,8 @@ pub struct Request {
     pub cwd: PathBuf,
     /// Whether it is not to be started unless every layer is enforced.
     pub required: bool,
+    /// Bytes that what is of its own may take; `None` = as the file system has it.
+    pub private_bytes: Option<u64>,
 }
 
 /// Why a session can't be confined as it asks.

@@ -162,6 +162,15 @@ pub(crate) fn empty(path: &CStr) -> Result<(), Errno> {
     done(mounted.into())
 }
 
+/// Covers a directory by an empty one in memory, of which this says how large it may become.
+pub(crate) fn bounded(path: &CStr, options: &CStr) -> Result<(), Errno> {
+    let flags = libc::MS_NOSUID | libc::MS_NODEV;
+    // SAFETY: NUL-terminated strings.
+    let mounted =
+        unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) };
+    done(mounted.into())
+}
+
 /// Covers a file by one without content.
 pub(crate) fn nothing(path: &CStr) -> Result<(), Errno> {
     let null = c"/dev/null".as_ptr();

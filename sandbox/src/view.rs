@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::grant;
 use crate::places::{Place, Places};
+use crate::profile;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,13 @@ pub enum Step {
         slot: usize,
         /// Nothing in the copy is to be changed.
         read_only: bool,
+    },
+    /// An empty directory in memory covers this one; what is written below it takes so many bytes at most.
+    Bounded {
+        /// Which.
+        path: PathBuf,
+        /// How many.
+        bytes: u64,
     },
     /// Everything that is mounted becomes read-only.
     ReadOnly,
@@ -55,6 +63,7 @@ impl Step {
     pub fn place(&self) -> &Path {
         match self {
             Self::Copy { path, .. }
+            | Self::Bounded { path, .. }
             | Self::Empty(path)
             | Self::Null(path)
             | Self::Terminals(path)
@@ -76,6 +85,16 @@ struct Kept<'a> {
 /// Where terminals are, and what a program finds its own one as.
 pub const TERMINALS: &str = "/dev/pts";
 const CONSOLE: &str = "/dev/console";
+
+/// The steps, before all others, to directories of its own that take so many bytes at most.
+#[must_use]
+pub fn bounded(private: &Path, bytes: u64) -> Vec<Step> {
+    let mut steps = vec![Step::Bounded { path: private.to_owned(), bytes }];
+    let names = profile::TEMPORARY.iter().map(|(_, name)| *name).chain([profile::PRIVATE_HOME]);
+    steps.extend(names.map(|name| Step::MakeDirectory(private.join(name))));
+    steps.push(Step::MakeFile(private.join(profile::PRIVATE_HOME).join(profile::START_FILE)));
+    steps
+}
 
 /// The steps to a session's view.
 #[must_use]
@@ -215,6 +234,7 @@ mod tests {
             Step::Copy { path, slot, read_only } => {
                 format!("copy {slot} {}{}", path.display(), if *read_only { " ro" } else { "" })
             }
+            Step::Bounded { path, bytes } => format!("bounded {} {bytes}", path.display()),
             Step::ReadOnly => "read-only".to_owned(),
             Step::Empty(path) => format!("empty {}", path.display()),
             Step::Null(path) => format!("null {}", path.display()),

@@ -92,6 +92,7 @@ impl Host {
             probe: self.path("state/install.key"),
             terminal: None,
             required: false,
+            private_bytes: None,
         }
     }
 

@@ -8,13 +8,14 @@
 //!
 //! Besides, [`survey`] looks at what runs while none of the first two does, for `baton ls --parked`.
 //!
-//! [`doctor`] looks at the host, for `baton doctor`.
+//! [`doctor`] looks at the host, for `baton doctor`; [`explain`] answers what a confined program may do.
 //!
 //! Each is single-threaded, decides in pure state machines and keeps I/O at the rim. `kill -9` of any one of them, and
 //! the session's program does not notice.
 #![deny(unsafe_code)]
 
 pub mod doctor;
+pub mod explain;
 pub mod hostile;
 pub mod launcher;
 pub mod private;

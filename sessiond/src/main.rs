@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 
 use baton_proto::spec::Profile;
-use baton_sessiond::{doctor, launcher, supervisor, survey, sys, worker};
+use baton_sessiond::{doctor, explain, launcher, supervisor, survey, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
        baton-sessiond supervisor | worker [--profile NAME | --take-over | --succeed | --replay]   (started by the launcher)
        baton-sessiond sessions   (what runs without the others, as JSON)
        baton-sessiond doctor   (what this host has of what Baton uses, as JSON)
+       baton-sessiond explain   (what a confined program may do with a path: the question on stdin, both as JSON)
        baton-sessiond --version";
 
 fn main() -> ExitCode {
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         ["supervisor"] => supervisor::run(),
         ["sessions"] => survey::run(),
         ["doctor"] => doctor::run(),
+        ["explain"] => explain::run(),
         ["worker", "--profile", "host"] => worker::run(worker::Mode::Fresh(Profile::Host)),
         ["worker", "--profile", "workspace"] => worker::run(worker::Mode::Fresh(Profile::Workspace)),
         ["worker", "--profile", "locked"] => worker::run(worker::Mode::Fresh(Profile::Locked)),

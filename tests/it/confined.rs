@@ -17,28 +17,14 @@ use baton_proto::api::{CreateTerminal, Created, FolderGrant, SessionDetail, Sess
 use baton_proto::ids::SessionId;
 use baton_proto::spec::{LayerStatus, Profile};
 use baton_tests::process::Process;
-use baton_tests::{Attach, Baton, Setup, binaries, scenario, session};
+use baton_tests::{Attach, Baton, Setup, binaries, ordinary, scenario, session};
 use http::Method;
 use serde_json::json;
 
 const PROFILES: [Profile; 2] = [Profile::Workspace, Profile::Locked];
-const ORDINARY: &str = "BATON_TEST_AS_ORDINARY_USER";
-
 /// Runs a test of this module again without privileges, when this process has some.
 fn again_as_ordinary_user(test: &str) {
-    if !nix::unistd::geteuid().is_root() {
-        return;
-    }
-    let status = Command::new("setpriv")
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("confined::{test}"), "--nocapture", "--test-threads=1"])
-        .env(ORDINARY, "1")
-        .env_remove("NEXTEST")
-        .env("BATON_TEST_ARTIFACTS", std::env::temp_dir())
-        .current_dir("/")
-        .status();
-    assert!(status.unwrap().success(), "as an ordinary user");
+    ordinary::again(&format!("confined::{test}"));
 }
 
 fn grant(path: &std::path::Path, rights: &str) -> FolderGrant {

@@ -15,6 +15,7 @@
 //! | [`disk`] | a small file system of a test's own, full or not to be written |
 //! | [`browser`] | the page in Chromium |
 //! | [`chaos`] | everything at once, and a killer |
+//! | [`ordinary`] | a test once more without root's rights |
 //! | [`process`] | other processes: alive, killed, how large |
 //! | [`scribble`] | random output, of everything terminals know |
 //! | [`seed`] | random numbers that can be had again |
@@ -34,6 +35,7 @@ pub mod disk;
 pub mod follower;
 pub mod http;
 pub mod oracle;
+pub mod ordinary;
 pub mod peer;
 pub mod process;
 pub mod recording;

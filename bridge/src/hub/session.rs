@@ -76,6 +76,8 @@ pub struct Live {
     pub screen: baton_proto::v1::ScreenState,
     /// What the file system says while the journal takes no records.
     pub journal_error: Option<String>,
+    /// The limits of its own that the session has reached; at most one of each.
+    pub limits_reached: Vec<baton_proto::limits::LimitReached>,
     /// Where the shell is in its round, if it tells.
     pub round: Round,
     /// Last output or input, microseconds since 1970.

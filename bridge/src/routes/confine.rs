@@ -76,6 +76,21 @@ pub(super) fn confinement(
     Ok(Confinement { profile, grants })
 }
 
+/// Whether what is asked for can be a limit at all. How far it holds here is seen when the program runs.
+///
+/// # Errors
+/// `invalid`, with what to ask for instead.
+pub(super) fn check_limits(request: &CreateTerminal, profile: Profile) -> Outcome<()> {
+    request.limits.check().map_err(Failure::invalid)?;
+    if request.limits.disk_bytes.is_some() && !profile::is_confined(profile) {
+        return Err(Failure::invalid(
+            "`limits.disk_bytes` bounds HOME and temporary files of a session's own; one that is not confined has none: \
+             ask for `sandbox: \"workspace\"`, or leave it out",
+        ));
+    }
+    Ok(())
+}
+
 fn is_same(path: &Path, home: Option<&Path>) -> bool {
     let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     home.is_some_and(|home| resolved(home) == resolved(path))

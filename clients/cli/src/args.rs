@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use baton_proto::api::SnapshotFormat;
+use baton_proto::spec::Profile;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -79,6 +80,9 @@ pub enum Command {
     Search(SearchArgs),
     /// Write a recording of a session (asciicast), for asciinema and other players
     Export(ExportArgs),
+    /// What confined sessions may do
+    #[command(subcommand)]
+    Sandbox(SandboxCommand),
     /// Access tokens, for other people and for agents
     #[command(subcommand)]
     Token(TokenCommand),
@@ -159,6 +163,11 @@ pub struct NewArgs {
     /// Without any, it may use the directory it starts in. May be given more than once.
     #[arg(long, value_name = "DIR[:rwcd]", requires = "sandbox")]
     pub grant: Vec<String>,
+    /// What it may use at most: memory, processes, cpu-weight, open-files, time, disk; as in memory=2GiB, time=30m
+    ///
+    /// May be given more than once. What the kernel can't hold the session to is said when it starts.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub limit: Vec<String>,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,
@@ -179,6 +188,45 @@ pub enum SandboxArg {
     Workspace,
     /// As `workspace`, and reads only the system and what is granted
     Locked,
+}
+
+impl From<SandboxArg> for Profile {
+    fn from(profile: SandboxArg) -> Self {
+        match profile {
+            SandboxArg::Host => Self::Host,
+            SandboxArg::Workspace => Self::Workspace,
+            SandboxArg::Locked => Self::Locked,
+        }
+    }
+}
+
+/// `baton sandbox`
+#[derive(Debug, Subcommand)]
+pub enum SandboxCommand {
+    /// Say whether a confined session may read, write, create or delete a path, and why
+    Explain(ExplainArgs),
+}
+
+/// `baton sandbox explain`
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// Which path; a relative one begins where the session does
+    pub path: PathBuf,
+    /// How far the session is confined
+    #[arg(long, value_enum, default_value = "workspace")]
+    pub profile: SandboxArg,
+    /// A directory it may use, and how, as for `baton new`; without any, the one it starts in
+    #[arg(long, value_name = "DIR[:rwcd]")]
+    pub grant: Vec<String>,
+    /// Where it starts; here if not given
+    #[arg(long, value_name = "DIR")]
+    pub cwd: Option<PathBuf>,
+    /// A session that is there, with its own profile and grants
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["profile", "grant", "cwd"])]
+    pub session: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `baton ls`

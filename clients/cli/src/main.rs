@@ -12,6 +12,7 @@ mod host;
 mod integration;
 mod interrupt;
 mod launcher;
+mod limits;
 mod moment;
 mod names;
 mod out;

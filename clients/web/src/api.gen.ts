@@ -650,6 +650,11 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * @description What was tried.
+         * @enum {string}
+         */
+        Act: "read" | "write" | "create" | "delete";
+        /**
          * @description Whether an agent's input goes straight to the program.
          * @enum {string}
          */
@@ -861,6 +866,11 @@ export interface components {
              */
             allow_hosts?: string[];
             /**
+             * @description What it may use at most; none = as much as the host gives.
+             * @default {}
+             */
+            limits?: components["schemas"]["Limits"];
+            /**
              * Format: int64
              * @description Seconds without output, input and client until it closes; 0 = never.
              * @default null
@@ -1060,7 +1070,7 @@ export interface components {
         };
         /** @description One layer of confinement, as it was achieved. */
         Layer: {
-            /** @description Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`. */
+            /** @description Its name: `mounts`, `network`, `privileges`, `landlock`, `seccomp`; a limit's is that of the limit. */
             name: string;
             /** @description How far it is enforced. */
             status: components["schemas"]["LayerStatus"];
@@ -1104,7 +1114,90 @@ export interface components {
          * @description How something that keeps a session is.
          * @enum {string}
          */
-        LimitState: "failing" | "recovered";
+        LimitState: "failing" | "recovered" | "reached" | "eased";
+        /** @description What a session may use at most; none = no limit of Baton's. */
+        Limits: {
+            /**
+             * Format: int64
+             * @description Bytes of private memory that each process may have; 16 MiB to 1 PiB. What several share is not counted.
+             * @default null
+             */
+            memory_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Processes and threads in all, 2 to 4194304. Holds for a confined session of an ordinary user.
+             * @default null
+             */
+            processes?: number | null;
+            /**
+             * Format: int64
+             * @description Its share of the processors when they are short, 1 to 100; 100 = as everybody.
+             * @default null
+             */
+            cpu_weight?: number | null;
+            /**
+             * Format: int64
+             * @description Open files that each process may have, 8 to 1048576.
+             * @default null
+             */
+            open_files?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds after the start of its program when it is ended; also those that the host slept.
+             * @default null
+             */
+            wall_s?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of HOME and temporary files together, for a confined session, 1 MiB to 1 PiB. They are in memory then.
+             * @default null
+             */
+            disk_bytes?: number | null;
+        };
+        /** @description What a session may use at most, and how far that holds. */
+        LimitsReport: {
+            /**
+             * Format: int64
+             * @description Bytes of private memory of each process.
+             * @default null
+             */
+            memory_bytes?: number | null;
+            /**
+             * Format: int64
+             * @description Processes and threads in all.
+             * @default null
+             */
+            processes?: number | null;
+            /**
+             * Format: int64
+             * @description Its share of the processors when they are short; 100 = as everybody.
+             * @default null
+             */
+            cpu_weight?: number | null;
+            /**
+             * Format: int64
+             * @description Open files of each process.
+             * @default null
+             */
+            open_files?: number | null;
+            /**
+             * Format: int64
+             * @description Seconds after the start of its program when it is ended.
+             * @default null
+             */
+            wall_s?: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of HOME and temporary files of its own.
+             * @default null
+             */
+            disk_bytes?: number | null;
+            /**
+             * @description How far each of them holds, as the kernel says of the program that was started; none until it runs.
+             * @default []
+             */
+            layers?: components["schemas"]["Layer"][];
+        };
         /** @description A link. Its code sits in the fragment, which browsers never send. */
         Link: {
             /** @description Its id. */
@@ -1216,6 +1309,8 @@ export interface components {
                 sandbox: components["schemas"]["SandboxReport"];
                 /** @description What it may use besides the system, when it is confined. */
                 grants?: components["schemas"]["FolderGrant"][];
+                /** @description What it may use at most. */
+                limits?: components["schemas"]["LimitsReport"];
                 /** @description Its size. */
                 size: components["schemas"]["Size"];
                 /** @description Free labels. */
@@ -1563,9 +1658,9 @@ export interface components {
             /** @enum {string} */
             type: "resize";
         } | {
-            /** @description What: `journal`, of which output is missing from here on until it is back. */
+            /** @description What: `journal`, of which output is missing from here on until it is back; or the limit's name (`memory_bytes` …). */
             what: string;
-            /** @description `failing` or `recovered`. */
+            /** @description `failing` and `recovered` of the journal, `reached` and `eased` of a limit. */
             state: components["schemas"]["LimitState"];
             /** @description What the system said. */
             error?: string | null;
@@ -1574,8 +1669,24 @@ export interface components {
              * @description For `recovered`: bytes of output that were not kept.
              */
             lost?: number | null;
+            /**
+             * Format: int64
+             * @description For `reached` and `eased`: the limit.
+             */
+            limit?: number | null;
+            /** @description For `reached`: what was seen and what follows, for a person. */
+            message?: string | null;
             /** @enum {string} */
             type: "limit";
+        } | {
+            /** @description What was tried. */
+            act: components["schemas"]["Act"];
+            /** @description With what. */
+            path: string;
+            /** @description Why it is refused and what to do, for a person. */
+            message: string;
+            /** @enum {string} */
+            type: "denied";
         } | {
             /**
              * Format: int32
@@ -1666,6 +1777,8 @@ export interface components {
             sandbox: components["schemas"]["SandboxReport"];
             /** @description What it may use besides the system, when it is confined. */
             grants?: components["schemas"]["FolderGrant"][];
+            /** @description What it may use at most. */
+            limits?: components["schemas"]["LimitsReport"];
             /** @description Its size. */
             size: components["schemas"]["Size"];
             /** @description Free labels. */

@@ -296,8 +296,10 @@ export class Attachment {
       case "mode":
         this.#title.value = frame.title ?? null;
         return;
+      case "denied":
+        return this.#options.notify(`${frame.message.charAt(0).toUpperCase()}${frame.message.slice(1)}`, "error");
       case "limit":
-        return this.#options.notify(limitText(frame), frame.state === "failing" ? "error" : "info");
+        return this.#options.notify(limitText(frame), frame.state === "failing" || frame.state === "reached" ? "error" : "info");
       case "resize":
         return this.#resized(frame);
       case "exit":
@@ -471,7 +473,9 @@ function hasPassed(time: string | null | undefined): boolean {
 }
 
 /** What a `limit` frame says, for people. */
-function limitText(frame: { what: string; state: string; error?: string | null; lost?: number | null }): string {
+function limitText(frame: { what: string; state: string; error?: string | null; lost?: number | null; message?: string | null }): string {
+  if (frame.state === "reached") return `A limit of this session is reached: ${frame.message ?? frame.what}.`;
+  if (frame.state === "eased") return `This session has room again (${frame.what}).`;
   if (frame.state === "failing") {
     return `The ${frame.what} cannot be written${frame.error ? ` (${frame.error})` : ""}. The session goes on; its output is not kept.`;
   }

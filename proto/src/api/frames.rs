@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::denied::Act;
 use crate::error::ErrorCode;
 use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId};
 use crate::v1::ClientKind;
@@ -178,6 +179,10 @@ pub enum LimitState {
     Failing,
     /// It works again.
     Recovered,
+    /// All of a session's limit is used.
+    Reached,
+    /// There is room again.
+    Eased,
 }
 
 /// server → client
@@ -300,11 +305,12 @@ pub enum ServerFrame {
         /// Where.
         cursor: Cursor,
     },
-    /// Something that keeps the session has reached its limit, or is back. The session goes on.
+    /// Something that keeps the session fails, or is back; or it has reached one of its limits. The session goes on, unless
+    /// `message` says otherwise.
     Limit {
-        /// What: `journal`, of which output is missing from here on until it is back.
+        /// What: `journal`, of which output is missing from here on until it is back; or the limit's name (`memory_bytes` …).
         what: String,
-        /// `failing` or `recovered`.
+        /// `failing` and `recovered` of the journal, `reached` and `eased` of a limit.
         state: LimitState,
         /// What the system said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -312,6 +318,21 @@ pub enum ServerFrame {
         /// For `recovered`: bytes of output that were not kept.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         lost: Option<u64>,
+        /// For `reached` and `eased`: the limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u64>,
+        /// For `reached`: what was seen and what follows, for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// The sandbox refused the program something. Told once a minute for the same, and not more than ten in all.
+    Denied {
+        /// What was tried.
+        act: Act,
+        /// With what.
+        path: String,
+        /// Why it is refused and what to do, for a person.
+        message: String,
     },
     /// The program ended.
     Exit {

@@ -3,6 +3,7 @@
 
 mod access;
 mod doctor;
+mod explain;
 mod frames;
 mod parked;
 mod problem;
@@ -13,6 +14,7 @@ mod upgrade;
 
 pub use access::*;
 pub use doctor::*;
+pub use explain::*;
 pub use frames::*;
 pub use parked::*;
 pub use problem::*;

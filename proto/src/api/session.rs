@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId, WorkspaceId};
+use crate::limits::Limits;
 use crate::spec::{Grant, Profile, SessionKind};
 pub use crate::spec::{Layer, LayerStatus};
 use crate::v1::ClientKind;
@@ -81,6 +82,48 @@ pub struct SandboxReport {
 
 impl SandboxReport {
     /// The layers that are missing, in whole or in part.
+    pub fn missing(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced)
+    }
+}
+
+/// What a session may use at most, and how far that holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct LimitsReport {
+    /// Bytes of private memory of each process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads in all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// Its share of the processors when they are short; 100 = as everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_weight: Option<u64>,
+    /// Open files of each process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_files: Option<u64>,
+    /// Seconds after the start of its program when it is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_s: Option<u64>,
+    /// Bytes of HOME and temporary files of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// How far each of them holds, as the kernel says of the program that was started; none until it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<Layer>,
+}
+
+impl LimitsReport {
+    /// Of what was asked for, and what the worker said of it.
+    #[must_use]
+    pub fn new(asked: &Limits, layers: Vec<Layer>) -> Self {
+        let Limits { memory_bytes, processes, cpu_weight, open_files, wall_s, disk_bytes } = *asked;
+        Self { memory_bytes, processes, cpu_weight, open_files, wall_s, disk_bytes, layers }
+    }
+
+    /// The limits that do not hold, in whole or in part.
     pub fn missing(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced)
     }
@@ -201,6 +244,9 @@ pub struct Session {
     /// What it may use besides the system, when it is confined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<FolderGrant>,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: LimitsReport,
     /// Its size.
     pub size: Size,
     /// Free labels.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClientId, Cursor, Epoch, SessionId, WorkspaceId};
+use crate::limits::Limits;
 use crate::spec::Profile;
 
 use super::session::{AgentInput, Exit, FolderGrant, Record, SessionStatus, Size, asked_size};
@@ -53,6 +54,9 @@ pub struct CreateTerminal {
     /// Hosts it may reach over the network, when it is confined. Refused in this version: it reaches none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
+    /// What it may use at most; none = as much as the host gives.
+    #[serde(skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
     /// Seconds without output, input and client until it closes; 0 = never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle_timeout_s: Option<u64>,

@@ -1,10 +1,12 @@
 //! Representative values; the golden frames are made of them. What is here stays as it is: a new case is a new name.
 
 use baton_proto::api::ProcessConfinement;
+use baton_proto::denied::{Act, Denied};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::{Hello, Role, Welcome, Who};
 use baton_proto::ids::{ClientId, Epoch, InstanceId, SessionId};
+use baton_proto::limits::{LimitReached, Limits, Resource};
 use baton_proto::spec::{Grant, Layer, LayerStatus, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::*;
 use uuid::Uuid;
@@ -285,6 +287,19 @@ pub fn locateds() -> Examples<Located> {
     one(Located { offset: 4711, wall_us: 1_700_000_000_000_000 })
 }
 
+pub fn limits_reached() -> Examples<LimitReached> {
+    let limit = |resource, limit, reached, text: &str| LimitReached { resource, limit, reached, text: text.to_owned() };
+    vec![
+        ("", limit(Resource::OpenFiles, 256, true, "`make` (4711) has all of its 256 files open")),
+        ("eased", limit(Resource::DiskBytes, 1 << 30, false, "")),
+    ]
+}
+
+pub fn denied() -> Denied {
+    let why = "it is a secret: no confined session is shown it, whatever is granted".to_owned();
+    Denied { act: Act::Read, path: "/etc/shadow".to_owned(), why }
+}
+
 pub fn journal_states() -> Examples<JournalState> {
     let failing =
         JournalState { error: Some("No space left on device (os error 28)".to_owned()), from: 4711, lost: 17 };
@@ -438,6 +453,7 @@ pub fn spec() -> SessionSpec {
         parked_ttl_s: 86_400,
         grants: Vec::new(),
         sandbox_required: false,
+        limits: Limits::default(),
     }
 }
 
@@ -473,6 +489,7 @@ pub fn specs() -> Examples<SessionSpec> {
             },
         ],
         sandbox_required: true,
+        limits: Limits { memory_bytes: Some(2 << 30), wall_s: Some(60), ..Limits::default() },
         ..spec()
     };
     vec![("", spec()), ("locked", locked)]

@@ -94,6 +94,8 @@ pub fn entries() -> Vec<Entry> {
         message(Kind::Located, e::locateds(), s::located()),
         message(Kind::ScreenState, one(e::screen_state()), s::screen_state()),
         message(Kind::JournalState, e::journal_states(), s::journal_state()),
+        message(Kind::LimitReached, e::limits_reached(), s::limit_reached()),
+        message(Kind::Denied, one(e::denied()), s::denied()),
         message::<SessionSpec>(Kind::Spawn, e::specs(), s::spec()),
         message(Kind::ListSessions, one(v1::ListSessions {}), Just(v1::ListSessions {})),
         message(Kind::OpenSession, e::opens(), s::open_session()),

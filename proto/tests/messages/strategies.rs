@@ -1,10 +1,12 @@
 //! Strategies for every message: any value a peer of the right version may send.
 
 use baton_proto::api::ProcessConfinement;
+use baton_proto::denied::{Act, Denied};
 use baton_proto::error::ErrorCode;
 use baton_proto::frame::RANGE_BYTES_MAX;
 use baton_proto::hello::{Hello, Role, Welcome, Who};
 use baton_proto::ids::{ClientId, Epoch, InstanceId, SessionId};
+use baton_proto::limits::{LimitReached, Limits, Resource};
 use baton_proto::spec::{Grant, Layer, LayerStatus, Profile, SessionKind, SessionSpec};
 use baton_proto::v1::*;
 use proptest::collection::vec;
@@ -441,14 +443,14 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
         };
         grants.into_iter().map(grant).collect::<Vec<_>>()
     });
-    let confinement = (grants, any::<bool>());
+    let confinement = (grants, any::<bool>(), limits());
     (session_id(), instance_id(), kind, program, shape, people, bounds, confinement).prop_map(
         |(session, instance, kind, program, shape, people, bounds, confinement)| {
             let (command, login, cwd, env) = program;
             let (size, policy, profile) = shape;
             let (title, creator, class) = people;
             let (numbers, close_grace_ms, record_input, boot_id) = bounds;
-            let (grants, sandbox_required) = confinement;
+            let (grants, sandbox_required, limits) = confinement;
             let [idle_timeout_s, lease_ttl_ms, journal_bytes, created_us, parked_ttl_s] = numbers;
             SessionSpec {
                 session,
@@ -474,9 +476,30 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
                 parked_ttl_s,
                 grants,
                 sandbox_required,
+                limits,
             }
         },
     )
+}
+
+pub fn denied() -> impl Strategy<Value = Denied> {
+    draw!(Denied { act: select(Act::ALL.to_vec()), path: text(), why: text() })
+}
+
+fn limits() -> impl Strategy<Value = Limits> + Clone {
+    draw!(Limits {
+        memory_bytes: option::of(any::<u64>()),
+        processes: option::of(any::<u64>()),
+        cpu_weight: option::of(any::<u64>()),
+        open_files: option::of(any::<u64>()),
+        wall_s: option::of(any::<u64>()),
+        disk_bytes: option::of(any::<u64>()),
+    })
+}
+
+pub fn limit_reached() -> impl Strategy<Value = LimitReached> {
+    let resource = select(Resource::ALL.to_vec());
+    draw!(LimitReached { resource: resource, limit: any::<u64>(), reached: any::<bool>(), text: text() })
 }
 
 pub fn open_session() -> impl Strategy<Value = OpenSession> {

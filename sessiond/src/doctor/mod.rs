@@ -3,6 +3,8 @@
 
 mod host;
 
+pub(crate) use self::host::namespaces;
+
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use baton_proto::home::Home;
 use baton_proto::spec::{Layer, LayerStatus, Profile, SessionSpec};
-use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, profile};
+use baton_sandbox::report::Kind;
+use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile};
 use nix::unistd::{User, geteuid, ttyname};
 
 use super::Worker;
@@ -89,17 +90,7 @@ pub(super) fn jail(
     // Of an earlier life.
     private::remove(&private)
         .map_err(|source| Refusal::Prepare { what: format!("emptying `{}`", private.display()), source })?;
-    let request = Request {
-        profile: spec.profile,
-        grants: spec.grants.clone(),
-        home: user_home(),
-        private,
-        hidden: vec![home.state.clone(), home.runtime.clone(), home.config.clone()],
-        probe: home.key_file(),
-        terminal: ttyname(terminal).ok(),
-        cwd: PathBuf::from(&spec.cwd),
-        required: spec.sandbox_required,
-    };
+    let request = request(spec, home, session, ttyname(terminal).ok());
     let (jail, home) = (Jail::prepare(&request)?, request.private.join(profile::PRIVATE_HOME));
     start_files(&home, spec)
         .map_err(|source| Refusal::Prepare { what: format!("writing in `{}`", home.display()), source })?;
@@ -118,8 +109,24 @@ fn start_files(home: &Path, spec: &SessionSpec) -> io::Result<()> {
     Ok(())
 }
 
+/// What the confinement of a session's program is made of, and asked by.
+pub(super) fn request(spec: &SessionSpec, home: &Home, session: &Path, terminal: Option<PathBuf>) -> Request {
+    Request {
+        profile: spec.profile,
+        grants: spec.grants.clone(),
+        home: user_home(),
+        private: private::of_session(session),
+        hidden: vec![home.state.clone(), home.runtime.clone(), home.config.clone()],
+        probe: home.key_file(),
+        terminal,
+        cwd: PathBuf::from(&spec.cwd),
+        required: spec.sandbox_required,
+        private_bytes: spec.limits.disk_bytes,
+    }
+}
+
 /// The user's HOME: Baton's own, not one that a session was given.
-fn user_home() -> Option<PathBuf> {
+pub(crate) fn user_home() -> Option<PathBuf> {
     let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     home.or_else(|| Some(User::from_uid(geteuid()).ok()??.dir))
 }
@@ -133,8 +140,14 @@ pub(super) fn own_environment(env: &mut Vec<(OsString, OsString)>) {
 impl Worker {
     /// Keeps what was achieved, for itself, for a successor and for sessiond.
     pub(super) fn is_confined(&mut self, confined: Option<&Confined>) {
-        let Some(confined) = confined else { return };
-        self.layers = confined.layers().to_vec();
+        self.layers = confined.map(|confined| confined.layers().to_vec()).unwrap_or_default();
+        let view = Kind::Mounts.name();
+        let own_view = self.layers.iter().any(|layer| layer.name == view && layer.status != LayerStatus::Absent);
+        let program = self.program.as_ref().map_or(0, |program| program.pid);
+        self.layers.extend(limits::layers(&self.spec.limits, program, own_view));
+        if self.layers.is_empty() {
+            return;
+        }
         for layer in self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
             let Layer { name, status, detail, .. } = layer;
             tracing::warn!(session = %self.spec.session, layer = name, ?status, "{}", detail.as_deref().unwrap_or("not enforced"));
@@ -152,7 +165,10 @@ impl Worker {
             return;
         }
         let session = self.spec.session;
+        let looking = self.denials.take();
         let spawned = std::thread::Builder::new().name("baton-cleaner".to_owned()).spawn(move || {
+            // One that panicked has said so.
+            let _ = looking.map(std::thread::JoinHandle::join);
             if let Err(err) = private::remove(&private) {
                 // What the session left running may still write to it; who forgets the session removes the rest.
                 tracing::warn!(%session, "its temporary files could not all be removed: {err}");

@@ -201,6 +201,7 @@ impl Worker {
     /// Writes the end down, tells everybody, and gives the terminal and its duplicates up.
     pub(super) fn finish(&mut self, record: &ExitRecord) {
         tracing::info!(session = %self.spec.session, code = ?record.code, signal = ?record.signal, reason = %record.reason, "ended");
+        self.program_ended(record);
         let appended = self.journal.append_exit(record);
         self.deliver_last(Kind::Exit, appended);
         self.exit = Some(record.clone());

@@ -18,12 +18,14 @@ mod confine;
 mod conn;
 #[cfg(test)]
 mod damage_tests;
+mod denials;
 mod ending;
 pub mod hostile;
 mod inspect;
 pub mod journal;
 #[cfg(test)]
 mod journal_tests;
+mod limits;
 mod orphan;
 mod park;
 mod parked;
@@ -38,6 +40,8 @@ mod start;
 mod trouble;
 mod typing;
 mod window;
+
+pub(crate) use self::confine::user_home;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
@@ -123,8 +127,10 @@ struct Worker {
     memory: Option<OwnedFd>,
     /// The session's.
     directory: PathBuf,
-    /// How its program was confined.
+    /// How its program was confined, and how far its limits hold.
     layers: Vec<Layer>,
+    limits: limits::Watch,
+    denials: denials::Watch,
     /// Removes what a confined program leaves behind.
     cleaner: Option<std::thread::JoinHandle<()>>,
     /// `None` while there is no launcher.
@@ -183,6 +189,7 @@ enum Source {
     Program,
     Children,
     Screen,
+    Time,
     Conn(u64),
 }
 
@@ -192,6 +199,8 @@ enum Source {
 /// What kept it from starting.
 pub fn run(mode: Mode) -> anyhow::Result<()> {
     let mut worker = start::start(mode)?;
+    // What is looked at later is known before the filter refuses the question.
+    let _ = baton_sandbox::landlock::version();
     // The program runs and has nothing of this: a filter is inherited by what is started afterwards.
     let _ = baton_sandbox::own::Own::worker().confine();
     loop {
@@ -229,6 +238,7 @@ impl Worker {
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
                 Source::Screen => self.screen_reports(now),
+                Source::Time => self.time_is_over(now),
                 Source::Terminal => {
                     if flags.contains(PollFlags::POLLOUT) {
                         self.type_queued(now);
@@ -255,6 +265,9 @@ impl Worker {
         }
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
+        if let Some(timer) = self.limits.timer() {
+            sources.push((Source::Time, timer, PollFlags::POLLIN));
+        }
         if let Some(keeper) = &self.keeper {
             sources.push((Source::Keeper, keeper.as_fd(), PollFlags::POLLIN));
         }
@@ -302,6 +315,7 @@ impl Worker {
             .chain(self.hung_up_until)
             .chain(self.parking_deadline())
             .chain(self.journal_watch.deadline())
+            .chain(self.limits.deadline())
             .chain(self.accept_again)
             .min()
     }
@@ -353,6 +367,7 @@ impl Worker {
         self.park_if_whole(now);
         self.parked_tick(now);
         self.look_at_journal(now);
+        self.look_at_limits(now);
         for conn in self.conns.values_mut() {
             if conn.deadline().is_some_and(|deadline| deadline <= now) {
                 conn.refuse("the handshake took too long".to_owned());
@@ -501,6 +516,7 @@ impl Worker {
             return false;
         }
         self.last_activity = now;
+        self.limits.stir(&self.spec, now);
         self.screens.stir();
         let record = self.window.record();
         let appended = self.journal.append_record(Kind::Output, record);

@@ -271,6 +271,7 @@ impl Worker {
         };
         let clients = self.clients();
         let journal = self.journal_state();
+        let limits = self.limits_reached();
         if let Some(conn) = self.conns.get_mut(&conn) {
             conn.send(Kind::Subscribed, id, &Subscribed { start, lost });
             conn.send(Kind::Clients, 0, &clients);
@@ -280,6 +281,9 @@ impl Worker {
             }
             if let Some(journal) = journal {
                 conn.send(Kind::JournalState, 0, &journal);
+            }
+            for limit in &limits {
+                conn.send(Kind::LimitReached, 0, limit);
             }
         }
         Ok(Answer::Given)

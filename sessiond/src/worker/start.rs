@@ -23,6 +23,7 @@ use baton_proto::spec::{Profile, SessionSpec};
 use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
 use baton_sandbox::exec::{Child, Gate, Launch};
 use baton_sandbox::fds;
+use baton_sandbox::limits::Bounds;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -217,6 +218,8 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         spec_fd,
         memory: None,
         layers: registry::read_layers(&directory, instance),
+        limits: super::limits::Watch::default(),
+        denials: super::denials::Watch::new(journal.head()),
         cleaner: None,
         directory,
         identity,
@@ -275,6 +278,7 @@ fn fresh(parts: Parts, home: &Home, profile: Profile) -> anyhow::Result<Worker> 
             match gate.release() {
                 Ok(confined) => {
                     worker.is_confined(confined.as_ref());
+                    worker.begin_limits();
                     tracing::info!(session = %worker.spec.session, pid, ?profile, "the program runs");
                 }
                 Err(err) => worker.never_started(&err.into()),
@@ -306,6 +310,7 @@ fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Res
         confine::own_environment(&mut launch.env);
     }
     launch.jail = jail.map(Box::new);
+    launch.limits = Bounds::new(&spec.limits);
     launch.controlling_tty = Some(slave);
     launch.new_session = true;
     launch.rlimit_nofile = std::env::var("BATON_NOFILE_SOFT").ok().and_then(|limit| limit.parse().ok());
@@ -336,6 +341,7 @@ fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedF
     if let Ok(pidfd) = fds::inherited(FD_PROGRAM) {
         let pid = super::processes::pid_of(&pidfd).unwrap_or(0);
         worker.program = Some(Program { pid, pidfd, status: None, status_due: None, ended: false });
+        worker.begin_limits();
     } else {
         // Killed before the gate opened: the program never was.
         let reason = "failed: the worker died while it started the program".to_owned();

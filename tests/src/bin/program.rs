@@ -6,6 +6,8 @@
 //! | `paint BYTES` | writes about so many bytes of numbers, each in its place of 80 by 23 cells and its colour |
 //! | `paint MIB_S FILE` | the same at so many MiB a second, until FILE exists |
 //! | `flood BYTES` | writes so many bytes as fast as the terminal takes them, as numbered lines |
+//! | `memory` | takes memory by the MiB until it gets no more, writes `N MiB, then refused`, and keeps it until a line comes |
+//! | `files` | opens files until it gets no more, writes `N files, then refused`, and keeps them until a line comes |
 //! | `throttled MIB_S SECONDS` | writes numbered lines at about so many MiB a second for so long, then `wrote N bytes` |
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test program says what is wrong by panicking")]
@@ -36,8 +38,39 @@ fn main() {
         ["throttled", rate, seconds] => {
             throttled(&mut out, rate.parse().expect("MiB/s"), Duration::from_secs(seconds.parse().expect("seconds")));
         }
+        ["memory"] => memory(&mut out),
+        ["files"] => files(&mut out),
         _ => panic!("unknown words {words:?}"),
     }
+}
+
+/// Never more than a test may cost where nothing is limited.
+const MEMORY_MIB_MAX: usize = 1024;
+
+fn memory(out: &mut impl Write) {
+    let mut kept: Vec<Vec<u8>> = Vec::with_capacity(MEMORY_MIB_MAX);
+    while kept.len() < MEMORY_MIB_MAX {
+        let mut more = Vec::new();
+        if more.try_reserve_exact(1 << 20).is_err() {
+            break;
+        }
+        more.resize(1 << 20, 1);
+        kept.push(more);
+    }
+    refused(out, kept.len(), "MiB");
+}
+
+fn files(out: &mut impl Write) {
+    let opened = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).take(100_000);
+    let kept: Vec<_> = opened.collect();
+    refused(out, kept.len(), "files");
+}
+
+/// Keeps what it has while it waits for a line.
+fn refused(out: &mut impl Write, count: usize, what: &str) {
+    out.write_all(format!("{count} {what}, then refused\n").as_bytes()).expect("a terminal");
+    out.flush().expect("a terminal");
+    std::io::stdin().read_line(&mut String::with_capacity(64)).expect("a terminal");
 }
 
 fn lines(out: &mut impl Write, rate: u64, until: &Path) {

@@ -1,6 +1,7 @@
 //! The hub's loop: frames of the worker, requests of the bridge, and the clock that says who has fallen silent.
 
 mod asked;
+mod denied;
 mod limits;
 mod missed;
 mod said;
@@ -15,6 +16,7 @@ use baton_proto::frame::{Header, Kind};
 use baton_proto::hello::Who;
 use baton_proto::home::runtime;
 use baton_proto::ids::{ClientId, InstanceId};
+use baton_proto::limits::LimitReached;
 use baton_proto::v1::{Attachment, Failed, From, Inspect, Inspection, SessionEntry, Status, Subscribe, Subscribed};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
@@ -314,6 +316,10 @@ impl Hub {
             // It would have said so: what was wrong is over, and how much is missing stands in the journal.
             self.journal_recovered(None);
         }
+        let reached = early.iter().filter(|frame| frame.header.known_kind() == Some(Kind::LimitReached));
+        let reached = reached.filter_map(|frame| frame.body::<LimitReached>(Kind::LimitReached).ok());
+        let reached: Vec<_> = reached.map(|told| told.resource).collect();
+        self.limits_eased_but(&reached);
         for frame in early {
             self.frame(frame).map_err(|why| broke(&why))?;
         }

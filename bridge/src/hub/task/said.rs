@@ -54,6 +54,8 @@ impl Hub {
             Kind::InputMark => {}
             Kind::ScreenState => self.screen_changed(frame.body(kind).map_err(body)?),
             Kind::JournalState => self.journal_changed(frame.body(kind).map_err(body)?),
+            Kind::Denied => self.denied(frame.body(kind).map_err(body)?),
+            Kind::LimitReached => self.limit_reached(frame.body(kind).map_err(body)?),
             Kind::Gap => self.gap(frame.header.at, frame.body(kind).map_err(body)?),
             Kind::Clients => self.clients(frame.body(kind).map_err(body)?),
             Kind::InputAck => {
@@ -327,6 +329,9 @@ impl Hub {
             live.lease = Some(attached.lease.clone());
             if let Some(error) = &live.journal_error {
                 presence.tell(limits::failing(error));
+            }
+            for reached in &live.limits_reached {
+                presence.tell(limits::reached(reached));
             }
         }
         let writer = link.conn.writer.clone();

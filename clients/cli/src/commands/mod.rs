@@ -12,6 +12,7 @@ mod ls;
 mod new;
 mod open;
 mod respawn;
+mod sandbox;
 mod search;
 mod session;
 pub mod shell_integration;
@@ -55,6 +56,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Snapshot(args) => snapshot::run(context, &args).await,
         Command::Search(args) => search::run(context, &args).await,
         Command::Export(args) => export::run(context, &args).await,
+        Command::Sandbox(command) => sandbox::run(context, command).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Completions { shell } => completions::run(shell),
         Command::ShellIntegration { shell } => shell_integration::run(shell),

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 
-use baton_proto::api::{ClaimRequest, CreateTerminal, Created, FolderGrant, LeaseAnswer, Session, SessionStatus};
-use baton_proto::spec::Profile;
+use baton_proto::api::{
+    ClaimRequest, CreateTerminal, Created, FolderGrant, Layer, LeaseAnswer, Session, SessionStatus,
+};
 
 use crate::api::{Api, terminal};
 use crate::args::{NewArgs, SandboxArg};
 use crate::attach::{self, Mode};
 use crate::context::Context;
+use crate::limits;
 use crate::names::{label, short};
 use crate::out;
 use crate::report::{Exit, Report, clean_line};
@@ -44,7 +46,7 @@ fn taken_along(confined: bool) -> BTreeMap<String, String> {
 }
 
 /// `DIR[:rwcd]` as a grant; the directory is resolved here, where it was named.
-fn grant(text: &str) -> Result<FolderGrant, Report> {
+pub(super) fn grant(text: &str) -> Result<FolderGrant, Report> {
     let is_rights = |rights: &str| !rights.is_empty() && rights.chars().all(|right| "rwcd".contains(right));
     let (path, rights) = match text.rsplit_once(':').filter(|(_, rights)| is_rights(rights)) {
         Some((path, rights)) => (path, rights),
@@ -86,6 +88,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         cwd.into_os_string().into_string().map_err(|cwd| Report::usage(format!("`{}` is not UTF-8", cwd.display())))?;
     let confined = matches!(args.sandbox, Some(SandboxArg::Workspace | SandboxArg::Locked));
     let grants = args.grant.iter().map(|text| grant(text)).collect::<Result<Vec<_>, _>>()?;
+    let limits = limits::parse(&args.limit)?;
     let size = attach::size();
     let body = CreateTerminal {
         command: if args.command.is_empty() { None } else { Some(args.command) },
@@ -94,12 +97,9 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         title: args.name,
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
-        sandbox: args.sandbox.map(|profile| match profile {
-            SandboxArg::Host => Profile::Host,
-            SandboxArg::Workspace => Profile::Workspace,
-            SandboxArg::Locked => Profile::Locked,
-        }),
+        sandbox: args.sandbox.map(Into::into),
         grants: (!grants.is_empty()).then_some(grants),
+        limits,
         ..CreateTerminal::default()
     };
     let api = Api::open(context).await?;
@@ -112,7 +112,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         }
         return Err(report);
     }
-    if let Some(remark) = missing(&session) {
+    for remark in missing(&session) {
         out::remark(&remark);
     }
     if attach {
@@ -141,17 +141,19 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     Ok(0)
 }
 
-/// What a person has to know who asked for confinement and got less.
-fn missing(session: &Session) -> Option<String> {
-    let missing: Vec<String> = session
-        .sandbox
-        .missing()
-        .map(|layer| match &layer.detail {
-            Some(detail) => format!("{}: {}", clean_line(&layer.name), clean_line(detail)),
-            None => clean_line(&layer.name),
-        })
-        .collect();
-    (!missing.is_empty()).then(|| format!("Not all of its confinement holds. {}.", missing.join("; ")))
+/// What a person has to know who asked for confinement or limits and got less.
+fn missing(session: &Session) -> Vec<String> {
+    let named = |layer: &Layer| match &layer.detail {
+        Some(detail) => format!("{}: {}", clean_line(&layer.name), clean_line(detail)),
+        None => clean_line(&layer.name),
+    };
+    let confinement: Vec<String> = session.sandbox.missing().map(named).collect();
+    let limits: Vec<String> = session.limits.missing().map(named).collect();
+    let said = [("Not all of its confinement holds", confinement), ("Not all of its limits hold as they are", limits)];
+    said.into_iter()
+        .filter(|(_, missing)| !missing.is_empty())
+        .map(|(what, missing)| format!("{what}. {}.", missing.join("; ")))
+        .collect()
 }
 
 #[cfg(test)]

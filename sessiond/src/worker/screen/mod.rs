@@ -43,8 +43,8 @@ use baton_proto::v1::{ScreenState, TerminalFacts};
 use baton_proto::{ErrorCode, InstanceId};
 use baton_screen::Facts;
 
-pub use shared::Drawing;
-use shared::{Order, Report, Shared, Undrawn};
+pub use shared::{Drawing, Report, Shared};
+use shared::{Order, Undrawn};
 
 use super::journal::{Journal, Place};
 
@@ -84,6 +84,12 @@ impl Screens {
             oldest: None,
             unstartable: false,
         })
+    }
+
+    /// For another thread of the worker's that has something to tell.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
     }
 
     /// For `poll`: readable when a thread has something to tell.
@@ -203,7 +209,7 @@ impl Screens {
         for report in &reports {
             match report {
                 Report::Drawn(tickets, _) => self.orders = self.orders.saturating_sub(tickets.len()),
-                Report::State(_) | Report::Reply(..) | Report::Mark(..) => {}
+                Report::State(_) | Report::Reply(..) | Report::Mark(..) | Report::Denied(_) => {}
             }
         }
         reports

@@ -97,6 +97,7 @@ impl Worker {
                 Report::Mark(offset, kind, text) => self.mark(offset, kind, &text),
                 Report::State(state) => self.screen_state(*state),
                 Report::Drawn(tickets, drawn) => self.drawn(&tickets, drawn),
+                Report::Denied(denied) => self.denied(denied, now),
             }
         }
         self.type_queued(now);
@@ -110,6 +111,7 @@ impl Worker {
         let appended = self.journal.append(Kind::Mark, &MarkRecord { offset, kind, text: clipped(text) });
         self.window.marked(offset);
         self.deliver_last(Kind::Mark, appended);
+        self.command_marked(offset, kind, text);
     }
 
     fn screen_state(&mut self, state: ScreenState) {

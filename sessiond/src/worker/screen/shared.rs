@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use baton_proto::denied::Denied;
 use baton_proto::v1::{Dimensions, MarkKind, ScreenFormat, ScreenHeader, ScreenState};
 use baton_proto::{ErrorCode, InstanceId};
 use baton_screen::Facts;
@@ -83,6 +84,8 @@ pub enum Report {
     State(Box<ScreenState>),
     /// An order is dealt with.
     Drawn(Vec<Ticket>, Result<Drawing, Undrawn>),
+    /// The sandbox refused the program something.
+    Denied(Vec<Denied>),
 }
 
 /// Under the lock.

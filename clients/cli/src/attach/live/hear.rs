@@ -118,7 +118,10 @@ impl Live {
                 }
                 self.listed |= listed;
             }
-            ServerFrame::Limit { what, state, error, lost } => self.on_limit(&what, state, error.as_deref(), lost, now),
+            ServerFrame::Limit { what, state, error, lost, message, .. } => {
+                self.on_limit(&what, state, error.or(message).as_deref(), lost, now);
+            }
+            ServerFrame::Denied { message, .. } => self.notice.say(&format!("[{}]", clean_line(&message)), now),
             ServerFrame::Resize { cols, rows, .. } => self.on_session_size(Viewport { cols, rows }),
             ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
         }
@@ -137,6 +140,8 @@ impl Live {
                 let lost = lost.map(|lost| format!("; {lost} bytes of output are missing in it")).unwrap_or_default();
                 format!("[the {what} can be written again{lost}]")
             }
+            LimitState::Reached => format!("[limit: {}]", error.map_or(what, clean_line)),
+            LimitState::Eased => format!("[limit: there is room again ({what})]"),
         };
         self.notice.say(&text, now);
     }
