@@ -20,6 +20,7 @@
 pub mod api;
 pub mod codec;
 pub mod config;
+pub mod egress;
 pub mod error;
 pub mod frame;
 pub mod hello;

@@ -143,4 +143,6 @@ pub struct SessionSpec {
     pub grants: Vec<Grant>,
     /// Not to be started unless every layer of its profile is enforced.
     pub sandbox_required: bool,
+    /// Hosts that it may reach, as [`crate::egress::AllowHosts`] reads them; none = no network but its own loopback.
+    pub allow_hosts: Vec<String>,
 }

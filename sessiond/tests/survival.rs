@@ -252,6 +252,7 @@ impl Client {
             parked_ttl_s: 0,
             grants: Vec::new(),
             sandbox_required: false,
+            allow_hosts: Vec::new(),
         };
         self.send(Kind::Spawn, 3, &spec).unwrap();
         self.receive(Kind::Session).unwrap()

@@ -24,15 +24,16 @@ use serde_json::json;
 const PROFILES: [Profile; 2] = [Profile::Workspace, Profile::Locked];
 const ORDINARY: &str = "BATON_TEST_AS_ORDINARY_USER";
 
-/// Runs a test of this module again without privileges, when this process has some.
-fn again_as_ordinary_user(test: &str) {
+/// Runs a test of this module, or of another by its whole name, again without privileges, when this process has some.
+pub(crate) fn again_as_ordinary_user(test: &str) {
     if !nix::unistd::geteuid().is_root() {
         return;
     }
+    let name = if test.contains("::") { test.to_owned() } else { format!("confined::{test}") };
     let status = Command::new("setpriv")
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("confined::{test}"), "--nocapture", "--test-threads=1"])
+        .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(ORDINARY, "1")
         .env_remove("NEXTEST")
         .env("BATON_TEST_ARTIFACTS", std::env::temp_dir())
@@ -372,7 +373,7 @@ fn what_is_asked_for_is_what_is_given_or_refused_with_a_reason() {
             let problem = api.refused(Method::POST, create, &ask(host).await, ErrorCode::Denied).await;
             assert!(problem.detail.contains("sandbox.allow_host"), "{}", problem.detail);
         }
-        let hosts = json!({"sandbox": "workspace", "allow_hosts": ["example.com"]});
+        let hosts = json!({"sandbox": "locked", "allow_hosts": ["example.com"]});
         let problem = api.refused(Method::POST, create, &ask(hosts).await, ErrorCode::Invalid).await;
         assert!(problem.detail.contains("allow_hosts"), "{}", problem.detail);
         let relative = json!({"sandbox": "workspace", "grants": [{"root_path": "project"}]});

@@ -10,6 +10,7 @@ mod cli;
 mod confined;
 mod damaged;
 mod disk;
+mod egress;
 mod exec;
 mod explain;
 mod given_up;

@@ -163,6 +163,9 @@ pub struct NewArgs {
     /// Without any, it may use the directory it starts in. May be given more than once.
     #[arg(long, value_name = "DIR[:rwcd]", requires = "sandbox")]
     pub grant: Vec<String>,
+    /// A host it may reach when it is confined: NAME, *.NAME or address, with :PORT for one port only; none if not given
+    #[arg(long, value_name = "HOST", requires = "sandbox")]
+    pub allow_host: Vec<String>,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,

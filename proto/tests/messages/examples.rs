@@ -438,6 +438,7 @@ pub fn spec() -> SessionSpec {
         parked_ttl_s: 86_400,
         grants: Vec::new(),
         sandbox_required: false,
+        allow_hosts: Vec::new(),
     }
 }
 
@@ -473,6 +474,7 @@ pub fn specs() -> Examples<SessionSpec> {
             },
         ],
         sandbox_required: true,
+        allow_hosts: vec!["example.org".to_owned(), "*.example.net:443".to_owned()],
         ..spec()
     };
     vec![("", spec()), ("locked", locked)]

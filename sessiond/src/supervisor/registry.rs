@@ -422,6 +422,7 @@ mod tests {
             parked_ttl_s: 0,
             grants: Vec::new(),
             sandbox_required: false,
+            allow_hosts: Vec::new(),
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) fn spec(number: u128) -> SessionSpec {
         parked_ttl_s: 0,
         grants: Vec::new(),
         sandbox_required: false,
+        allow_hosts: Vec::new(),
     }
 }
 

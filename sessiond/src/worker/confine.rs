@@ -26,6 +26,12 @@ pub(super) enum NotStarted {
     /// It could not be confined as it asks.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It is to reach some hosts, and would reach all.
+    #[error("the session is to reach some hosts and no others, and this host gives it no network of its own")]
+    NoNetworkOfItsOwn,
+    /// The way to the hosts it may reach could not be opened.
+    #[error("the session's way to the hosts it may reach could not be opened")]
+    WayOut(#[source] std::io::Error),
     /// The spec says another profile than the launcher was asked for.
     #[error("the launcher was asked for the profile {asked:?}, and the session's spec says {spec:?}")]
     Profile {
@@ -54,6 +60,9 @@ impl NotStarted {
             // What a plain program lacks its message says.
             Self::Exec(err @ ExecError::Confinement { .. }) => err.hint(),
             Self::Refused(err) => err.hint(),
+            Self::NoNetworkOfItsOwn => {
+                Some("`baton doctor` says what user namespaces lack here; without `allow_hosts` it starts")
+            }
             _ => None,
         };
         hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"))
@@ -118,6 +127,10 @@ impl Worker {
     pub(super) fn is_confined(&mut self, confined: Option<&Confined>) {
         let Some(confined) = confined else { return };
         self.layers = confined.layers().to_vec();
+        if !self.spec.allow_hosts.is_empty() {
+            let reached = format!("its own, and through Baton's proxy: {}", self.spec.allow_hosts.join(", "));
+            self.layers.iter_mut().filter(|it| it.name == "network").for_each(|it| it.detail = Some(reached.clone()));
+        }
         for layer in self.layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
             let Layer { name, status, detail, .. } = layer;
             tracing::warn!(session = %self.spec.session, layer = name, ?status, "{}", detail.as_deref().unwrap_or("not enforced"));

@@ -25,6 +25,7 @@ pub mod journal;
 #[cfg(test)]
 mod journal_tests;
 mod orphan;
+mod outside;
 mod park;
 mod parked;
 mod processes;
@@ -40,6 +41,7 @@ mod typing;
 mod window;
 
 pub(crate) use self::confine::user_home;
+pub(crate) use self::processes::pid_of;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
