@@ -279,9 +279,8 @@ fn delete(path: &Path) -> Option<bool> {
 
 /// Asks for what can't be, the wrong way for its kind: who has the right to is told so, and nothing is lost.
 fn harmlessly(path: &Path) -> Option<bool> {
-    if path.parent().is_none() {
-        return None;
-    }
+    // There is nothing that the whole file system could be removed from.
+    path.parent()?;
     let Ok(found) = fs::symlink_metadata(path) else { return Some(false) };
     let (removed, otherwise) =
         if found.is_dir() { (fs::remove_file(path), Errno::EISDIR) } else { (fs::remove_dir(path), Errno::ENOTDIR) };

@@ -171,6 +171,7 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
         assert!(network.detail.is_some_and(|detail| detail.contains(&listed.to_string())), "it is told");
         let path = format!("/v1/sessions/{id}");
         let pair = are(id, 2).await;
+        assert!(inside.get(&url).await.contains("served GET /"));
         // Who serves has given up everything else; the spare has not yet.
         let seen: Vec<_> = pair.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
         assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");

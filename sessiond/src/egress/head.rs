@@ -123,7 +123,6 @@ fn rewrite(method: &str, path: &str, host: &Host, port: u16, headers: &[httparse
         .filter(|header| header.name.eq_ignore_ascii_case("connection"))
         .flat_map(|header| {
             String::from_utf8_lossy(header.value)
-                .into_owned()
                 .split(',')
                 .map(|it| it.trim().to_ascii_lowercase())
                 .collect::<Vec<_>>()
