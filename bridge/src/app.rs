@@ -7,13 +7,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use baton_proto::ErrorCode;
 use baton_proto::ids::{ClientId, SessionId};
+use baton_proto::v1::Class;
 use tokio::sync::{Mutex, watch};
 
 use crate::access::logins::Logins;
 use crate::access::origin::Names;
 use crate::access::rate::Limiter;
 use crate::access::tokens::Tokens;
-use crate::access::{Principal, Right};
+use crate::access::{Principal, Right, reach};
 use crate::config::Options;
 use crate::events::EventLog;
 use crate::hub::session::{HubContext, Session};
@@ -105,16 +106,22 @@ impl App {
         if principal.sees(&session, self.catalog.row(id).as_ref()) { Ok(session) } else { Err(Failure::no_session()) }
     }
 
-    /// Refuses to give control to a client whose principal may only watch.
+    /// Refuses to give control to a client whose principal may only watch, here or anywhere.
     ///
     /// # Errors
     /// `forbidden`.
-    pub fn may_be_given_control(&self, client: &ClientId) -> Outcome<()> {
+    pub fn may_be_given_control(&self, session: &Session, client: &ClientId) -> Outcome<()> {
         // Who is attached was bound here; who is not is refused by the worker.
         let bound = self.bindings.read().unwrap_or_else(PoisonError::into_inner).get(client).cloned();
         let principal = bound.and_then(|id| self.tokens.by_id(&id));
-        if principal.is_some_and(|principal| !principal.has(Right::Control)) {
+        if principal.as_ref().is_some_and(|principal| !principal.has(Right::Control)) {
             return Err(Failure::new(ErrorCode::Forbidden, "that client may only watch: control can't be given to it"));
+        }
+        let class = if client.agent_id().is_some() { Class::Agent } else { Class::Person };
+        let class = principal.map_or(class, |principal| principal.class());
+        if !reach::reaches(class, session.entry().spec.profile) {
+            let detail = "that client is an agent, and this session is not confined: it may only watch";
+            return Err(Failure::new(ErrorCode::Forbidden, detail));
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ pub mod api;
 pub mod codec;
 pub mod config;
 pub mod denied;
+pub mod egress;
 pub mod error;
 pub mod frame;
 pub mod hello;

@@ -146,4 +146,6 @@ pub struct SessionSpec {
     pub sandbox_required: bool,
     /// What it may use at most.
     pub limits: Limits,
+    /// Hosts that it may reach, as [`crate::egress::AllowHosts`] reads them; none = no network but its own loopback.
+    pub allow_hosts: Vec<String>,
 }

@@ -35,7 +35,7 @@ use crate::error::{ExecError, Step};
 use crate::jail::Jail;
 use crate::limits::Bounds;
 use crate::process;
-use crate::report::{Confined, Context, Fact};
+use crate::report::{Confined, Context, Fact, Kind};
 
 /// What to start and how. Everything not named here is not inherited.
 #[derive(Debug)]
@@ -91,16 +91,26 @@ struct Report {
     program: PathBuf,
     /// The child is to be confined.
     context: Option<Context>,
+    /// What it has said so far.
+    facts: Vec<Fact>,
+    /// What it said that is no fact, or nothing at its end; read before it was asked for.
+    last: Option<Option<[u8; REPORT_BYTES]>>,
 }
 
 impl Gate {
+    /// Waits until the child has said whether it has a network of its own, which it does before it waits here; `None` = it
+    /// failed before that, and [`Gate::release`] says why.
+    pub fn has_own_network(&mut self) -> Option<bool> {
+        self.report.until(Kind::Network).map(|fact| fact.status == LayerStatus::Enforced)
+    }
+
     /// Lets the child go on to exec, and waits for the result: the proof of its confinement, for one that was to be
     /// confined.
     ///
     /// # Errors
     /// [`ExecError::Child`] and [`ExecError::Confinement`] when the child could not become the program,
     /// [`ExecError::Died`] when it was killed.
-    pub fn release(self) -> Result<Option<Confined>, ExecError> {
+    pub fn release(mut self) -> Result<Option<Confined>, ExecError> {
         let released = loop {
             match nix::unistd::write(&self.go, &[1]) {
                 Err(Errno::EINTR) => {}
@@ -142,7 +152,7 @@ impl Launch {
     /// # Errors
     /// [`ExecError`]; the child, if there was one, is reaped.
     pub fn spawn(self) -> Result<Child, ExecError> {
-        let (child, report) = self.fork(None)?;
+        let (child, mut report) = self.fork(None)?;
         match report.read() {
             Ok(_) => Ok(child),
             Err(err) => {
@@ -172,8 +182,8 @@ impl Launch {
         }
         let (report, report_end) = pipe("the report pipe")?;
         let (jail, limits) = (self.jail.take(), std::mem::take(&mut self.limits));
-        let report =
-            Report { pipe: report, program: self.program.clone(), context: jail.as_ref().map(|jail| jail.context()) };
+        let context = jail.as_ref().map(|jail| jail.context());
+        let report = Report { pipe: report, program: self.program.clone(), context, facts: Vec::new(), last: None };
         let gate_end = gate.as_ref().map(|(wait, _)| wait.as_raw_fd());
         let mut plan = Plan::new(&self, jail, limits, report_end.as_raw_fd(), gate_end)?;
 
@@ -211,29 +221,55 @@ fn pipe(what: &'static str) -> Result<(OwnedFd, OwnedFd), ExecError> {
 impl Report {
     /// Waits for the child's report, whose end means that exec closed the pipe: what was achieved, then nothing, or where it
     /// failed.
-    fn read(&self) -> Result<Option<Confined>, ExecError> {
-        let mut facts = Vec::new();
+    fn read(&mut self) -> Result<Option<Confined>, ExecError> {
         loop {
-            let mut bytes = [0u8; REPORT_BYTES];
-            let mut have = 0;
-            while have < REPORT_BYTES {
-                match nix::unistd::read(&self.pipe, &mut bytes[have..]) {
-                    Ok(0) => break,
-                    Ok(count) => have += count,
-                    Err(Errno::EINTR) => {}
-                    Err(source) => return Err(ExecError::Prepare { what: "reading the child's report", source }),
-                }
-            }
-            if have == 0 {
-                return Ok(self.context.as_ref().map(|context| Confined::from_facts(&facts, context)));
-            }
-            if have != REPORT_BYTES || facts.len() > FACTS_MAX {
-                return Err(ExecError::Died { program: self.program.clone() });
-            }
+            let Some(bytes) = (match self.last.take() {
+                Some(last) => last,
+                None => self.next()?,
+            }) else {
+                return Ok(self.context.as_ref().map(|context| Confined::from_facts(&self.facts, context)));
+            };
             match Fact::from_bytes(bytes) {
-                Some(fact) => facts.push(fact),
-                None => return Err(self.failed(bytes, &facts)),
+                Some(fact) => self.facts.push(fact),
+                None => return Err(self.failed(bytes, &self.facts)),
             }
+        }
+    }
+
+    /// Reads up to the first word on a layer; `None` when the report ends before that, as [`Report::read`] says later.
+    fn until(&mut self, kind: Kind) -> Option<Fact> {
+        while self.last.is_none() {
+            // What can't be read now can't be read later either.
+            let bytes = self.next().ok()?;
+            match bytes.and_then(Fact::from_bytes) {
+                Some(fact) => {
+                    self.facts.push(fact);
+                    if fact.kind == kind {
+                        return Some(fact);
+                    }
+                }
+                None => self.last = Some(bytes),
+            }
+        }
+        None
+    }
+
+    /// The next line of it; `None` at its end.
+    fn next(&self) -> Result<Option<[u8; REPORT_BYTES]>, ExecError> {
+        let mut bytes = [0u8; REPORT_BYTES];
+        let mut have = 0;
+        while have < REPORT_BYTES {
+            match nix::unistd::read(&self.pipe, &mut bytes[have..]) {
+                Ok(0) => break,
+                Ok(count) => have += count,
+                Err(Errno::EINTR) => {}
+                Err(source) => return Err(ExecError::Prepare { what: "reading the child's report", source }),
+            }
+        }
+        match have {
+            0 => Ok(None),
+            REPORT_BYTES if self.facts.len() <= FACTS_MAX => Ok(Some(bytes)),
+            _ => Err(ExecError::Died { program: self.program.clone() }),
         }
     }
 

@@ -5,6 +5,7 @@
 //! | bridge | none gained | off | its state and runtime directories, nothing else; no TCP, no signals to others | `filters/bridge.toml` |
 //! | sessiond | none gained | off | as the bridge, and reading `/proc` | `filters/sessiond.toml` |
 //! | worker | none gained | off | none: its domain could neither signal its program nor read its directory | `filters/worker.toml` |
+//! | egress | none gained | off | reads what turns names into addresses, writes nothing; connects by TCP, binds nothing | `filters/egress.toml` |
 //! | launcher | – | – | – | none: whatever it gave up, every session that is not confined would have given up |
 //!
 //! A worker confines itself only after its program was started, which therefore has nothing of it. Landlock comes before
@@ -44,26 +45,36 @@ pub struct Own {
     filter: &'static Filter,
     /// `None` = no Landlock.
     paths: Option<Paths>,
+    /// Whether it connects by TCP.
+    connects: bool,
 }
 
 impl Own {
     /// The bridge: its state and its runtime directory.
     #[must_use]
     pub fn bridge(paths: Paths) -> Self {
-        Self { filter: &seccomp::BRIDGE, paths: Some(paths) }
+        Self { filter: &seccomp::BRIDGE, paths: Some(paths), connects: false }
     }
 
     /// sessiond: as the bridge, and `/proc`, by which it knows workers from strangers.
     #[must_use]
     pub fn sessiond(mut paths: Paths) -> Self {
         paths.read.push("/proc".into());
-        Self { filter: &seccomp::SESSIOND, paths: Some(paths) }
+        Self { filter: &seccomp::SESSIOND, paths: Some(paths), connects: false }
     }
 
     /// A worker whose program runs.
     #[must_use]
     pub const fn worker() -> Self {
-        Self { filter: &seccomp::WORKER, paths: None }
+        Self { filter: &seccomp::WORKER, paths: None, connects: false }
+    }
+
+    /// The way out of a session: what a C library reads to turn a name into an address.
+    #[must_use]
+    pub fn egress() -> Self {
+        let read = ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/resolvconf"];
+        let paths = Paths { write: Vec::new(), read: read.map(PathBuf::from).to_vec() };
+        Self { filter: &seccomp::EGRESS, paths: Some(paths), connects: true }
     }
 
     /// Gives up everything but what is named, for good, and tells what the kernel enforces. Nothing here is an error: a
@@ -74,7 +85,7 @@ impl Own {
     pub fn confine(self) -> Vec<Layer> {
         let mut layers = vec![privileges(), core_dumps()];
         if let Some(paths) = &self.paths {
-            layers.push(files(paths));
+            layers.push(files(paths, self.connects));
         }
         layers.push(system_calls(self.filter));
         for layer in layers.iter().filter(|layer| layer.status != LayerStatus::Enforced) {
@@ -150,8 +161,8 @@ fn system_calls(filter: &'static Filter) -> Layer {
     }
 }
 
-fn files(paths: &Paths) -> Layer {
-    match restrict(paths) {
+fn files(paths: &Paths, connects: bool) -> Layer {
+    match restrict(paths, connects) {
         Ok((RulesetStatus::NotEnforced, _)) => {
             let why = "this kernel has no Landlock, or it is switched off: see `lsm=` of the kernel's command line";
             layer("landlock", LayerStatus::Absent, None, why.to_owned())
@@ -171,7 +182,7 @@ fn files(paths: &Paths) -> Layer {
     }
 }
 
-fn restrict(paths: &Paths) -> Result<(RulesetStatus, i32), RulesetError> {
+fn restrict(paths: &Paths, connects: bool) -> Result<(RulesetStatus, i32), RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = read
         | AccessFs::WriteFile
@@ -185,7 +196,7 @@ fn restrict(paths: &Paths) -> Result<(RulesetStatus, i32), RulesetError> {
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
-        .handle_access(AccessNet::from_all(NEWEST))?
+        .handle_access(if connects { AccessNet::BindTcp.into() } else { AccessNet::from_all(NEWEST) })?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
     for (list, rights) in [(&paths.write, write), (&paths.read, read)] {

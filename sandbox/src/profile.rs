@@ -7,7 +7,7 @@
 //! | the rest of HOME, `/tmp`, `/var/tmp`, `/dev/shm` | all | private, gone with the session | private, gone with the session |
 //! | grants | – | as granted | as granted |
 //! | secrets ([`HOME_SECRETS`], [`SYSTEM_SECRETS`], Baton's own) | all | hidden, below a grant too | hidden, below a grant too |
-//! | network | all | its own loopback | its own loopback |
+//! | network | all | its own loopback, and hosts that are allowed when it is made, through a proxy | its own loopback |
 //! | `sudo`, other privileges | as the user | none | none |
 
 use baton_proto::spec::Profile;

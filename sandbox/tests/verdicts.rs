@@ -280,6 +280,7 @@ fn delete(path: &Path) -> Option<bool> {
 
 /// Asks for what can't be, the wrong way for its kind: who has the right to is told so, and nothing is lost.
 fn harmlessly(path: &Path) -> Option<bool> {
+    // There is nothing that the whole file system could be removed from.
     path.parent()?;
     let Ok(found) = fs::symlink_metadata(path) else { return Some(false) };
     let (removed, otherwise) =

@@ -253,6 +253,7 @@ impl Client {
             grants: Vec::new(),
             sandbox_required: false,
             limits: baton_proto::limits::Limits::default(),
+            allow_hosts: Vec::new(),
         };
         self.send(Kind::Spawn, 3, &spec).unwrap();
         self.receive(Kind::Session).unwrap()

@@ -387,7 +387,7 @@ fn what_is_asked_for_is_what_is_given_or_refused_with_a_reason() {
             let problem = api.refused(Method::POST, create, &ask(host).await, ErrorCode::Denied).await;
             assert!(problem.detail.contains("sandbox.allow_host"), "{}", problem.detail);
         }
-        let hosts = json!({"sandbox": "workspace", "allow_hosts": ["example.com"]});
+        let hosts = json!({"sandbox": "locked", "allow_hosts": ["example.com"]});
         let problem = api.refused(Method::POST, create, &ask(hosts).await, ErrorCode::Invalid).await;
         assert!(problem.detail.contains("allow_hosts"), "{}", problem.detail);
         let relative = json!({"sandbox": "workspace", "grants": [{"root_path": "project"}]});

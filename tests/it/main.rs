@@ -11,6 +11,7 @@ mod confined;
 mod damaged;
 mod denied;
 mod disk;
+mod egress;
 mod exec;
 mod explain;
 mod given_up;

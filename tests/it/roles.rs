@@ -174,3 +174,79 @@ fn a_token_ends_when_it_is_deleted_or_its_time_is_up() {
         }
     });
 }
+
+#[test]
+fn an_agent_acts_in_no_session_that_is_less_confined_than_itself() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let (id, agent) = token(baton, json!({"name": "fixer", "role": "agent", "agent_id": "fixer"})).await;
+        let session = baton.shell().await;
+        // A person's session that the agent is shown: as if it had made it before agents' sessions were confined.
+        let shown = rusqlite::Connection::open(baton.home.database_file()).unwrap();
+        shown.busy_timeout(Duration::from_secs(5)).unwrap();
+        let saved = loop {
+            // The row is written behind the answer.
+            let saved =
+                shown.execute("UPDATE sessions SET creator = ?1 WHERE id = ?2", (&id, session.to_string())).unwrap();
+            if saved > 0 {
+                break saved;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert_eq!(saved, 1);
+        drop(shown);
+        baton.kill_bridge().await;
+        let list: Page<Session> = agent.get("/v1/sessions").await;
+        assert_eq!(list.items.iter().map(|it| it.id).collect::<Vec<_>>(), [session], "it sees it");
+        let at = |verb: &str| format!("/v1/terminal/sessions/{session}/{verb}");
+        let own = "agent:fixer";
+        for (path, body) in [
+            (at("claim"), json!({"client_id": own})),
+            (at("request-control"), json!({"client_id": own})),
+            (at("input"), json!({"client_id": own, "text": "touch out\n"})),
+            (at("exec"), json!({"client_id": own, "command": "touch out"})),
+            (at("signal"), json!({"client_id": own, "signal": "INT"})),
+            (at("resize"), json!({"client_id": own, "cols": 90, "rows": 20})),
+            (at("transfer"), json!({"client_id": own, "to_client_id": own})),
+        ] {
+            let problem = agent.refused(Method::POST, &path, &body, ErrorCode::Forbidden).await;
+            assert!(
+                problem.detail.contains("not confined") && problem.detail.contains("let a person"),
+                "{path}: {problem:?}"
+            );
+        }
+        // Over the WebSocket the same; it may watch.
+        let as_agent = Attach { client_id: own.parse().unwrap(), ..Attach::named("fixer") };
+        let mut stream = StreamClient::open(&agent, session, as_agent).await.unwrap();
+        stream.until_output("$ ").await;
+        for frame in [
+            ClientFrame::Claim { force: false },
+            ClientFrame::RequestControl,
+            ClientFrame::Resize { cols: 90, rows: 20 },
+            ClientFrame::Transfer { to_client_id: own.parse().unwrap() },
+        ] {
+            let what = format!("{frame:?}");
+            stream.send(frame).await;
+            assert_eq!(stream.until_error().await.code, ErrorCode::Forbidden, "{what}");
+        }
+        stream.input(b"touch out\r", stream.epoch, 1).await;
+        assert_eq!(stream.until_error().await.code, ErrorCode::Forbidden);
+        // Nor does a person give it what it may not have.
+        let mut person = baton.attach(session, Attach::named("person")).await;
+        person.claim(false).await.unwrap();
+        person.send(ClientFrame::Transfer { to_client_id: own.parse().unwrap() }).await;
+        assert_eq!(person.until_error().await.code, ErrorCode::Forbidden);
+        person.type_text("ls; echo listed-$((1+1))\r").await;
+        person.until_output("listed-2").await;
+        let output = String::from_utf8_lossy(&baton.output(session).await).into_owned();
+        assert!(!output.contains("touch"), "{output}");
+        // In a session of its own it does all of it.
+        let made: Created = agent.post("/v1/terminal/sessions", &session::bash()).await;
+        let own_claim = format!("/v1/terminal/sessions/{}/claim", made.session_id);
+        let _: LeaseAnswer = agent.post(&own_claim, &json!({"client_id": own})).await;
+        // Ended, it is not the agent's to start again.
+        person.type_text("exit\r").await;
+        person.until_exit().await;
+        let respawn = format!("/v1/sessions/{session}/respawn");
+        agent.refused(Method::POST, &respawn, &json!({}), ErrorCode::Forbidden).await;
+    });
+}

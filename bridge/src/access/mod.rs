@@ -10,6 +10,7 @@
 pub mod logins;
 pub mod origin;
 pub mod rate;
+pub mod reach;
 pub mod tokens;
 
 use baton_proto::ErrorCode;

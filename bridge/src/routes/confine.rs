@@ -7,6 +7,7 @@ use std::path::Path;
 use baton_proto::ErrorCode;
 use baton_proto::api::CreateTerminal;
 use baton_proto::config::Sandbox;
+use baton_proto::egress::AllowHosts;
 use baton_proto::spec::{GRANTS_MAX, Grant, Profile};
 use baton_proto::v1::Class;
 use baton_sandbox::profile;
@@ -18,6 +19,8 @@ use crate::problem::{Failure, Outcome};
 pub(super) struct Confinement {
     pub(super) profile: Profile,
     pub(super) grants: Vec<Grant>,
+    /// Hosts that it may reach.
+    pub(super) allow_hosts: Vec<String>,
 }
 
 /// Decides.
@@ -49,13 +52,14 @@ pub(super) fn confinement(
                 "a session that is not confined may use everything: ask for `sandbox: \"workspace\"` to grant it less",
             ));
         }
-        return Ok(Confinement { profile, grants: Vec::new() });
+        return Ok(Confinement { profile, grants: Vec::new(), allow_hosts: Vec::new() });
     }
-    if !request.allow_hosts.is_empty() {
+    if profile == Profile::Locked && !request.allow_hosts.is_empty() {
         return Err(Failure::invalid(
-            "a confined session has no network in this version, so no host can be allowed: leave `allow_hosts` out",
+            "a `locked` session has no network: ask for `workspace` to allow it some hosts, or leave `allow_hosts` out",
         ));
     }
+    AllowHosts::parse(&request.allow_hosts).map_err(|err| Failure::invalid(format!("`allow_hosts`: {err}")))?;
     let grants: Vec<Grant> = match &request.grants {
         Some(grants) => grants.iter().cloned().map(Grant::from).collect(),
         // Its own HOME is there whatever is granted; the person's is not granted because somebody happened to stand in it.
@@ -73,7 +77,7 @@ pub(super) fn confinement(
             return Err(Failure::invalid(format!("a grant names an absolute path; `{}` is none", path.escape_debug())));
         }
     }
-    Ok(Confinement { profile, grants })
+    Ok(Confinement { profile, grants, allow_hosts: request.allow_hosts.clone() })
 }
 
 /// Whether what is asked for can be a limit at all. How far it holds here is seen when the program runs.

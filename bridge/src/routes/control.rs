@@ -44,6 +44,20 @@ pub(super) async fn controlled(
     Ok((session, attached))
 }
 
+/// The same, to act in the session: what is done there must not be more than the caller may itself.
+pub(super) async fn acting(
+    app: &App,
+    principal: &Principal,
+    id: &str,
+    client: &ClientId,
+    join: bool,
+) -> Outcome<(Arc<Session>, RestAttachment)> {
+    principal.need(Right::Control)?;
+    // Before it is attached: who may not act gets no attachment by trying.
+    principal.need_reach(app.session(principal, session_id(id)?).await?.entry().spec.profile)?;
+    controlled(app, principal, id, client, join).await
+}
+
 /// The lease as an answer; the caller's own sign of life counts.
 pub(super) fn answer(app: &App, session: &Session, attached: &RestAttachment, record: &LeaseRecord) -> LeaseAnswer {
     let own = record.owner.as_ref().is_some_and(|owner| owner.client == attached.presence.identity.client);
@@ -72,7 +86,7 @@ pub async fn claim(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (session, attached) = controlled(&app, &principal, &id, &request.client_id, true).await?;
+        let (session, attached) = acting(&app, &principal, &id, &request.client_id, true).await?;
         let claim = Claim { attachment: attached.attachment, force: request.force, if_epoch: None, request: number };
         match session.lease_call(Kind::Claim, &claim).await {
             Ok(record) => return Ok(Json(answer(&app, &session, &attached, &record))),
@@ -116,8 +130,8 @@ pub async fn transfer(
     Id(id): Id<String>,
     Body(request): Body<TransferRequest>,
 ) -> Outcome<Json<LeaseAnswer>> {
-    let (session, attached) = controlled(&app, &principal, &id, &request.client_id, false).await?;
-    app.may_be_given_control(&request.to_client_id)?;
+    let (session, attached) = acting(&app, &principal, &id, &request.client_id, false).await?;
+    app.may_be_given_control(&session, &request.to_client_id)?;
     let transfer = Transfer { attachment: attached.attachment, to: request.to_client_id };
     let record = session.lease_call(Kind::Transfer, &transfer).await?;
     Ok(Json(answer(&app, &session, &attached, &record)))
@@ -135,7 +149,7 @@ pub async fn request_control(
     Id(id): Id<String>,
     Body(request): Body<ClientRequest>,
 ) -> Outcome<Json<LeaseAnswer>> {
-    let (session, attached) = controlled(&app, &principal, &id, &request.client_id, true).await?;
+    let (session, attached) = acting(&app, &principal, &id, &request.client_id, true).await?;
     let asked = RequestControl { attachment: attached.attachment };
     let record = session.lease_call(Kind::RequestControl, &asked).await?;
     Ok(Json(answer(&app, &session, &attached, &record)))

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::control::controlled;
+use super::control::acting;
 use crate::access::Principal;
 use crate::app::App;
 use crate::exec;
@@ -48,7 +48,7 @@ pub(super) async fn owning(
     id: &str,
     client: &ClientId,
 ) -> Outcome<(Arc<Session>, RestAttachment)> {
-    match controlled(app, principal, id, client, false).await {
+    match acting(app, principal, id, client, false).await {
         // Who is not attached and does not hold the lease lacks the lease, above all.
         Err(failure) if failure.code == ErrorCode::ClientNotAttached => Err(not_owner()),
         outcome => outcome,

@@ -40,6 +40,7 @@ pub async fn respawn(
 ) -> Outcome<Json<SessionDetail>> {
     principal.need(Right::Control)?;
     let session = app.session(&principal, session_id(&id)?).await?;
+    principal.need_reach(session.entry().spec.profile)?;
     session.ended_for_sessiond().await;
     may_begin_again(&session)?;
     // Before anything is started: nobody else may be living under its name.

@@ -140,7 +140,7 @@ impl Reader<'_> {
             ClientFrame::Resize { cols, rows } => self.resize(Dimensions { cols, rows }).await,
             ClientFrame::Claim { force } => self.claim(force).await,
             ClientFrame::Release => self.lease(Kind::Release, &Release { attachment: self.attachment }).await.map(drop),
-            ClientFrame::Transfer { to_client_id: to } => match self.app.may_be_given_control(&to) {
+            ClientFrame::Transfer { to_client_id: to } => match self.app.may_be_given_control(self.session, &to) {
                 Err(failure) => Err(failure),
                 Ok(()) => self.lease(Kind::Transfer, &Transfer { attachment: self.attachment, to }).await.map(drop),
             },
@@ -189,6 +189,9 @@ impl Reader<'_> {
         if !self.principal.has(Right::Control) {
             return refused(ErrorCode::Forbidden, "this login may only watch");
         }
+        if let Err(failure) = self.reaches() {
+            return refused(failure.code, &failure.detail);
+        }
         if bytes.len() > DATA_BYTES_MAX as usize {
             return refused(
                 ErrorCode::TooLarge,
@@ -231,6 +234,7 @@ impl Reader<'_> {
 
     async fn resize(&self, size: Dimensions) -> Outcome<()> {
         self.principal.need(Right::Control)?;
+        self.reaches()?;
         if !size.is_valid() {
             return Err(bad_size());
         }
@@ -251,7 +255,16 @@ impl Reader<'_> {
 
     async fn lease<Q: bincode::Encode + Sync>(&self, kind: Kind, body: &Q) -> Outcome<LeaseRecord> {
         self.principal.need(Right::Control)?;
+        // To give up what it has is nobody's risk.
+        if kind != Kind::Release {
+            self.reaches()?;
+        }
         self.session.lease_call(kind, body).await
+    }
+
+    /// Whether the client may act in this session at all.
+    fn reaches(&self) -> Outcome<()> {
+        self.principal.need_reach(self.session.entry().spec.profile)
     }
 
     async fn done<Q: bincode::Encode + Sync>(&self, kind: Kind, body: &Q) -> Outcome<()> {

@@ -168,6 +168,9 @@ pub struct NewArgs {
     /// May be given more than once. What the kernel can't hold the session to is said when it starts.
     #[arg(long, value_name = "NAME=VALUE")]
     pub limit: Vec<String>,
+    /// A host it may reach when it is confined: NAME, *.NAME or address, with :PORT for one port only; none if not given
+    #[arg(long, value_name = "HOST", requires = "sandbox")]
+    pub allow_host: Vec<String>,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,

@@ -861,7 +861,8 @@ export interface components {
              */
             grants?: components["schemas"]["FolderGrant"][] | null;
             /**
-             * @description Hosts it may reach over the network, when it is confined. Refused in this version: it reaches none.
+             * @description Hosts it may reach over the network under `workspace`, through a proxy: `NAME`, `*.NAME` or an address, `:PORT` behind it for
+             *     that port only; at most 64. None = no network but its own loopback.
              * @default []
              */
             allow_hosts?: string[];

@@ -51,7 +51,8 @@ pub struct CreateTerminal {
     /// What it may use besides the system, when it is confined; none = `cwd`, with all rights, where one is given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Vec<FolderGrant>>,
-    /// Hosts it may reach over the network, when it is confined. Refused in this version: it reaches none.
+    /// Hosts it may reach over the network under `workspace`, through a proxy: `NAME`, `*.NAME` or an address, `:PORT` behind it for
+    /// that port only; at most 64. None = no network but its own loopback.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
     /// What it may use at most; none = as much as the host gives.

@@ -454,6 +454,7 @@ pub fn spec() -> SessionSpec {
         grants: Vec::new(),
         sandbox_required: false,
         limits: Limits::default(),
+        allow_hosts: Vec::new(),
     }
 }
 
@@ -490,6 +491,7 @@ pub fn specs() -> Examples<SessionSpec> {
         ],
         sandbox_required: true,
         limits: Limits { memory_bytes: Some(2 << 30), wall_s: Some(60), ..Limits::default() },
+        allow_hosts: vec!["example.org".to_owned(), "*.example.net:443".to_owned()],
         ..spec()
     };
     vec![("", spec()), ("locked", locked)]

@@ -443,14 +443,15 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
         };
         grants.into_iter().map(grant).collect::<Vec<_>>()
     });
-    let confinement = (grants, any::<bool>(), limits());
+    let hosts = prop::collection::vec("[a-z.*:0-9]{1,20}", 0..4);
+    let confinement = (grants, any::<bool>(), limits(), hosts);
     (session_id(), instance_id(), kind, program, shape, people, bounds, confinement).prop_map(
         |(session, instance, kind, program, shape, people, bounds, confinement)| {
             let (command, login, cwd, env) = program;
             let (size, policy, profile) = shape;
             let (title, creator, class) = people;
             let (numbers, close_grace_ms, record_input, boot_id) = bounds;
-            let (grants, sandbox_required, limits) = confinement;
+            let (grants, sandbox_required, limits, allow_hosts) = confinement;
             let [idle_timeout_s, lease_ttl_ms, journal_bytes, created_us, parked_ttl_s] = numbers;
             SessionSpec {
                 session,
@@ -477,6 +478,7 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
                 grants,
                 sandbox_required,
                 limits,
+                allow_hosts,
             }
         },
     )

@@ -423,6 +423,7 @@ mod tests {
             grants: Vec::new(),
             sandbox_required: false,
             limits: baton_proto::limits::Limits::default(),
+            allow_hosts: Vec::new(),
         }
     }
 

@@ -46,6 +46,7 @@ pub(super) fn spec(number: u128) -> SessionSpec {
         grants: Vec::new(),
         sandbox_required: false,
         limits: baton_proto::limits::Limits::default(),
+        allow_hosts: Vec::new(),
     }
 }
 

@@ -29,6 +29,12 @@ pub(super) enum NotStarted {
     /// It could not be confined as it asks.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It is to reach some hosts, and would reach all.
+    #[error("the session is to reach some hosts and no others, and this host gives it no network of its own")]
+    NoNetworkOfItsOwn,
+    /// The way to the hosts it may reach could not be opened.
+    #[error("the session's way to the hosts it may reach could not be opened")]
+    WayOut(#[source] std::io::Error),
     /// The spec says another profile than the launcher was asked for.
     #[error("the launcher was asked for the profile {asked:?}, and the session's spec says {spec:?}")]
     Profile {
@@ -57,6 +63,9 @@ impl NotStarted {
             // What a plain program lacks its message says.
             Self::Exec(err @ ExecError::Confinement { .. }) => err.hint(),
             Self::Refused(err) => err.hint(),
+            Self::NoNetworkOfItsOwn => {
+                Some("`baton doctor` says what user namespaces lack here; without `allow_hosts` it starts")
+            }
             _ => None,
         };
         hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"))
@@ -141,6 +150,10 @@ impl Worker {
     /// Keeps what was achieved, for itself, for a successor and for sessiond.
     pub(super) fn is_confined(&mut self, confined: Option<&Confined>) {
         self.layers = confined.map(|confined| confined.layers().to_vec()).unwrap_or_default();
+        if !self.spec.allow_hosts.is_empty() {
+            let reached = format!("its own, and through Baton's proxy: {}", self.spec.allow_hosts.join(", "));
+            self.layers.iter_mut().filter(|it| it.name == "network").for_each(|it| it.detail = Some(reached.clone()));
+        }
         let view = Kind::Mounts.name();
         let own_view = self.layers.iter().any(|layer| layer.name == view && layer.status != LayerStatus::Absent);
         let program = self.program.as_ref().map_or(0, |program| program.pid);

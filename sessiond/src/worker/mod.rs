@@ -27,6 +27,7 @@ pub mod journal;
 mod journal_tests;
 mod limits;
 mod orphan;
+mod outside;
 mod park;
 mod parked;
 mod processes;
@@ -42,6 +43,7 @@ mod typing;
 mod window;
 
 pub(crate) use self::confine::user_home;
+pub(crate) use self::processes::pid_of;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;

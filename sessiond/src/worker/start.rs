@@ -33,6 +33,7 @@ use super::confine::{self, NotStarted};
 use super::conn::Identity;
 use super::ending::Life;
 use super::journal::{Journal, Predecessor};
+use super::outside;
 use super::park::{self, Parking};
 use super::processes::SESSION_VARIABLE;
 use super::pty::{Pty, Terminal as _};
@@ -269,19 +270,21 @@ fn fresh(parts: Parts, home: &Home, profile: Profile) -> anyhow::Result<Worker> 
     drop(listener);
     worker.memory = Some(memory);
     match launch(&worker, home, profile, slave) {
-        Ok((child, gate)) => {
+        Ok((child, mut gate)) => {
             let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);
             worker.tell_launcher(Op::Program, pid, &[child.pidfd.as_fd()]);
             worker.terminal = Some(pty);
-            worker.program = Some(Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false });
+            let program = Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false };
+            let open = worker.open_way_out(&program, &mut gate);
+            worker.program = Some(program);
             worker.life = Life::Running;
-            match gate.release() {
+            match open.and_then(|()| gate.release().map_err(NotStarted::from)) {
                 Ok(confined) => {
                     worker.is_confined(confined.as_ref());
                     worker.begin_limits();
                     tracing::info!(session = %worker.spec.session, pid, ?profile, "the program runs");
                 }
-                Err(err) => worker.never_started(&err.into()),
+                Err(err) => worker.never_started(&err),
             }
         }
         Err(err) => worker.never_started(&err),
@@ -308,6 +311,9 @@ fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Res
     launch.cwd = Some(PathBuf::from(&spec.cwd));
     if jail.is_some() {
         confine::own_environment(&mut launch.env);
+        if !spec.allow_hosts.is_empty() {
+            outside::environment(&mut launch.env);
+        }
     }
     launch.jail = jail.map(Box::new);
     launch.limits = Bounds::new(&spec.limits);
@@ -342,6 +348,7 @@ fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedF
         let pid = super::processes::pid_of(&pidfd).unwrap_or(0);
         worker.program = Some(Program { pid, pidfd, status: None, status_due: None, ended: false });
         worker.begin_limits();
+        worker.mend_way_out();
     } else {
         // Killed before the gate opened: the program never was.
         let reason = "failed: the worker died while it started the program".to_owned();

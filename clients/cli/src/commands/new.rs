@@ -100,6 +100,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         sandbox: args.sandbox.map(Into::into),
         grants: (!grants.is_empty()).then_some(grants),
         limits,
+        allow_hosts: args.allow_host,
         ..CreateTerminal::default()
     };
     let api = Api::open(context).await?;

@@ -1,0 +1,112 @@
+//! The way out of a session that may reach some hosts: the worker starts it, and tells the program where it is.
+//!
+//! It lives beside the worker and not below its wings: what it needs it is given once, and it outlives whoever gave it
+//! (`egress`). Each worker starts one, since none can any more once it has confined itself; where there are enough, the new one
+//! ends at once.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use baton_proto::egress::PROXY_PORT;
+use baton_sandbox::exec::{Gate, Launch, duplicate};
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::confine::NotStarted;
+use super::{Program, Worker};
+use crate::egress::{FD_PROGRAM, FD_READY, FD_SPEC};
+
+/// How long it may take until it listens: two forks and a socket, on a host that is busy.
+const READY_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Programs look for their proxy in these, in either case.
+const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
+
+/// What the program needs to know of it, in place of whatever the person's own proxy is.
+pub(super) fn environment(env: &mut Vec<(OsString, OsString)>) {
+    let direct = ["NO_PROXY", "no_proxy"];
+    env.retain(|(name, _)| !PROXY_VARIABLES.iter().chain(&direct).any(|own| name == own));
+    let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+    env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
+    // The loopback interface is the session's own, and needs no proxy.
+    env.extend(direct.map(|name| (name.into(), "localhost,127.0.0.1,::1".into())));
+}
+
+impl Worker {
+    /// Opens the way out before the program runs, so that it finds it there.
+    pub(super) fn open_way_out(&self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
+        if self.spec.allow_hosts.is_empty() {
+            return Ok(());
+        }
+        match gate.has_own_network() {
+            // It could not be confined at all; why is what the gate says next.
+            None => return Ok(()),
+            Some(true) => {}
+            Some(false) => return Err(NotStarted::NoNetworkOfItsOwn),
+        }
+        let ready = self.start_egress(program).map_err(NotStarted::WayOut)?;
+        let mut waiting = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(READY_TIMEOUT).unwrap_or(PollTimeout::MAX);
+        let late = || NotStarted::WayOut(io::ErrorKind::TimedOut.into());
+        match poll(&mut waiting, timeout) {
+            Ok(0) => return Err(late()),
+            Ok(_) => {}
+            Err(err) => return Err(NotStarted::WayOut(err.into())),
+        }
+        match nix::unistd::read(&ready, &mut [0]) {
+            Ok(1) => Ok(()),
+            _ => Err(NotStarted::WayOut(io::Error::other("it ended; the log of the workers says why"))),
+        }
+    }
+
+    /// Sees to it that there is one behind the one that serves, after a worker or one of them has died.
+    pub(super) fn mend_way_out(&self) {
+        let Some(program) = self.program.as_ref().filter(|_| !self.spec.allow_hosts.is_empty()) else { return };
+        if let Err(err) = self.start_egress(program) {
+            tracing::error!(session = %self.spec.session, "the session's way out could not be seen to: {err}");
+        }
+    }
+
+    /// Starts it; the answer is the end of a pipe on which it says that there is one that serves.
+    fn start_egress(&self, program: &Program) -> io::Result<OwnedFd> {
+        let (ready, said) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        let directory = self.directory.join(self.spec.instance.to_string());
+        // The version that runs here, whatever is installed by now.
+        let mut launch = Launch::new(Path::new("/proc/self/exe"));
+        launch.arg0 = Some("baton-sessiond".into());
+        launch.args = vec!["egress".into(), directory.into()];
+        launch.env = std::env::vars_os().collect();
+        launch.fds = vec![
+            (said, FD_READY),
+            (duplicate(&self.spec_fd)?, FD_SPEC),
+            (duplicate(&program.pidfd)?, FD_PROGRAM),
+            (duplicate(io::stderr())?, 2),
+        ];
+        launch.new_session = true;
+        launch.no_new_privs = true;
+        launch.spawn().map_err(io::Error::other)?;
+        Ok(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sessions_proxy_takes_the_place_of_the_persons() {
+        let mut env: Vec<(OsString, OsString)> =
+            vec![("https_proxy".into(), "http://corp.test:8080".into()), ("PATH".into(), "/bin".into())];
+        environment(&mut env);
+        let of =
+            |name: &str| env.iter().filter(|(it, _)| it == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+        for name in PROXY_VARIABLES {
+            assert_eq!(of(name), [OsString::from("http://127.0.0.1:3128")], "{name}");
+        }
+        assert_eq!(of("no_proxy"), of("NO_PROXY"));
+        assert_eq!(of("PATH"), [OsString::from("/bin")]);
+    }
+}

@@ -1,0 +1,240 @@
+//! Sessions that may reach some hosts: those and no others, whichever process of Baton's is killed.
+//!
+//! The servers listen on loopback addresses of the host, which the session's own loopback is not; to be reached they have to
+//! be listed, as anything that is not of the internet. Needs user namespaces.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use baton_proto::ErrorCode;
+use baton_proto::api::{CreateTerminal, SessionDetail};
+use baton_proto::ids::SessionId;
+use baton_proto::spec::Profile;
+use baton_tests::process::Process;
+use baton_tests::{Attach, Baton, Setup, StreamClient, scenario, session};
+use http::Method;
+use serde_json::json;
+
+/// A web server of the host's that says what it was asked.
+fn server(address: &str) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).unwrap();
+    let bound = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") && stream.read_exact(&mut byte).is_ok() {
+                    head.push(byte[0]);
+                }
+                let head = String::from_utf8_lossy(&head).replace("\r\n", "|");
+                let body = format!("served {head}\n");
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    });
+    bound
+}
+
+/// A shell in a session, and where it leaves what it was told.
+struct Inside {
+    id: SessionId,
+    project: PathBuf,
+    client: StreamClient,
+    asked: u32,
+}
+
+impl Inside {
+    async fn new(baton: &Baton, allow_hosts: Vec<String>) -> Self {
+        let project = baton.person().join("project");
+        fs::create_dir_all(&project).unwrap();
+        let id = baton
+            .create(&CreateTerminal {
+                sandbox: Some(Profile::Workspace),
+                cwd: Some(project.to_str().unwrap().to_owned()),
+                allow_hosts,
+                ..session::bash()
+            })
+            .await;
+        let mut client = baton.attach(id, Attach::named("A")).await;
+        client.claim(false).await.unwrap();
+        let mut inside = Self { id, project, client, asked: 0 };
+        // A request as it is written, to the proxy.
+        inside.run("by_hand() { exec 3<>/dev/tcp/127.0.0.1/3128 && printf \"$1\" >&3 && cat <&3; exec 3>&-; }").await;
+        inside
+    }
+
+    /// Runs a line; what it wrote.
+    async fn run(&mut self, line: &str) -> String {
+        self.asked += 1;
+        let number = self.asked;
+        let typed = format!("{{ {line}; }} > out-{number} 2>&1; echo asked-$(({number}+1000))\r");
+        self.client.type_text(&typed).await;
+        self.client.until_output(&format!("asked-{}", number + 1000)).await;
+        fs::read_to_string(self.project.join(format!("out-{number}"))).unwrap()
+    }
+
+    async fn get(&mut self, target: &str) -> String {
+        self.run(&format!("by_hand 'GET {target} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'")).await
+    }
+}
+
+/// The processes that are the session's way out.
+fn ways_out(id: SessionId) -> Vec<Process> {
+    let of_session = |pid: u32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.contains("egress\0") && line.contains(&id.to_string())
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| of_session(*pid)).filter_map(Process::find).collect()
+}
+
+/// Waits until there are so many.
+async fn are(id: SessionId, count: usize) -> Vec<Process> {
+    loop {
+        let found = ways_out(id);
+        if found.len() == count {
+            return found;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[test]
+fn a_session_reaches_its_hosts_and_no_others() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let (listed, unlisted) = (server("127.0.0.2"), server("127.0.0.2"));
+        let home = server("127.0.0.1");
+        let mut inside = Inside::new(baton, vec![listed.to_string(), "localhost".to_owned()]).await;
+        // As programs do it that know of proxies by their environment.
+        let told = inside.run(&format!("curl -sS http://{listed}/by-curl")).await;
+        assert!(told.contains("served GET /by-curl HTTP/1.1|Host: 127.0.0.2"), "{told}");
+        let python = format!(
+            "python3 -c 'import urllib.request as u; print(u.urlopen(\"http://{listed}/by-python\").read().decode())'"
+        );
+        if inside.run("python3 --version").await.starts_with("Python 3") {
+            let told = inside.run(&python).await;
+            assert!(told.contains("served GET /by-python"), "{told}");
+        }
+        // A tunnel, with what is said at once behind it.
+        let tunnel = format!("by_hand 'CONNECT {listed} HTTP/1.1\\r\\n\\r\\nGET /tunnelled HTTP/1.0\\r\\n\\r\\n'");
+        let told = inside.run(&tunnel).await;
+        assert!(told.starts_with("HTTP/1.1 200") && told.contains("served GET /tunnelled"), "{told}");
+        // The host that was judged is the one that is named.
+        let told = inside.get(&format!("http://{listed}/")).await;
+        assert!(told.contains(&format!("Host: {listed}|")) && !told.contains("Host: x|"), "{told}");
+        // No other port, no other host.
+        for refused in [unlisted.to_string(), format!("127.0.0.3:{}", listed.port()), "example.org".to_owned()] {
+            let told = inside.get(&format!("http://{refused}/")).await;
+            assert!(told.starts_with("HTTP/1.1 403") && told.contains("--allow-host"), "{refused}: {told}");
+        }
+        let told = inside.run(&format!("curl -sS -o /dev/null https://{unlisted}/ || echo curl-$?")).await;
+        assert!(told.contains("403") && told.contains("curl-56"), "{told}");
+        // A name that is allowed and leads home is not.
+        let told = inside.get(&format!("http://localhost:{}/", home.port())).await;
+        assert!(told.starts_with("HTTP/1.1 403") && told.contains("leads to"), "{told}");
+        let told = inside.run("by_hand '\\x05\\x01\\x00\\r\\n\\r\\n'").await;
+        assert!(told.starts_with("HTTP/1.1 400"), "{told}");
+        // Past the proxy there is nothing: neither the host's loopback nor a network, by TCP or by UDP.
+        for direct in [format!("tcp/{}/{}", listed.ip(), listed.port()), format!("tcp/127.0.0.1/{}", home.port())] {
+            let told = inside.run(&format!("echo x > /dev/{direct} && echo got-out")).await;
+            assert!(told.contains("refused") && !told.contains("got-out"), "{told}");
+        }
+        for direct in ["tcp/192.0.2.1/80", "udp/192.0.2.1/53"] {
+            let told = inside.run(&format!("echo x > /dev/{direct} && echo got-out")).await;
+            assert!(told.contains("unreachable") && !told.contains("got-out"), "{told}");
+        }
+        let told = inside.run("getent ahosts example.org || echo none-$?").await;
+        assert!(told.contains("none-2"), "{told}");
+        // Nothing of Baton's is in there with it.
+        let told = inside.run("ls -l /proc/self/fd | wc -l; cat /proc/net/tcp | wc -l").await;
+        assert!(!told.is_empty(), "{told}");
+    });
+    baton_tests::ordinary::again("egress::a_session_reaches_its_hosts_and_no_others");
+}
+
+#[test]
+fn whichever_process_is_killed_the_session_reaches_its_hosts() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        let listed = server("127.0.0.2");
+        let url = format!("http://{listed}/");
+        let mut inside = Inside::new(baton, vec![listed.to_string()]).await;
+        let id = inside.id;
+        let network =
+            baton.session(id).await.session.sandbox.layers.into_iter().find(|it| it.name == "network").unwrap();
+        assert!(network.detail.is_some_and(|detail| detail.contains(&listed.to_string())), "it is told");
+        let path = format!("/v1/sessions/{id}");
+        let pair = are(id, 2).await;
+        assert!(inside.get(&url).await.contains("served GET /"));
+        // Who serves has given up everything else; the spare has not yet.
+        let seen: Vec<_> = pair.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
+        assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");
+        // A connection outlives the worker.
+        let open = format!("exec 5<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT {listed} HTTP/1.1\\r\\n\\r\\n' >&5");
+        inside.run(&open).await;
+        let worker = baton.session(id).await.session.worker_pid.unwrap();
+        Process::of(worker).kill().await;
+        let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != worker);
+        let _: SessionDetail = baton.api().get_until(&path, next).await;
+        inside.client = baton.attach(id, Attach::named("B")).await;
+        inside.client.claim(true).await.unwrap();
+        let told = inside.run("printf 'GET /kept HTTP/1.0\\r\\n\\r\\n' >&5; cat <&5; exec 5>&-").await;
+        assert!(told.contains("200 Connection") && told.contains("served GET /kept"), "{told}");
+        assert!(inside.get(&url).await.contains("served GET /"));
+        are(id, 2).await;
+        // Whichever of the two, again and again.
+        for round in 0..8 {
+            let pair = are(id, 2).await;
+            pair[round % 2].kill().await;
+            // The next one listens in a moment; a spare that was killed leaves one.
+            let told = inside.run(&format!("until curl -sS {url} 2>/dev/null; do sleep 0.01; done")).await;
+            assert!(told.contains("served GET /"), "{round}: {told}");
+            if ways_out(id).len() < 2 {
+                // It was the spare, or the spare serves before it has one: the next worker sees to it.
+                let before = baton.session(id).await.session.worker_pid.unwrap();
+                Process::of(before).kill().await;
+                let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != before);
+                let _: SessionDetail = baton.api().get_until(&path, next).await;
+                inside.client = baton.attach(id, Attach::named(&format!("C{round}"))).await;
+                inside.client.claim(true).await.unwrap();
+                are(id, 2).await;
+            }
+        }
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        inside.client = baton.attach(id, Attach::named("D")).await;
+        inside.client.claim(true).await.unwrap();
+        assert!(inside.get(&url).await.contains("served GET /"));
+        // With the program they end.
+        inside.client.type_text("exit\r").await;
+        inside.client.until_exit().await;
+        are(id, 0).await;
+    });
+}
+
+#[test]
+fn what_is_no_host_is_refused_when_a_session_is_made() {
+    scenario(Duration::from_secs(30), Setup::plain(), async |baton: &Baton| {
+        let create = "/v1/terminal/sessions";
+        let ask = |profile: &str, host: &str| json!({"command": ["true"], "cwd": "/usr", "sandbox": profile, "grants": [], "allow_hosts": [host]});
+        for (profile, host) in [
+            ("workspace", "http://example.org"),
+            ("workspace", "*"),
+            ("workspace", "example.org:0"),
+            ("locked", "example.org"),
+            ("host", "example.org"),
+        ] {
+            let body = ask(profile, host);
+            let problem = baton.api().refused(Method::POST, create, &body, ErrorCode::Invalid).await;
+            assert!(!problem.detail.is_empty(), "{profile} {host}");
+        }
+        let new = baton.cli(["new", "-d", "--sandbox", "workspace", "--allow-host", "a/b", "--cwd", "/usr"]).await;
+        assert!(new.code != Some(0) && new.stderr.contains("`a/b` is no host"), "{new:?}");
+    });
+}
