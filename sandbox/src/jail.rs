@@ -25,7 +25,7 @@ use nix::libc;
 
 use crate::error::Step;
 use crate::landlock::{self, Beside};
-use crate::places::{Places, Refusal, Request};
+use crate::places::{Places, Refusal, Request, StartFile};
 use crate::report::{Context, Fact, Kind};
 use crate::seccomp;
 use crate::view::{self, Step as Mount};
@@ -74,13 +74,14 @@ impl Jail {
     /// # Errors
     /// [`Refusal`].
     pub fn prepare(request: &Request) -> Result<Self, Refusal> {
-        private_directories(&request.private)?;
+        private_directories(&request.private, &request.start_files)?;
         let places = Places::resolve(request)?;
         let version = landlock::version();
         let ruleset = |beside| landlock::ruleset(&landlock::rules(&places, beside), beside, version);
         let mut mounts = Vec::new();
         let private = request.private.canonicalize().unwrap_or_else(|_| request.private.clone());
-        let own = request.private_bytes.map(|bytes| view::bounded(&private, bytes)).unwrap_or_default();
+        let own =
+            request.private_bytes.map(|bytes| view::bounded(&private, bytes, &request.start_files)).unwrap_or_default();
         for step in own.into_iter().chain(view::steps(&places)) {
             let path = cstring(step.place())?;
             mounts.push((step, path));
@@ -248,6 +249,7 @@ impl Jail {
                 Mount::Terminals(_) => sys::terminals(path),
                 Mount::MakeDirectory(_) => sys::make_directory(path),
                 Mount::MakeFile(_) => sys::make_file(path),
+                Mount::Write { text, .. } => sys::write_file(path, text.as_bytes()),
                 Mount::Put { slot, optional, .. } => {
                     let tree = self.copies.get(*slot).copied().unwrap_or(-1);
                     match sys::put_tree(tree, path) {
@@ -306,20 +308,14 @@ fn is_terminal(path: &CString) -> bool {
 }
 
 /// Makes what the program finds in the place of HOME and of the directories of temporary files.
-fn private_directories(private: &Path) -> Result<(), Refusal> {
+fn private_directories(private: &Path, start_files: &[StartFile]) -> Result<(), Refusal> {
     let failed = |source| Refusal::Prepare { what: format!("`{}`", private.display()), source };
     let names = profile::TEMPORARY.iter().map(|(_, name)| *name).chain([profile::PRIVATE_HOME]);
     for name in names {
         DirBuilder::new().recursive(true).mode(0o700).create(private.join(name)).map_err(failed)?;
     }
-    match std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(private.join(profile::PRIVATE_HOME).join(profile::START_FILE))
-    {
-        Err(err) if err.kind() != io::ErrorKind::AlreadyExists => Err(failed(err)),
-        _ => Ok(()),
-    }
+    let home = private.join(profile::PRIVATE_HOME);
+    start_files.iter().try_for_each(|file| std::fs::write(home.join(file.name), &file.text)).map_err(failed)
 }
 
 /// Directories that the rulesets can't name before they are mounted.

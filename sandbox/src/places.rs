@@ -35,6 +35,17 @@ pub struct Request {
     pub required: bool,
     /// Bytes that what is of its own may take; `None` = as the file system has it.
     pub private_bytes: Option<u64>,
+    /// What lies in its HOME when it begins.
+    pub start_files: Vec<StartFile>,
+}
+
+/// A file in a HOME that is otherwise empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartFile {
+    /// Its name, below HOME.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: String,
 }
 
 /// Why a session can't be confined as it asks.

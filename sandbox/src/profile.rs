@@ -130,9 +130,6 @@ pub const TEMPORARY: &[(&str, &str)] = &[("/tmp", "tmp"), ("/var/tmp", "var-tmp"
 /// Below the session's private directory: what is shown as HOME.
 pub const PRIVATE_HOME: &str = "home";
 
-/// In it: a start file, without which zsh asks a new user what it should be like.
-pub const START_FILE: &str = ".zshrc";
-
 /// Where nothing is granted: other programs' processes, devices and sockets.
 pub const NEVER_GRANTED: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/boot"];
 

@@ -95,7 +95,7 @@ impl View {
                 Step::Null(path) => view.mount(path, Behind::Null, false, false),
                 Step::Terminals(path) => view.mount(path, Behind::Terminals, false, false),
                 Step::MakeDirectory(path) => drop(view.directories.insert(path.clone())),
-                Step::MakeFile(path) => drop(view.files.insert(path.clone())),
+                Step::MakeFile(path) | Step::Write { path, .. } => drop(view.files.insert(path.clone())),
                 Step::Put { slot, path, .. } => {
                     if let Some((_, from, read_only)) = copies.iter().find(|copy| copy.0 == *slot) {
                         // The one device that is put anywhere is a terminal, and works.

@@ -211,6 +211,29 @@ pub(crate) fn make_file(path: &CStr) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Writes a new file.
+pub(crate) fn write_file(path: &CStr, mut bytes: &[u8]) -> Result<(), Errno> {
+    // SAFETY: a NUL-terminated string; the descriptor is this call's own, and what is written is alive meanwhile.
+    unsafe {
+        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        let fd = libc::open(path.as_ptr(), flags, 0o600);
+        if fd == -1 {
+            return Err(Errno::last());
+        }
+        while !bytes.is_empty() {
+            let written = libc::write(fd, bytes.as_ptr().cast(), bytes.len());
+            let Ok(written) = usize::try_from(written) else {
+                let errno = Errno::last();
+                libc::close(fd);
+                return Err(errno);
+            };
+            bytes = bytes.get(written..).unwrap_or_default();
+        }
+        libc::close(fd);
+    }
+    Ok(())
+}
+
 /// Opens a directory only to name it.
 pub(crate) fn open_path(path: &CStr) -> Result<RawFd, Errno> {
     // SAFETY: a NUL-terminated string.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::grant;
-use crate::places::{Place, Places};
+use crate::places::{Place, Places, StartFile};
 use crate::profile;
 
 /// One step.
@@ -46,6 +46,13 @@ pub enum Step {
     MakeDirectory(PathBuf),
     /// Make a file to put something back at; it may be there.
     MakeFile(PathBuf),
+    /// Write a file that a program finds when it begins.
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        text: String,
+    },
     /// Put a copy where it belongs.
     Put {
         /// Its number.
@@ -69,6 +76,7 @@ impl Step {
             | Self::Terminals(path)
             | Self::MakeDirectory(path)
             | Self::MakeFile(path)
+            | Self::Write { path, .. }
             | Self::Put { path, .. } => path,
             Self::ReadOnly => Path::new("/"),
         }
@@ -88,11 +96,12 @@ const CONSOLE: &str = "/dev/console";
 
 /// The steps, before all others, to directories of its own that take so many bytes at most.
 #[must_use]
-pub fn bounded(private: &Path, bytes: u64) -> Vec<Step> {
+pub fn bounded(private: &Path, bytes: u64, start_files: &[StartFile]) -> Vec<Step> {
     let mut steps = vec![Step::Bounded { path: private.to_owned(), bytes }];
     let names = profile::TEMPORARY.iter().map(|(_, name)| *name).chain([profile::PRIVATE_HOME]);
     steps.extend(names.map(|name| Step::MakeDirectory(private.join(name))));
-    steps.push(Step::MakeFile(private.join(profile::PRIVATE_HOME).join(profile::START_FILE)));
+    let home = private.join(profile::PRIVATE_HOME);
+    steps.extend(start_files.iter().map(|it| Step::Write { path: home.join(it.name), text: it.text.clone() }));
     steps
 }
 
@@ -241,6 +250,7 @@ mod tests {
             Step::Terminals(_) => "terminals".to_owned(),
             Step::MakeDirectory(path) => format!("mkdir {}", path.display()),
             Step::MakeFile(path) => format!("touch {}", path.display()),
+            Step::Write { path, .. } => format!("write {}", path.display()),
             Step::Put { slot, path, optional } => {
                 format!("put {slot} {}{}", path.display(), if *optional { " ?" } else { "" })
             }

@@ -93,6 +93,7 @@ impl Host {
             terminal: None,
             required: false,
             private_bytes: None,
+            start_files: Vec::new(),
         }
     }
 

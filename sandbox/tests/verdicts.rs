@@ -100,6 +100,7 @@ impl World {
             terminal: None,
             required: false,
             private_bytes: None,
+            start_files: Vec::new(),
         }
     }
 

@@ -59,6 +59,7 @@ fn explain(home: &Home, question: Explain) -> anyhow::Result<Explained> {
         cwd: PathBuf::from(question.cwd),
         required: false,
         private_bytes: None,
+        start_files: Vec::new(),
     };
     match Evaluator::new(&request, beside) {
         Ok(evaluator) => Ok(evaluator.explain(Path::new(&question.path))),

@@ -15,6 +15,7 @@ use std::time::Duration;
 use baton_proto::ErrorCode;
 use baton_proto::api::{CreateTerminal, Created, FolderGrant, SessionDetail, SessionStatus, WaitAnswer};
 use baton_proto::ids::SessionId;
+use baton_proto::limits::Limits;
 use baton_proto::spec::{LayerStatus, Profile};
 use baton_tests::process::Process;
 use baton_tests::{Attach, Baton, Setup, binaries, ordinary, scenario, session};
@@ -258,6 +259,16 @@ fn what_a_developer_expects_works() {
             assert!(output.contains("END 0"), "{program}: {output}");
         }
         builds_offline(baton, &project).await;
+        // Where its own files are bounded, they lie in another file system.
+        let request = CreateTerminal {
+            sandbox: Some(Profile::Workspace),
+            cwd: Some(project.to_str().unwrap().to_owned()),
+            env: path.clone(),
+            limits: Limits { disk_bytes: Some(64 << 20), ..Limits::default() },
+            ..session::shell_script("bash -lc 'echo $PATH' | grep -q :/opt/tools; echo END $?")
+        };
+        let output = run(baton, &request).await;
+        assert!(output.contains("END 0"), "{output}");
         // Its own terminal has a name.
         let request = CreateTerminal {
             sandbox: Some(Profile::Workspace),

@@ -5,13 +5,12 @@
 
 use std::error::Error as _;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use baton_proto::home::Home;
 use baton_proto::spec::{Layer, LayerStatus, Profile, SessionSpec};
+use baton_sandbox::places::StartFile;
 use baton_sandbox::report::Kind;
 use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile};
 use nix::unistd::{User, geteuid, ttyname};
@@ -100,22 +99,21 @@ pub(super) fn jail(
     private::remove(&private)
         .map_err(|source| Refusal::Prepare { what: format!("emptying `{}`", private.display()), source })?;
     let request = request(spec, home, session, ttyname(terminal).ok());
-    let (jail, home) = (Jail::prepare(&request)?, request.private.join(profile::PRIVATE_HOME));
-    start_files(&home, spec)
-        .map_err(|source| Refusal::Prepare { what: format!("writing in `{}`", home.display()), source })?;
-    Ok(Some(jail))
+    Ok(Some(Jail::prepare(&request)?))
 }
 
-/// A login shell begins with the system's `PATH` and leaves the rest to the user's own start files, which a confined one
-/// does not see: the tools it may use would not be found.
-fn start_files(home: &Path, spec: &SessionSpec) -> io::Result<()> {
-    let Some((_, path)) = spec.env.iter().find(|(name, _)| *name == "PATH") else { return Ok(()) };
-    let quoted = path.replace('\'', r"'\''");
-    let text = format!("# Made by Baton: the directories in which this session's tools are.\nexport PATH='{quoted}'\n");
-    for name in [".profile", ".zprofile"] {
-        fs::write(home.join(name), &text)?;
+/// What a confined program's HOME begins with. Without a start file zsh asks a new user what it should be like. A login shell
+/// begins with the system's `PATH` and leaves the rest to the user's own files, which a confined one does not see: the tools
+/// that it may use would not be found.
+fn start_files(spec: &SessionSpec) -> Vec<StartFile> {
+    let mut files = vec![StartFile { name: ".zshrc", text: String::new() }];
+    if let Some((_, path)) = spec.env.iter().find(|(name, _)| *name == "PATH") {
+        let quoted = path.replace('\'', r"'\''");
+        let made = "# Made by Baton: the directories in which this session's tools are.";
+        let text = format!("{made}\nexport PATH='{quoted}'\n");
+        files.extend([".profile", ".zprofile"].map(|name| StartFile { name, text: text.clone() }));
     }
-    Ok(())
+    files
 }
 
 /// What the confinement of a session's program is made of, and asked by.
@@ -131,6 +129,7 @@ pub(super) fn request(spec: &SessionSpec, home: &Home, session: &Path, terminal:
         cwd: PathBuf::from(&spec.cwd),
         required: spec.sandbox_required,
         private_bytes: spec.limits.disk_bytes,
+        start_files: start_files(spec),
     }
 }
 
