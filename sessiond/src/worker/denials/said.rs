@@ -105,13 +105,15 @@ fn paths(line: &str) -> Vec<String> {
         }
     }
     let parts: Vec<&str> = line.split(": ").collect();
-    // The first is who says it.
-    for part in parts.iter().skip(1) {
-        if part.starts_with('/') || !part.contains(' ') {
+    // The first is who says it, and a number is that of a line.
+    let said = parts.get(1..).filter(|said| !said.is_empty()).unwrap_or(&parts);
+    for part in said.iter().filter(|_| parts.len() > 1) {
+        let number = part.bytes().all(|byte| byte.is_ascii_digit());
+        if !number && (part.starts_with('/') || !part.contains(' ')) {
             push(part);
         }
     }
-    for word in line.split_ascii_whitespace() {
+    for word in said.iter().flat_map(|part| part.split_ascii_whitespace()) {
         let word = word.trim_matches([':', ',', ';', '(', ')', '\'', '"', '`']);
         if word.starts_with('/') {
             push(word);
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!(complaints(many.as_bytes()).len(), COMPLAINTS_MAX);
         let wide = format!("cat: {}: Permission denied", "/x ".repeat(LINE_BYTES_MAX));
         assert!(complaints(wide.as_bytes()).is_empty());
-        let paths = format!("{}: Permission denied", (0..100).map(|n| format!("/{n} ")).collect::<String>());
+        let paths = format!("ls: {}: Permission denied", (0..100).map(|n| format!("/{n} ")).collect::<String>());
         assert_eq!(complaints(paths.as_bytes())[0].paths.len(), PATHS_MAX);
     }
 
@@ -216,7 +218,7 @@ mod tests {
                 state ^= state << 13;
                 state ^= state >> 7;
                 state ^= state << 17;
-                bytes.push(b"\x1b[]m'\": /PermissionEACCES\n\xff\x9d"[(state % 30) as usize]);
+                bytes.push(b"\x1b[]m'\": /PermissionEACCES\n\xff\x9d"[(state % 28) as usize]);
             }
             bytes.extend_from_slice(b": Permission denied");
             let _ = complaints(&bytes);
