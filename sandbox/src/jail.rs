@@ -249,7 +249,7 @@ impl Jail {
                 Mount::Terminals(_) => sys::terminals(path),
                 Mount::MakeDirectory(_) => sys::make_directory(path),
                 Mount::MakeFile(_) => sys::make_file(path),
-                Mount::Write { text, .. } => sys::write_file(path, text.as_bytes()),
+                Mount::Write { text, .. } => sys::write_new_file(path, text.as_bytes()),
                 Mount::Put { slot, optional, .. } => {
                     let tree = self.copies.get(*slot).copied().unwrap_or(-1);
                     match sys::put_tree(tree, path) {

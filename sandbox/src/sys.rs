@@ -212,7 +212,7 @@ pub(crate) fn make_file(path: &CStr) -> Result<(), Errno> {
 }
 
 /// Writes a new file.
-pub(crate) fn write_file(path: &CStr, mut bytes: &[u8]) -> Result<(), Errno> {
+pub(crate) fn write_new_file(path: &CStr, mut bytes: &[u8]) -> Result<(), Errno> {
     // SAFETY: a NUL-terminated string; the descriptor is this call's own, and what is written is alive meanwhile.
     unsafe {
         let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW | libc::O_CLOEXEC;

@@ -3,6 +3,8 @@
 //! The test runs itself again: a filter can't be taken back, so each attempt has a process of its own.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_possible_truncation)]
 
+mod asked;
+
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output};
 
@@ -139,7 +141,7 @@ fn main() {
             panic!("{program}: {failed}");
         }
         _ => {
-            let wanted = given.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+            let Some(wanted) = asked::wanted(&given) else { return };
             let tests: [(&str, fn()); 5] = [
                 ("what is denied fails with the answer of its rule", denied),
                 ("what is not denied reaches the kernel", harmless),

@@ -5,6 +5,8 @@
 //! what is asserted of them; where there are none, the report says so, and that is asserted instead.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod asked;
+
 use std::fs;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
@@ -427,7 +429,7 @@ fn without_namespaces(host: &Host) {
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let again = args.iter().any(|arg| arg == "--as-ordinary-user");
-    let filter = args.iter().find(|arg| !arg.starts_with('-')).cloned().unwrap_or_default();
+    let Some(filter) = asked::wanted(&args) else { return };
     let without = args.iter().any(|arg| arg == "--without-namespaces");
     let tests = if without { WITHOUT_NAMESPACES } else { TESTS };
     for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {

@@ -3,6 +3,8 @@
 //! `cargo test -p baton-sandbox --test own cost` prints figures. The test runs itself again: what is given up does not come back.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod asked;
+
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -31,7 +33,7 @@ fn main() {
         ["as", kind, directory, what] => attempt(kind, Path::new(directory), what),
         ["time", kind, directory] => time(kind, Path::new(directory)),
         _ => {
-            let wanted = given.iter().find(|word| !word.starts_with('-')).cloned().unwrap_or_default();
+            let Some(wanted) = asked::wanted(&given) else { return };
             let tests: [(&str, fn()); 4] = [
                 ("layers are told and hold", layers_hold),
                 ("what is refused is named, and the process goes on", refused_and_named),

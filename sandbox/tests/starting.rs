@@ -2,6 +2,8 @@
 //! forking is refused anywhere else. Every test needs Linux 5.11 (`close_range`, pidfds) and `/bin/sh`.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod asked;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -39,7 +41,8 @@ const TESTS: &[Test] = &[
 
 fn main() {
     // `cargo test <filter>` reaches here as an argument.
-    let filter = std::env::args().skip(1).find(|arg| !arg.starts_with('-')).unwrap_or_default();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(filter) = asked::wanted(&args) else { return };
     for (name, test) in TESTS.iter().filter(|(name, _)| name.contains(&filter)) {
         test();
         println!("test {name} ... ok");

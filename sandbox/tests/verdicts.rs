@@ -5,6 +5,8 @@
 //! Landlock and user namespaces (6.12).
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+mod asked;
+
 use std::fs::{self, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
@@ -398,6 +400,9 @@ fn main() {
         && first == "--probe"
     {
         print!("{}", probe(Path::new(path), kind == "own"));
+        return;
+    }
+    if asked::wanted(&args).is_none() {
         return;
     }
     fs::copy(std::env::current_exe().unwrap(), program()).unwrap();

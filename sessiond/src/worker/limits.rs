@@ -144,7 +144,9 @@ impl Worker {
         let limits = self.spec.limits.clone();
         // What the program left behind belongs to the worker, a subreaper.
         let mut processes = below(std::process::id(), limits.open_files.is_some());
-        processes.retain(|seen| seen.pid != std::process::id());
+        // Itself, and who holds the session's way out, are Baton's.
+        let own = fs::read_link("/proc/self/exe").ok();
+        processes.retain(|seen| own.is_none() || fs::read_link(format!("/proc/{}/exe", seen.pid)).ok() != own);
         if !processes.iter().any(|seen| seen.pid == program) {
             // Not the child of this worker but of one before.
             processes.extend(below(program, limits.open_files.is_some()));
