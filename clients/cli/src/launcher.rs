@@ -101,14 +101,24 @@ pub async fn pid(home: &Home) -> Result<Option<Pid>, Report> {
     Ok(None)
 }
 
-/// Whether the process has ended or is about to: killed, and the kernel still closes what it had open, its locks last.
+/// Whether the process has ended or is about to: killed, and the kernel still closes what it had open, its locks last; or
+/// it has not even had its turn on a busy machine to notice.
 fn is_dying(pid: i32) -> bool {
     /// `PF_EXITING` of Linux's `include/linux/sched.h`.
     const EXITING: u32 = 0x4;
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
     // Behind the name, which may hold anything, stand state, four ids, the foreground group and the flags (proc(5)).
     let Some((_, rest)) = stat.rsplit_once(')') else { return true };
-    rest.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u32>().ok()).is_none_or(|it| it & EXITING != 0)
+    let exits = rest.split_ascii_whitespace().nth(6).and_then(|flags| flags.parse::<u32>().ok());
+    exits.is_none_or(|it| it & EXITING != 0)
+        || fs::read_to_string(format!("/proc/{pid}/status")).map_or(true, |status| is_killed(&status))
+}
+
+/// Whether a process's status (proc(5)) names SIGKILL among the signals that it has yet to notice.
+fn is_killed(status: &str) -> bool {
+    const KILL: u64 = 1 << (Signal::SIGKILL as i32 - 1);
+    let pending = status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+    pending.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok()).any(|mask| mask & KILL != 0)
 }
 
 /// Whether a running launcher's state directory was deleted under it: it makes its key before anything else.
@@ -196,6 +206,16 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn who_was_killed_is_as_good_as_dead() {
+        let own = fs::read_to_string("/proc/self/status").unwrap();
+        assert!(own.contains("SigPnd:") && own.contains("ShdPnd:"));
+        assert!(!is_killed(&own) && !is_dying(i32::try_from(std::process::id()).unwrap()));
+        assert!(is_killed("Name:\tx\nSigPnd:\t0000000000000100\nShdPnd:\t0000000000000000\n"));
+        assert!(is_killed("SigPnd:\t0000000000000000\nShdPnd:\t0000000000004100\n"));
+        assert!(!is_killed("SigPnd:\t0000000000004000\nShdPnd:\t0000000000000200\nSigBlk:\t0000000000000100\n"));
+    }
 
     #[test]
     fn without_a_lock_nothing_runs() {
