@@ -4,7 +4,7 @@
 //! fork and exec, and too little to fail for want of memory. A filter can't be taken back, and everything that the process
 //! forks or executes afterwards has it too.
 //!
-//! A call whose answer is `report` does not happen; [`refused`] writes which one it was, so that a filter that is too narrow
+//! A call whose answer is `report` does not happen; `refused` writes which one it was, so that a filter that is too narrow
 //! is found at once and not guessed at.
 
 mod refused;

@@ -18,7 +18,7 @@
 //! | --- | --- |
 //! | [`place`] | locks and spare; the socket in the program's network |
 //! | [`head`] | what a client asks for, judged: bytes in, a decision out |
-//! | [`relay`] | one connection: ask, connect, copy both ways |
+//! | `relay` | one connection: ask, connect, copy both ways |
 
 pub mod head;
 pub mod hostile;
