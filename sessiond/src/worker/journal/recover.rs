@@ -56,13 +56,14 @@ impl Journal {
         let unsure = journal.find(Known { enough: before.appended, most, lenient: true, ..Known::NOTHING })?;
         journal.put_aside_behind();
         let lost = before.appended.saturating_sub(journal.head);
+        // Before a segment may begin: its head carries the lease.
+        journal.settle_lease(unsure || lost > 0, before.epoch);
         // Whatever fails from here on is a disk that can't be written now; the session goes on without.
         if let Err(err) = journal.cut_off_torn() {
             tracing::error!(error = %err, "the journal cannot be written on yet");
             journal.must_roll = true;
             journal.fails(&err);
         }
-        journal.settle_lease(unsure || lost > 0, before.epoch);
         if lost > 0 {
             tracing::error!(lost, "the journal's newest records are missing: a gap is marked");
             journal.head = before.appended;
@@ -90,7 +91,9 @@ impl Journal {
         }
     }
 
-    /// Nothing of what the torn record has left can be taken for a record later.
+    /// Nothing of what the torn record has left can be taken for a record later. A segment in which something had to be searched
+    /// for is not written on: what was found there depends on how much was known to be written, and the next to look knows
+    /// more. Where the segment behind it begins, everybody looks up to there.
     fn cut_off_torn(&mut self) -> io::Result<()> {
         let Some(Segment { head, scanned: Some(scanned), file }) = self.segments.back_mut() else {
             return self.roll();
@@ -98,7 +101,7 @@ impl Journal {
         let writable = self.disk.open(&segment::path(&self.dir, head.number), false)?;
         self.disk.truncate(&writable, u64::from(scanned.end))?;
         *file = Some(writable);
-        Ok(())
+        if self.must_roll { self.roll() } else { Ok(()) }
     }
 
     /// Who had control in the end: as the records have it, unless the newest change of it is not among them.
@@ -193,6 +196,7 @@ impl Journal {
         if !holes.is_empty() {
             tracing::warn!(number = newest.head.number, holes = holes.len(), "a segment is damaged");
         }
+        self.must_roll = guessed || !holes.is_empty();
         newest.scanned = Some(Scanned { end, index, holes });
         newest.file = Some(file);
         self.head = head;
