@@ -53,7 +53,7 @@ pub async fn run(world: Arc<World>, n: u64, mut seed: Seed) {
         .map(str::to_owned);
         let mut request = json!({"title": name, "command": program(&words)});
         if round % 2 == 0 {
-            confine(&world, &mut request);
+            confine(&world, &mut request, round % 4 == 0);
         }
         let Some(session) = create(&world, &request).await else {
             world.ledger.violation(&name, "was not created although it was asked for 40 seconds and longer");

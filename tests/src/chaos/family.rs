@@ -1,5 +1,7 @@
 //! The processes of one Baton, by what they are.
 
+use baton_proto::ids::SessionId;
+
 use crate::process::{self, Process};
 
 /// Who is there right now.
@@ -15,6 +17,8 @@ pub struct Family {
     pub bridge: Option<Process>,
     /// Workers.
     pub workers: Vec<Process>,
+    /// The ways out of sessions: the one that serves and its spare, with the directory of their instance.
+    pub egress: Vec<(String, Process)>,
 }
 
 impl Family {
@@ -32,6 +36,9 @@ impl Family {
                 ("baton-sessiond", Some("supervisor")) => family.sessiond = Some(process),
                 ("baton-sessiond", Some("worker")) => family.workers.push(process),
                 ("baton-sessiond", Some("launcher")) => launchers.push(process),
+                ("baton-sessiond", Some("egress")) => {
+                    family.egress.push((words.next().unwrap_or_default().to_owned(), process));
+                }
                 _ => {}
             }
         }
@@ -42,6 +49,12 @@ impl Family {
         family.launcher = heads.first().copied();
         family.spare = spares.first().copied();
         family
+    }
+
+    /// The processes that are the way out of a session.
+    pub fn ways_out(&self, session: SessionId) -> impl Iterator<Item = Process> {
+        let session = session.to_string();
+        self.egress.iter().filter(move |(directory, _)| directory.contains(&session)).map(|(_, process)| *process)
     }
 }
 

@@ -10,7 +10,7 @@ use http::Method;
 use nix::sys::signal::Signal;
 
 use super::family::Family;
-use super::world::{Order, POINTS, Victim, World};
+use super::world::{Order, POINTS, Victim, Watched, World};
 use crate::process::Process;
 use crate::seed::Seed;
 
@@ -26,7 +26,7 @@ const VIOLATIONS_MAX: usize = 25;
 const KEPT_WITHIN: Duration = Duration::from_secs(15);
 
 /// What can happen, and how often: weights.
-const FAULTS: [(Fault, u64); 16] = [
+const FAULTS: [(Fault, u64); 17] = [
     (Fault::KillBridge, 10),
     (Fault::KillSessiond, 10),
     (Fault::KillWorker, 22),
@@ -43,6 +43,7 @@ const FAULTS: [(Fault, u64); 16] = [
     (Fault::WorkerTwice, 4),
     (Fault::Upgrade, 10),
     (Fault::FillDisk, 3),
+    (Fault::KillEgress, 6),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,7 @@ enum Fault {
     WorkerTwice,
     Upgrade,
     FillDisk,
+    KillEgress,
 }
 
 /// Lets faults fall until the time is over.
@@ -134,6 +136,17 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
             let world = Arc::clone(world);
             // Whatever becomes of it: other faults fall into the middle of it, and the rules hold.
             tokio::spawn(async move { world.call(Method::POST, "/v1/upgrade", Some(&body)).await });
+        }
+        Fault::KillEgress => {
+            let family = Family::find(&mark);
+            let mut hosting: Vec<SessionId> =
+                world.sessions().values().filter(|it| it.hosts).map(|watched| watched.id).collect();
+            let first = seed.within(0..1 + hosting.len() as u64);
+            hosting.rotate_left(usize::try_from(first).unwrap_or(0));
+            // One without a spare is not alone in dying.
+            let pair = hosting.into_iter().map(|id| family.ways_out(id).collect::<Vec<_>>()).find(|pair| pair.len() > 1);
+            let which = usize::try_from(seed.within(0..2)).unwrap_or(0);
+            one(world, "kill a way out", pair.and_then(|pair| pair.get(which).copied()));
         }
         Fault::FillDisk if !world.disk => {}
         Fault::FillDisk => {
@@ -376,6 +389,11 @@ pub async fn healthy(world: &Arc<World>, limit: Duration) -> Result<(), String> 
                     })
                     .collect();
                 let family = Family::find(&world.baton.mark());
+                let shut = |it: &&Watched| it.hosts && !it.ending && family.ways_out(it.id).count() < 2;
+                let ill: Vec<String> = ill
+                    .into_iter()
+                    .chain(sessions.values().filter(shut).map(|it| format!("{} has no way out and a spare", it.name)))
+                    .collect();
                 if ill.is_empty() && family.launcher.is_some() && family.spare.is_some() {
                     world.ledger.took("healthy again after the last fault", begun.elapsed());
                     return Ok(());

@@ -69,15 +69,23 @@ pub fn program(words: &[String]) -> Vec<String> {
     std::iter::once(path.to_string_lossy().into_owned()).chain(words.iter().cloned()).collect()
 }
 
-/// Has the session of a `request` confined: it reads the self-checking program, and writes beside its stop file.
-pub fn confine(world: &World, request: &mut serde_json::Value) {
+/// Has the session of a `request` confined and limited: it reads the self-checking program, and writes beside its stop file.
+/// With `hosts` it has a way out, too.
+pub fn confine(world: &World, request: &mut serde_json::Value, hosts: bool) {
     let path = binaries::path("baton-chaos-program");
     let grant = |root: &std::path::Path, write: bool| json!({"root_path": root, "allow_write": write, "allow_create": write, "allow_delete": false});
     let programs = path.parent().unwrap_or(&path);
     request["sandbox"] = json!("workspace");
     request["cwd"] = json!(world.baton.scratch());
     request["grants"] = json!([grant(programs, false), grant(world.baton.scratch(), true)]);
+    request["limits"] = json!({
+        "memory_bytes": 1_u64 << 30, "processes": 64, "cpu_weight": 80, "open_files": 64, "wall_s": 86400, "disk_bytes": 16 << 20,
+    });
     world.ledger.count("sessions confined", 1);
+    if hosts {
+        request["allow_hosts"] = json!(["baton.invalid"]);
+        world.ledger.count("sessions with a way out", 1);
+    }
 }
 
 /// A session that lives through the whole run.
@@ -261,11 +269,15 @@ async fn long_session(
             json!({"title": name, "command": program(&words)})
         }
     };
-    if matches!(n % 8, 1 | 5) {
-        confine(world, &mut request);
+    let hosts = matches!(n % 8, 1 | 5);
+    if hosts {
+        confine(world, &mut request, hosts);
     }
     let id = brief::create(world, &request).await?;
     world.watch(&world.ask(id, Duration::from_secs(30)).await?);
+    if let Some(watched) = world.sessions().get_mut(&id) {
+        watched.hosts = hosts;
+    }
     world.ledger.count("sessions", 1);
     let mut enter = |who: &str, protocol: Protocol, typist: Option<u64>, judge: bool, slow: Duration| {
         let name = format!("{name} {who}");

@@ -110,6 +110,8 @@ pub struct Watched {
     pub deaths: u64,
     /// Its program may end now.
     pub ending: bool,
+    /// It has a way out, which two processes are for.
+    pub hosts: bool,
 }
 
 /// Everything shared.
@@ -203,6 +205,7 @@ impl World {
             worker: session.worker_pid.and_then(Process::find),
             deaths: 0,
             ending: false,
+            hosts: false,
         };
         self.sessions().insert(session.id, watched);
     }
