@@ -9,8 +9,14 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use baton_proto::api::{CheckStatus, Doctor, LayerStatus, ServerStatus};
+use baton_proto::ErrorCode;
+use baton_proto::api::{CheckStatus, Created, Doctor, LayerStatus, ServerStatus, SessionDetail, SessionStatus};
+use baton_proto::frame::Kind;
+use baton_proto::hello::Role;
+use baton_proto::ids::SessionId;
 use baton_proto::spec::Profile;
+use baton_proto::v1::{Failed, ListSessions, Sessions};
+use baton_tests::peer::Peer;
 use baton_tests::process::{self, Process};
 use baton_tests::{Baton, Setup, binaries, scenario};
 
@@ -189,6 +195,47 @@ fn a_bridge_that_is_taken_over_can_do_nothing_of_its_own() {
         assert_eq!(log.matches("its filter ended it").count(), 2, "the launcher tells how it ended: {log}");
         assert!(program.is_alive());
         assert_eq!(baton.session(session).await.session.pid, Some(program.pid));
+    });
+}
+
+#[test]
+fn where_unconfined_sessions_are_forbidden_neither_who_speaks_for_the_bridge_nor_sessiond_gets_one() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let before = baton.shell().await;
+        let allow = |allow: bool| {
+            fs::create_dir_all(&baton.home.config).unwrap();
+            fs::write(baton.home.config_file(), format!("[sandbox]\nallow_host = {allow}\n")).unwrap();
+        };
+        allow(false);
+        let _ = baton.cli(["down"]).await.ok();
+        let _ = baton.cli(["up"]).await.ok();
+        assert!(baton.session(before).await.session.pid.is_some(), "what runs goes on");
+
+        // With the key, as a bridge that was taken over has it.
+        let mut bridge = Peer::connect(&baton.sessiond_socket()).await.unwrap();
+        bridge.handshake(&baton.key(), Role::Bridge).await.unwrap();
+        let list: Sessions = bridge.ask(Kind::ListSessions, &ListSessions {}, Kind::Sessions).await;
+        let mut spec = list.sessions.into_iter().find(|entry| entry.spec.session == before).unwrap().spec;
+        assert_eq!(spec.profile, Profile::Host);
+        spec.session = SessionId::from_uuid(uuid::Uuid::now_v7());
+        let refused: Failed = bridge.ask(Kind::Spawn, &spec, Kind::Failed).await;
+        assert!(refused.code == ErrorCode::Denied && refused.message.contains("sandbox.allow_host"), "{refused:?}");
+
+        // A sessiond and a bridge that would allow it: the launcher was told before them, and is asked last.
+        allow(true);
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        let body = serde_json::json!({"command": ["sh", "-c", "sleep 1000"]});
+        let created: Created = baton.api().post("/v1/terminal/sessions", &body).await;
+        let failed = |detail: &SessionDetail| detail.session.status == SessionStatus::Failed;
+        let detail: SessionDetail =
+            baton.api().get_until(&format!("/v1/sessions/{}", created.session_id), failed).await;
+        let failure = detail.session.failure.unwrap();
+        assert!(failure.contains("the launcher refuses"), "{failure}");
+        assert_eq!(detail.session.pid, None);
+        let confined = serde_json::json!({"command": ["sh", "-c", "sleep 1000"], "sandbox": "workspace"});
+        let created: Created = baton.api().post("/v1/terminal/sessions", &confined).await;
+        assert_eq!(baton.session(created.session_id).await.session.status, SessionStatus::Running);
     });
 }
 

@@ -144,7 +144,8 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
             let first = seed.within(0..1 + hosting.len() as u64);
             hosting.rotate_left(usize::try_from(first).unwrap_or(0));
             // One without a spare is not alone in dying.
-            let pair = hosting.into_iter().map(|id| family.ways_out(id).collect::<Vec<_>>()).find(|pair| pair.len() > 1);
+            let pair =
+                hosting.into_iter().map(|id| family.ways_out(id).collect::<Vec<_>>()).find(|pair| pair.len() > 1);
             let which = usize::try_from(seed.within(0..2)).unwrap_or(0);
             one(world, "kill a way out", pair.and_then(|pair| pair.get(which).copied()));
         }
