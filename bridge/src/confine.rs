@@ -26,7 +26,7 @@ pub fn confine(options: &Options) -> Result<(), StartError> {
         // SQLite's random numbers, and descriptors that are to lead nowhere.
         let devices = ["/dev/urandom", "/dev/null"].map(PathBuf::from);
         let write = vec![home.state.clone(), home.runtime.clone()];
-        Own::bridge(Paths { write, read: read.chain(devices).collect() }).confine()
+        Own::bridge(Paths { write, read: read.chain(devices).collect(), ..Paths::default() }).confine()
     });
     match own::lacking(layers).filter(|_| options.config.sandbox.require) {
         Some(lacking) => Err(StartError::Unconfined(own::required(lacking))),

@@ -43,6 +43,9 @@ pub const OUTPUT_ROOTS_MAX: usize = 16;
 /// Most bytes of a path in a grant: what the kernel takes.
 pub const GRANT_PATH_BYTES_MAX: usize = 4095;
 
+/// Most bytes of the path of a socket: what the kernel takes, without the zero at its end (unix(7)).
+pub const AGENT_SOCKET_BYTES_MAX: usize = 107;
+
 /// A directory tree that a confined program may read and, as far as it says, change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Grant {
@@ -148,4 +151,7 @@ pub struct SessionSpec {
     pub limits: Limits,
     /// Hosts that it may reach, as [`crate::egress::AllowHosts`] reads them; none = no network but its own loopback.
     pub allow_hosts: Vec<String>,
+    /// Absolute path of the socket of the person's ssh agent, whose keys a `workspace` session may use through Baton's relay; at
+    /// most [`AGENT_SOCKET_BYTES_MAX`]. None = it has no agent.
+    pub ssh_agent: Option<String>,
 }

@@ -20,6 +20,9 @@ pub const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{Execute | ReadFil
 /// To see which names there are.
 pub const LIST: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadDir});
 
+/// To see which sockets there are and to connect to them. Before Landlock 9 no rule is needed for the latter.
+pub const CONNECT: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadDir | ResolveUnix});
+
 /// To use a device.
 pub const DEVICE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | WriteFile | Truncate | IoctlDev});
 

@@ -67,6 +67,9 @@ pub fn rules(places: &Places, beside: Beside) -> Vec<Rule> {
             rules.push(rule(&tool.path, grant::READ, tool.directory));
         }
     }
+    if let Some(agent) = places.ssh_agent.as_ref().filter(|_| beside == Beside::Namespaces) {
+        rules.push(rule(&agent.path, grant::CONNECT, true));
+    }
     for cover in &places.covers {
         if let Some(own) = &cover.by {
             rules.push(rule(own, own_rights(places, &cover.path, beside), true));

@@ -6,6 +6,7 @@
 //! | sessiond | none gained | off | as the bridge, and reading `/proc` | `filters/sessiond.toml` |
 //! | worker | none gained | off | none: its domain could neither signal its program nor read its directory | `filters/worker.toml` |
 //! | egress | none gained | off | reads what turns names into addresses, writes nothing; connects by TCP, binds nothing | `filters/egress.toml` |
+//! | agent | none gained | off | reads and writes nothing; connects to sockets in the directory of the person's ssh agent, not by TCP | `filters/agent.toml` |
 //! | launcher | – | – | – | none: whatever it gave up, every session that is not confined would have given up |
 //!
 //! A worker confines itself only after its program was started, which therefore has nothing of it. Landlock comes before
@@ -37,6 +38,8 @@ pub struct Paths {
     pub write: Vec<PathBuf>,
     /// Reading.
     pub read: Vec<PathBuf>,
+    /// Connecting to sockets in these directories.
+    pub connect: Vec<PathBuf>,
 }
 
 /// A process of Baton's that confines itself.
@@ -73,8 +76,15 @@ impl Own {
     #[must_use]
     pub fn egress() -> Self {
         let read = ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/resolvconf"];
-        let paths = Paths { write: Vec::new(), read: read.map(PathBuf::from).to_vec() };
+        let paths = Paths { read: read.map(PathBuf::from).to_vec(), ..Paths::default() };
         Self { filter: &seccomp::EGRESS, paths: Some(paths), connects: true }
+    }
+
+    /// The relay to the person's ssh agent. Directories and not the socket: an agent that is started again makes another.
+    #[must_use]
+    pub fn agent(connect: Vec<PathBuf>) -> Self {
+        let paths = Paths { connect, ..Paths::default() };
+        Self { filter: &seccomp::AGENT, paths: Some(paths), connects: false }
     }
 
     /// Gives up everything but what is named, for good, and tells what the kernel enforces. Nothing here is an error: a
@@ -199,7 +209,8 @@ fn restrict(paths: &Paths, connects: bool) -> Result<(RulesetStatus, i32), Rules
         .handle_access(if connects { AccessNet::BindTcp.into() } else { AccessNet::from_all(NEWEST) })?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    for (list, rights) in [(&paths.write, write), (&paths.read, read)] {
+    let connect = AccessFs::ResolveUnix.into();
+    for (list, rights) in [(&paths.write, write), (&paths.read, read), (&paths.connect, connect)] {
         for path in list {
             if let Some(rule) = rule(path, rights) {
                 rules = rules.add_rule(rule)?;

@@ -37,6 +37,8 @@ pub struct Request {
     pub private_bytes: Option<u64>,
     /// What lies in its HOME when it begins.
     pub start_files: Vec<StartFile>,
+    /// Directory with the socket of its ssh agent's relay, if it has one; it is shown at [`profile::SSH_AGENT`].
+    pub ssh_agent: Option<PathBuf>,
 }
 
 /// A file in a HOME that is otherwise empty.
@@ -137,6 +139,15 @@ pub struct Cover {
     pub by: Option<PathBuf>,
 }
 
+/// A directory of this host that a program finds at another place, and can't change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Here.
+    pub path: PathBuf,
+    /// There.
+    pub at: PathBuf,
+}
+
 /// Everything a program's view of the file system is made of. Paths are without symbolic links.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Places {
@@ -156,6 +167,8 @@ pub struct Places {
     pub unguarded: Vec<PathBuf>,
     /// Its terminal's device.
     pub terminal: Option<PathBuf>,
+    /// The directory of its ssh agent's socket.
+    pub ssh_agent: Option<Shown>,
 }
 
 impl Places {
@@ -201,6 +214,7 @@ impl Places {
             .filter(|path| fs::symlink_metadata(path).is_err())
             .filter(|path| grants.iter().any(|grant| path.starts_with(&grant.root)))
             .collect();
+        let ssh_agent = request.ssh_agent.as_deref().map(shown_agent).transpose()?;
         let places = Self {
             system,
             devices: profile::DEVICES.iter().map(PathBuf::from).filter(|path| is_device(path)).collect(),
@@ -210,6 +224,7 @@ impl Places {
             secrets,
             unguarded,
             terminal: request.terminal.clone().filter(|path| is_device(path)),
+            ssh_agent,
         };
         places.check_directory(&request.cwd)?;
         Ok(places)
@@ -238,6 +253,15 @@ impl Places {
         let own = self.covers.iter().any(|cover| cover.by.is_some() && cover.path == resolved);
         if granted || readable || own { Ok(()) } else { Err(Refusal::Directory { path: resolved }) }
     }
+}
+
+fn shown_agent(directory: &Path) -> Result<Shown, Refusal> {
+    let failed = |source| Refusal::Prepare { what: "the directory of the ssh agent's socket".to_owned(), source };
+    let path = directory.canonicalize().map_err(failed)?;
+    let at = Path::new(profile::SSH_AGENT);
+    // The mount is made where the directory above it is; that may be a link.
+    let (above, name) = (at.parent().unwrap_or(at), at.file_name().unwrap_or_default());
+    Ok(Shown { path, at: above.canonicalize().map_err(failed)?.join(name) })
 }
 
 fn place(path: &Path) -> Option<Place> {

@@ -8,6 +8,7 @@
 //! | grants | – | as granted | as granted |
 //! | secrets ([`HOME_SECRETS`], [`SYSTEM_SECRETS`], Baton's own) | all | hidden, below a grant too | hidden, below a grant too |
 //! | network | all | its own loopback, and hosts that are allowed when it is made, through a proxy | its own loopback |
+//! | the person's ssh agent | as it is | lists and signs through a relay, when that is asked for | none |
 //! | `sudo`, other privileges | as the user | none | none |
 
 use baton_proto::spec::Profile;
@@ -129,6 +130,12 @@ pub const TEMPORARY: &[(&str, &str)] = &[("/tmp", "tmp"), ("/var/tmp", "var-tmp"
 
 /// Below the session's private directory: what is shown as HOME.
 pub const PRIVATE_HOME: &str = "home";
+
+/// Where a program that may use the person's ssh agent finds the directory of the socket that leads there.
+pub const SSH_AGENT: &str = "/tmp/baton-ssh-agent";
+
+/// The socket's name in it.
+pub const SSH_AGENT_SOCKET: &str = "socket";
 
 /// Where nothing is granted: other programs' processes, devices and sockets.
 pub const NEVER_GRANTED: &[&str] = &["/proc", "/sys", "/dev", "/run", "/var/run", "/boot"];

@@ -130,6 +130,11 @@ pub fn steps(places: &Places) -> Vec<Step> {
         let put = Step::Put { slot, path: kept.path.to_owned(), optional: false };
         puts.push((kept.path.to_owned(), Some(kept.directory), put));
     }
+    if let Some(agent) = &places.ssh_agent {
+        // Read-only: what listens there is not the program's to remove. A connection to a socket writes to nothing.
+        let slot = copy(&agent.path, true, &mut steps);
+        puts.push((agent.at.clone(), Some(true), Step::Put { slot, path: agent.at.clone(), optional: false }));
+    }
     let console = places.terminal.as_ref().map(|terminal| copy(terminal, false, &mut steps));
     steps.push(Step::ReadOnly);
     // Parents first; a cover before what is put back at the same place.
@@ -301,6 +306,20 @@ mod tests {
                 "null /home/u/.cargo/credentials.toml",
                 "empty /home/u/work/p/state",
             ]
+        );
+    }
+
+    #[test]
+    fn the_socket_of_the_agent_lies_in_a_directory_that_does_not_change() {
+        let places = Places {
+            covers: vec![cover("/tmp", Some("/s/tmp"))],
+            secrets: vec![directory("/s")],
+            ssh_agent: Some(crate::places::Shown { path: "/s/agent".into(), at: "/tmp/agent".into() }),
+            ..Places::default()
+        };
+        assert_eq!(
+            written(&steps(&places))[..6],
+            ["copy 0 /s/tmp", "copy 1 /s/agent ro", "read-only", "put 0 /tmp", "mkdir /tmp/agent", "put 1 /tmp/agent"]
         );
     }
 

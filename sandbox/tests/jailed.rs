@@ -96,6 +96,7 @@ impl Host {
             required: false,
             private_bytes: None,
             start_files: Vec::new(),
+            ssh_agent: None,
         }
     }
 

@@ -103,6 +103,7 @@ impl World {
             required: false,
             private_bytes: None,
             start_files: Vec::new(),
+            ssh_agent: None,
         }
     }
 

@@ -14,6 +14,7 @@ use baton_sandbox::landlock::Beside;
 use baton_sandbox::verdict::Evaluator;
 use baton_sandbox::{Refusal, Request};
 
+use crate::agent;
 use crate::doctor;
 use crate::private;
 use crate::worker::user_home;
@@ -60,6 +61,11 @@ fn explain(home: &Home, question: Explain) -> anyhow::Result<Explained> {
         required: false,
         private_bytes: None,
         start_files: Vec::new(),
+        ssh_agent: question.session_id.and_then(|session| {
+            // The one that lives, if any: a relay's directory goes with its program.
+            let instances = std::fs::read_dir(home.sessions_dir().join(session.to_string())).ok()?;
+            instances.flatten().map(|instance| agent::directory(&instance.path())).find(|directory| directory.is_dir())
+        }),
     };
     match Evaluator::new(&request, beside) {
         Ok(evaluator) => Ok(evaluator.explain(Path::new(&question.path))),

@@ -6,7 +6,7 @@
 //! | supervisor | [`supervisor`] | `sessiond`: which sessions there are, spawn, adoption, limits; never touches their bytes |
 //! | worker | [`worker`] | owns one session: PTY, journal, subscribers, lease |
 //!
-//! Besides, [`egress`] is the way out of a session that may reach some hosts. [`survey`] looks at what runs while none of the first two does, for `baton ls --parked`.
+//! Besides, [`egress`] is the way out of a session that may reach some hosts, [`agent`] the way to the person's ssh agent. [`survey`] looks at what runs while none of the first two does, for `baton ls --parked`.
 //!
 //! [`doctor`] looks at the host, for `baton doctor`; [`explain`] answers what a confined program may do.
 //!
@@ -14,11 +14,13 @@
 //! the session's program does not notice.
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod doctor;
 pub mod egress;
 pub mod explain;
 pub mod hostile;
 pub mod launcher;
+pub mod pair;
 pub mod private;
 pub mod settings;
 pub mod supervisor;

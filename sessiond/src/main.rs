@@ -4,11 +4,11 @@
 use std::process::ExitCode;
 
 use baton_proto::spec::Profile;
-use baton_sessiond::{doctor, egress, explain, launcher, supervisor, survey, sys, worker};
+use baton_sessiond::{agent, doctor, egress, explain, launcher, supervisor, survey, sys, worker};
 
 const USAGE: &str = "usage: baton-sessiond launcher --listen HOST:PORT [--ready-fd N]
        baton-sessiond supervisor | worker [--profile NAME | --take-over | --succeed | --replay]   (started by the launcher)
-       baton-sessiond egress DIRECTORY   (started by a worker)
+       baton-sessiond egress | agent DIRECTORY   (started by a worker)
        baton-sessiond sessions   (what runs without the others, as JSON)
        baton-sessiond doctor   (what this host has of what Baton uses, as JSON)
        baton-sessiond explain   (what a confined program may do with a path: the question on stdin, both as JSON)
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
             Err(why) => return usage(&why.to_string()),
         },
         ["egress", directory] => egress::run(std::path::Path::new(directory)),
+        ["agent", directory] => agent::run(std::path::Path::new(directory)),
         ["supervisor"] => supervisor::run(),
         ["sessions"] => survey::run(),
         ["doctor"] => doctor::run(),

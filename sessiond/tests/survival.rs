@@ -254,6 +254,7 @@ impl Client {
             sandbox_required: false,
             limits: baton_proto::limits::Limits::default(),
             allow_hosts: Vec::new(),
+            ssh_agent: None,
         };
         self.send(Kind::Spawn, 3, &spec).unwrap();
         self.receive(Kind::Session).unwrap()

@@ -44,6 +44,7 @@ mod shells;
 mod skew;
 mod slow_reader;
 mod snapshot_cli;
+mod ssh_agent;
 mod storm;
 mod survive;
 mod time_travel;

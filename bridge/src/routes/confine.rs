@@ -2,13 +2,14 @@
 //!
 //! This is where it is explained; where it is enforced is elsewhere (the launcher for `host`, the worker for the rest).
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::CreateTerminal;
 use baton_proto::config::Sandbox;
 use baton_proto::egress::AllowHosts;
-use baton_proto::spec::{GRANTS_MAX, Grant, Profile};
+use baton_proto::spec::{AGENT_SOCKET_BYTES_MAX, GRANTS_MAX, Grant, Profile};
 use baton_proto::v1::Class;
 use baton_sandbox::profile;
 
@@ -21,6 +22,8 @@ pub(super) struct Confinement {
     pub(super) grants: Vec<Grant>,
     /// Hosts that it may reach.
     pub(super) allow_hosts: Vec<String>,
+    /// The socket of the ssh agent that it may use.
+    pub(super) ssh_agent: Option<String>,
 }
 
 /// Decides.
@@ -31,8 +34,9 @@ pub(super) fn confinement(
     request: &CreateTerminal,
     principal: &Principal,
     config: &Sandbox,
-    home: Option<&Path>,
+    inherited: &[(String, String)],
 ) -> Outcome<Confinement> {
+    let home = inherited.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
     let denied = |detail: &str| Err(Failure::new(ErrorCode::Denied, detail));
     let profile = request.sandbox.unwrap_or(match principal.class() {
         Class::Person => Profile::Host,
@@ -52,13 +56,20 @@ pub(super) fn confinement(
                 "a session that is not confined may use everything: ask for `sandbox: \"workspace\"` to grant it less",
             ));
         }
-        return Ok(Confinement { profile, grants: Vec::new(), allow_hosts: Vec::new() });
+        if request.ssh_agent {
+            return Err(Failure::invalid(
+                "a session that is not confined has your ssh agent as it is, where `SSH_AUTH_SOCK` is set: leave `ssh_agent` out, or \
+                 ask for `sandbox: \"workspace\"` to let it list keys and sign only",
+            ));
+        }
+        return Ok(Confinement { profile, grants: Vec::new(), allow_hosts: Vec::new(), ssh_agent: None });
     }
     if profile == Profile::Locked && !request.allow_hosts.is_empty() {
         return Err(Failure::invalid(
             "a `locked` session has no network: ask for `workspace` to allow it some hosts, or leave `allow_hosts` out",
         ));
     }
+    let ssh_agent = if request.ssh_agent { Some(agent(request, principal, profile, inherited)?) } else { None };
     AllowHosts::parse(&request.allow_hosts).map_err(|err| Failure::invalid(format!("`allow_hosts`: {err}")))?;
     let grants: Vec<Grant> = match &request.grants {
         Some(grants) => grants.iter().cloned().map(Grant::from).collect(),
@@ -77,7 +88,49 @@ pub(super) fn confinement(
             return Err(Failure::invalid(format!("a grant names an absolute path; `{}` is none", path.escape_debug())));
         }
     }
-    Ok(Confinement { profile, grants, allow_hosts: request.allow_hosts.clone() })
+    Ok(Confinement { profile, grants, allow_hosts: request.allow_hosts.clone(), ssh_agent })
+}
+
+/// The socket of the person's ssh agent, for a session that asks to use it.
+fn agent(
+    request: &CreateTerminal,
+    principal: &Principal,
+    profile: Profile,
+    inherited: &[(String, String)],
+) -> Outcome<String> {
+    const VARIABLE: &str = "SSH_AUTH_SOCK";
+    if principal.class() == Class::Agent {
+        let detail = "the keys of a person's ssh agent are the person's to lend: leave `ssh_agent` out, or let a person start this \
+                      session";
+        return Err(Failure::new(ErrorCode::Denied, detail));
+    }
+    if profile == Profile::Locked {
+        return Err(Failure::invalid(
+            "a `locked` session reaches nothing outside, an ssh agent neither: ask for `workspace`, or leave `ssh_agent` out",
+        ));
+    }
+    let of_baton = || inherited.iter().find(|(name, _)| name == VARIABLE).map(|(_, path)| path);
+    let Some(path) = request.env.get(VARIABLE).or_else(of_baton).filter(|path| !path.is_empty()) else {
+        return Err(Failure::invalid(
+            "there is no ssh agent to use: `SSH_AUTH_SOCK` is neither in `env` nor in the environment Baton was started with. Start \
+             one (`eval \"$(ssh-agent)\"; ssh-add`) and ask again from there",
+        ));
+    };
+    if !path.starts_with('/') || path.contains('\0') || path.len() > AGENT_SOCKET_BYTES_MAX {
+        let path = path.chars().take(200).collect::<String>();
+        let path = path.escape_debug();
+        return Err(Failure::invalid(format!(
+            "`SSH_AUTH_SOCK` is the absolute path of a socket, of at most {AGENT_SOCKET_BYTES_MAX} bytes; `{path}` is none"
+        )));
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => Ok(path.clone()),
+        Ok(_) => Err(Failure::invalid(format!("`SSH_AUTH_SOCK`: `{}` is no socket", path.escape_debug()))),
+        Err(err) => Err(Failure::invalid(format!(
+            "`SSH_AUTH_SOCK` names `{}`, where no agent is ({err}): start one (`eval \"$(ssh-agent)\"; ssh-add`) and ask again from there",
+            path.escape_debug()
+        ))),
+    }
 }
 
 /// Whether what is asked for can be a limit at all. How far it holds here is seen when the program runs.

@@ -107,9 +107,8 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     check_labels(&request.labels)?;
     let (policy, size) = initial_size(&request)?;
     let inherited = app.options.session_env();
-    let home = inherited.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
-    let Confinement { profile, grants, allow_hosts } =
-        confine::confinement(&request, principal, &app.options.config.sandbox, home)?;
+    let Confinement { profile, grants, allow_hosts, ssh_agent } =
+        confine::confinement(&request, principal, &app.options.config.sandbox, &inherited)?;
     confine::check_limits(&request, profile)?;
     let inherited = confine::inherited(profile, inherited);
     let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
@@ -203,6 +202,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
         sandbox_required: false,
         limits: request.limits,
         allow_hosts,
+        ssh_agent,
     };
     // Before the session is there, so that whoever hears of it first finds its name.
     app.catalog.set_row(row.clone());

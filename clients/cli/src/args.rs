@@ -171,6 +171,9 @@ pub struct NewArgs {
     /// A host it may reach when it is confined: NAME, *.NAME or address, with :PORT for one port only; none if not given
     #[arg(long, value_name = "HOST", requires = "sandbox")]
     pub allow_host: Vec<String>,
+    /// Let it use your ssh agent's keys when it is confined: list and sign, for as long as it runs; not read, add or remove
+    #[arg(long, requires = "sandbox")]
+    pub ssh_agent: bool,
     /// Do not attach; print its id
     #[arg(long, short = 'd')]
     pub detach: bool,

@@ -55,6 +55,10 @@ pub struct CreateTerminal {
     /// that port only; at most 64. None = no network but its own loopback.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allow_hosts: Vec<String>,
+    /// Whether it may use the keys of the person's ssh agent under `workspace`: list them and sign with them, for as long as it runs.
+    /// The agent is the one that `SSH_AUTH_SOCK` of `env` names, or else of the environment Baton was started with. A person's to ask.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ssh_agent: bool,
     /// What it may use at most; none = as much as the host gives.
     #[serde(skip_serializing_if = "Limits::is_none")]
     pub limits: Limits,

@@ -455,6 +455,7 @@ pub fn spec() -> SessionSpec {
         sandbox_required: false,
         limits: Limits::default(),
         allow_hosts: Vec::new(),
+        ssh_agent: None,
     }
 }
 
@@ -492,6 +493,7 @@ pub fn specs() -> Examples<SessionSpec> {
         sandbox_required: true,
         limits: Limits { memory_bytes: Some(2 << 30), wall_s: Some(60), ..Limits::default() },
         allow_hosts: vec!["example.org".to_owned(), "*.example.net:443".to_owned()],
+        ssh_agent: Some("/run/user/1000/ssh-agent.socket".to_owned()),
         ..spec()
     };
     vec![("", spec()), ("locked", locked)]

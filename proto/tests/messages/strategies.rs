@@ -444,14 +444,14 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
         grants.into_iter().map(grant).collect::<Vec<_>>()
     });
     let hosts = prop::collection::vec("[a-z.*:0-9]{1,20}", 0..4);
-    let confinement = (grants, any::<bool>(), limits(), hosts);
+    let confinement = (grants, any::<bool>(), limits(), hosts, option::of(text()));
     (session_id(), instance_id(), kind, program, shape, people, bounds, confinement).prop_map(
         |(session, instance, kind, program, shape, people, bounds, confinement)| {
             let (command, login, cwd, env) = program;
             let (size, policy, profile) = shape;
             let (title, creator, class) = people;
             let (numbers, close_grace_ms, record_input, boot_id) = bounds;
-            let (grants, sandbox_required, limits, allow_hosts) = confinement;
+            let (grants, sandbox_required, limits, allow_hosts, ssh_agent) = confinement;
             let [idle_timeout_s, lease_ttl_ms, journal_bytes, created_us, parked_ttl_s] = numbers;
             SessionSpec {
                 session,
@@ -479,6 +479,7 @@ pub fn spec() -> impl Strategy<Value = SessionSpec> + Clone {
                 sandbox_required,
                 limits,
                 allow_hosts,
+                ssh_agent,
             }
         },
     )

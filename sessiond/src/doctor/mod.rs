@@ -32,7 +32,7 @@ fn examine(home: &Home) -> anyhow::Result<Doctor> {
     checks.extend([host::cgroups(), host::linger(), host::open_files(), host::terminals()]);
     // Last: for good, and the most that any process of Baton's gives up.
     let write = vec![home.state.clone(), home.runtime.clone()];
-    let own = Own::bridge(Paths { write, read: Vec::new() }).confine();
+    let own = Own::bridge(Paths { write, ..Paths::default() }).confine();
     let layer = |name: &str| own.iter().find(|layer| layer.name == name);
     checks.splice(1..1, [landlock(layer("landlock")), seccomp(layer("seccomp"))]);
     let profiles = [Profile::Host, Profile::Workspace, Profile::Locked].map(|profile| ProfileHere {

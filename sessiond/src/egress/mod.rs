@@ -9,14 +9,12 @@
 //! child that enters for it, and is held by this process, which is not in there: a socket belongs to the network it was made
 //! in, whoever holds it. So nothing of Baton's runs inside, and there is no other way out.
 //!
-//! There are two of these processes for a session: the one that serves, and a spare that waits for its lock. Killed, the
-//! first lets go of it; the second makes a socket of its own at the same port, forks the next spare and goes on. They belong
-//! to the program and not to its worker: a worker that dies or is replaced interrupts no download. Each worker starts
-//! one, which ends at once where there are two. They end with the program.
+//! There are two of these processes for a session (`pair`): the one that serves, and a spare, which makes a socket of its own
+//! at the same port when the first is gone. A worker that dies or is replaced interrupts no download.
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`place`] | locks and spare; the socket in the program's network |
+//! | [`place`] | the socket in the program's network |
 //! | [`head`] | what a client asks for, judged: bytes in, a decision out |
 //! | `relay` | one connection: ask, connect, copy both ways |
 
@@ -32,21 +30,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
-use baton_proto::codec::{self, SPEC_BYTES_MAX};
 use baton_proto::egress::AllowHosts;
-use baton_proto::frame::Kind;
-use baton_proto::spec::SessionSpec;
-use baton_sandbox::fds;
 use baton_sandbox::own::Own;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Descriptors, as a worker passes them: the pipe for the word that it serves, the session's spec, the program's pidfd.
-pub const FD_READY: i32 = 3;
-/// See [`FD_READY`].
-pub const FD_SPEC: i32 = 4;
-/// See [`FD_READY`].
-pub const FD_PROGRAM: i32 = 5;
+use crate::pair::Given;
+
+/// Its name as an argument and as a lock.
+pub const ROLE: &str = "egress";
 
 /// Connections of one session at once; two threads each. A browser opens six a host.
 const CONNECTIONS_MAX: usize = 128;
@@ -56,27 +48,20 @@ const CONNECTIONS_MAX: usize = 128;
 /// # Errors
 /// What it lacks; a worker that waits for it sees its pipe close without a word.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
-    let ready = fds::inherited(FD_READY).context("no pipe at descriptor 3")?;
-    let spec = fds::inherited(FD_SPEC).context("no session spec at descriptor 4")?;
-    let program = fds::inherited(FD_PROGRAM).context("no program at descriptor 5")?;
-    let spec: SessionSpec = codec::decode_large(Kind::Spawn, &fds::read_sealed(&spec, SPEC_BYTES_MAX)?)?;
-    let allowed = AllowHosts::parse(&spec.allow_hosts).context("the hosts of the session's spec")?;
-    let mut ready = Some(ready);
+    let mut given = Given::inherited()?;
+    let allowed = AllowHosts::parse(&given.spec.allow_hosts).context("the hosts of the session's spec")?;
     // Of a signal that closes the session's terminal it is no part; a writer that is gone is an error of the call.
-    let Some(_serving) = place::take(directory, &program, &mut ready)? else { return Ok(()) };
-    let listener = place::listen(&program).context("listening in the program's network")?;
-    if let Some(ready) = ready {
-        // Nobody may be waiting any more.
-        let _ = nix::unistd::write(&ready, &[1]);
-    }
+    let Some(_serving) = given.take(directory, ROLE)? else { return Ok(()) };
+    let listener = place::listen(&given.program).context("listening in the program's network")?;
+    given.say_ready();
     if allowed.has_names() {
         // What turns names into addresses (nsswitch.conf(5)) loads its parts when they are first asked, and code can't be mapped
         // any more in a moment. No part knows this name (RFC 6761), so each of them is asked.
         let _ = std::net::ToSocketAddrs::to_socket_addrs(&("baton.invalid", 0));
     }
     let _ = Own::egress().confine();
-    tracing::info!(session = %spec.session, hosts = spec.allow_hosts.len(), "the session reaches its hosts");
-    serve(&listener, &program, &Arc::new(allowed))
+    tracing::info!(session = %given.spec.session, hosts = given.spec.allow_hosts.len(), "the session reaches its hosts");
+    serve(&listener, &given.program, &Arc::new(allowed))
 }
 
 fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -> anyhow::Result<()> {

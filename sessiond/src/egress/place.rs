@@ -1,10 +1,8 @@
-//! Who serves, who is the spare, and the socket in the program's network.
+//! The socket in the program's network.
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::Context as _;
 use baton_proto::egress::PROXY_PORT;
@@ -13,65 +11,6 @@ use baton_sandbox::{fds, process};
 use nix::sched::{CloneFlags, setns};
 
 use crate::worker::pid_of;
-
-/// Locked by who serves. In the directory of the program's instance: another instance has another network.
-const SERVING: &str = "egress";
-/// Locked by who waits for that.
-const SPARE: &str = "egress.spare";
-
-/// The lock of who serves; let go of by the end of the process.
-#[derive(Debug)]
-pub struct Serving {
-    _lock: File,
-}
-
-fn open(directory: &Path, name: &str) -> anyhow::Result<File> {
-    let path = directory.join(name);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    file.with_context(|| format!("opening `{}`", path.display()))
-}
-
-fn try_lock(file: &File) -> anyhow::Result<bool> {
-    match file.try_lock() {
-        Ok(()) => Ok(true),
-        Err(TryLockError::WouldBlock) => Ok(false),
-        Err(TryLockError::Error(err)) => Err(err).context("locking"),
-    }
-}
-
-/// Waits until this process is the one that serves, with a spare behind it; `None` = there are two, or the program has ended.
-///
-/// # Errors
-/// What the file system says.
-pub fn take(directory: &Path, program: &OwnedFd, ready: &mut Option<OwnedFd>) -> anyhow::Result<Option<Serving>> {
-    loop {
-        let serving = open(directory, SERVING)?;
-        let mut elder = true;
-        if !try_lock(&serving)? {
-            elder = false;
-            let spare = open(directory, SPARE)?;
-            // Another serves, which is what was wanted; whoever waits for the word need not wait for this process.
-            if let Some(ready) = ready.take() {
-                let _ = nix::unistd::write(&ready, &[1]);
-            }
-            if !try_lock(&spare)? {
-                return Ok(None);
-            }
-            serving.lock().context("waiting for the one that serves to end")?;
-        }
-        if process::has_ended(program)? {
-            return Ok(None);
-        }
-        if !elder {
-            tracing::warn!("the one that served is gone; its spare goes on");
-        }
-        // Only now, with the spare's lock let go of. Each lock is that of an open file, which a fork would share.
-        match fork_twin()? {
-            Twin::Elder(_) => return Ok(Some(Serving { _lock: serving })),
-            Twin::Younger => drop((serving, ready.take())),
-        }
-    }
-}
 
 /// Makes the listening socket in the program's network.
 ///

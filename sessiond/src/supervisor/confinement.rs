@@ -14,7 +14,7 @@ use super::Supervisor;
 /// That the kernel lacks something although it is `required`.
 pub(super) fn confine(home: &Home, required: bool) -> anyhow::Result<Vec<Layer>> {
     let write = vec![home.state.clone(), home.runtime.clone()];
-    let layers = Own::sessiond(Paths { write, read: Vec::new() }).confine();
+    let layers = Own::sessiond(Paths { write, ..Paths::default() }).confine();
     if let Some(lacking) = own::lacking(&layers).filter(|_| required) {
         bail!("{}", own::required(lacking));
     }

@@ -424,6 +424,7 @@ mod tests {
             sandbox_required: false,
             limits: baton_proto::limits::Limits::default(),
             allow_hosts: Vec::new(),
+            ssh_agent: None,
         }
     }
 

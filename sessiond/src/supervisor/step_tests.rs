@@ -47,6 +47,7 @@ pub(super) fn spec(number: u128) -> SessionSpec {
         sandbox_required: false,
         limits: baton_proto::limits::Limits::default(),
         allow_hosts: Vec::new(),
+        ssh_agent: None,
     }
 }
 

@@ -16,7 +16,7 @@ use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile
 use nix::unistd::{User, geteuid, ttyname};
 
 use super::Worker;
-use crate::private;
+use crate::{agent, private};
 use crate::supervisor::registry;
 
 /// Why there is no program.
@@ -31,6 +31,12 @@ pub(super) enum NotStarted {
     /// It is to reach some hosts, and would reach all.
     #[error("the session is to reach some hosts and no others, and this host gives it no network of its own")]
     NoNetworkOfItsOwn,
+    /// It is to use the ssh agent through the relay, and would reach it past that.
+    #[error("the session is to use the person's ssh agent as far as Baton lets it, and this host gives it no view of its own")]
+    NoViewOfItsOwn,
+    /// The way to the ssh agent could not be opened.
+    #[error("the session's way to the person's ssh agent could not be opened")]
+    Agent(#[source] std::io::Error),
     /// The way to the hosts it may reach could not be opened.
     #[error("the session's way to the hosts it may reach could not be opened")]
     WayOut(#[source] std::io::Error),
@@ -65,6 +71,9 @@ impl NotStarted {
             Self::NoNetworkOfItsOwn => {
                 Some("`baton doctor` says what user namespaces lack here; without `allow_hosts` it starts")
             }
+            Self::NoViewOfItsOwn => {
+                Some("`baton doctor` says what user namespaces lack here; without `ssh_agent` it starts")
+            }
             _ => None,
         };
         hint.map_or(reason.clone(), |hint| format!("{reason}; {hint}"))
@@ -98,6 +107,11 @@ pub(super) fn jail(
     // Of an earlier life.
     private::remove(&private)
         .map_err(|source| Refusal::Prepare { what: format!("emptying `{}`", private.display()), source })?;
+    if spec.ssh_agent.is_some() {
+        let what = "the directory of the ssh agent's socket".to_owned();
+        agent::make_directory(&session.join(spec.instance.to_string()))
+            .map_err(|source| Refusal::Prepare { what, source })?;
+    }
     let request = request(spec, home, session, ttyname(terminal).ok());
     Ok(Some(Jail::prepare(&request)?))
 }
@@ -130,6 +144,7 @@ pub(super) fn request(spec: &SessionSpec, home: &Home, session: &Path, terminal:
         required: spec.sandbox_required,
         private_bytes: spec.limits.disk_bytes,
         start_files: start_files(spec),
+        ssh_agent: spec.ssh_agent.as_ref().map(|_| agent::directory(&session.join(spec.instance.to_string()))),
     }
 }
 
@@ -140,9 +155,13 @@ pub(crate) fn user_home() -> Option<PathBuf> {
 }
 
 /// What a confined program needs to know of its own places.
-pub(super) fn own_environment(env: &mut Vec<(OsString, OsString)>) {
+pub(super) fn own_environment(env: &mut Vec<(OsString, OsString)>, spec: &SessionSpec) {
     env.retain(|(name, _)| name != "TMPDIR");
     env.push(("TMPDIR".into(), "/tmp".into()));
+    if spec.ssh_agent.is_some() {
+        env.retain(|(name, _)| name != "SSH_AUTH_SOCK");
+        env.push(("SSH_AUTH_SOCK".into(), Path::new(profile::SSH_AGENT).join(profile::SSH_AGENT_SOCKET).into()));
+    }
 }
 
 impl Worker {
@@ -153,6 +172,13 @@ impl Worker {
             let reached = format!("its own, and through Baton's proxy: {}", self.spec.allow_hosts.join(", "));
             self.layers.iter_mut().filter(|it| it.name == "network").for_each(|it| it.detail = Some(reached.clone()));
         }
+        self.layers.extend(self.spec.ssh_agent.as_ref().map(|_| Layer {
+            name: "ssh-agent".to_owned(),
+            // Told after it was opened: a session that is to have it and can't is not started.
+            status: LayerStatus::Enforced,
+            abi: None,
+            detail: Some("it may list the keys of the person's ssh agent and sign with them, and nothing else".to_owned()),
+        }));
         let view = Kind::Mounts.name();
         let own_view = self.layers.iter().any(|layer| layer.name == view && layer.status != LayerStatus::Absent);
         let program = self.program.as_ref().map_or(0, |program| program.pid);
@@ -177,10 +203,13 @@ impl Worker {
             return;
         }
         let session = self.spec.session;
+        let agent = agent::directory(&self.directory.join(self.spec.instance.to_string()));
         let looking = self.denials.take();
         let spawned = std::thread::Builder::new().name("baton-cleaner".to_owned()).spawn(move || {
             // One that panicked has said so.
             let _ = looking.map(std::thread::JoinHandle::join);
+            // Its relay ends with the program; one that had none has no directory.
+            let _ = std::fs::remove_dir_all(agent);
             if let Err(err) = private::remove(&private) {
                 // What the session left running may still write to it; who forgets the session removes the rest.
                 tracing::warn!(%session, "its temporary files could not all be removed: {err}");

@@ -1,7 +1,8 @@
-//! The way out of a session that may reach some hosts: the worker starts it, and tells the program where it is.
+//! The ways out of a session that may reach some hosts, or the person's ssh agent: the worker starts who serves them, and tells
+//! the program where they are.
 //!
-//! It lives beside the worker and not below its wings: what it needs it is given once, and it outlives whoever gave it
-//! (`egress`). Each worker starts one, since none can any more once it has confined itself; where there are enough, the new one
+//! They live beside the worker and not below its wings: what they need they are given once, and they outlive whoever gave it
+//! (`egress`, `agent`). Each worker starts one of each, since none can any more once it has confined itself; where there are enough, the new one
 //! ends at once.
 
 use std::ffi::OsString;
@@ -17,7 +18,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::confine::NotStarted;
 use super::{Program, Worker};
-use crate::egress::{FD_PROGRAM, FD_READY, FD_SPEC};
+use crate::pair::{FD_PROGRAM, FD_READY, FD_SPEC};
+use crate::{agent, egress};
 
 /// How long it may take until it listens: two forks and a socket, on a host that is busy.
 const READY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -36,48 +38,51 @@ pub(super) fn environment(env: &mut Vec<(OsString, OsString)>) {
 }
 
 impl Worker {
-    /// Opens the way out before the program runs, so that it finds it there.
+    /// Opens the ways before the program runs, so that it finds them there.
     pub(super) fn open_way_out(&self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
-        if self.spec.allow_hosts.is_empty() {
+        let ways = self.ways();
+        if ways.is_empty() {
             return Ok(());
         }
         match gate.has_own_network() {
             // It could not be confined at all; why is what the gate says next.
             None => return Ok(()),
             Some(true) => {}
+            // Its view and its network are left together, or neither is.
+            Some(false) if self.spec.allow_hosts.is_empty() => return Err(NotStarted::NoViewOfItsOwn),
             Some(false) => return Err(NotStarted::NoNetworkOfItsOwn),
         }
-        let ready = self.start_egress(program).map_err(NotStarted::WayOut)?;
-        let mut waiting = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
-        let timeout = PollTimeout::try_from(READY_TIMEOUT).unwrap_or(PollTimeout::MAX);
-        let late = || NotStarted::WayOut(io::ErrorKind::TimedOut.into());
-        match poll(&mut waiting, timeout) {
-            Ok(0) => return Err(late()),
-            Ok(_) => {}
-            Err(err) => return Err(NotStarted::WayOut(err.into())),
+        for role in ways {
+            let failed = |err| if role == agent::ROLE { NotStarted::Agent(err) } else { NotStarted::WayOut(err) };
+            self.start_beside(program, role).and_then(|ready| until_ready(&ready)).map_err(failed)?;
         }
-        match nix::unistd::read(&ready, &mut [0]) {
-            Ok(1) => Ok(()),
-            _ => Err(NotStarted::WayOut(io::Error::other("it ended; the log of the workers says why"))),
-        }
+        Ok(())
     }
 
-    /// Sees to it that there is one behind the one that serves, after a worker or one of them has died.
+    /// Sees to it that there is one behind each that serves, after a worker or one of them has died.
     pub(super) fn mend_way_out(&self) {
-        let Some(program) = self.program.as_ref().filter(|_| !self.spec.allow_hosts.is_empty()) else { return };
-        if let Err(err) = self.start_egress(program) {
-            tracing::error!(session = %self.spec.session, "the session's way out could not be seen to: {err}");
+        let Some(program) = &self.program else { return };
+        for role in self.ways() {
+            if let Err(err) = self.start_beside(program, role) {
+                tracing::error!(session = %self.spec.session, role, "a way out of the session could not be seen to: {err}");
+            }
         }
     }
 
-    /// Starts it; the answer is the end of a pipe on which it says that there is one that serves.
-    fn start_egress(&self, program: &Program) -> io::Result<OwnedFd> {
+    /// What this session is to have.
+    fn ways(&self) -> Vec<&'static str> {
+        let hosts = (!self.spec.allow_hosts.is_empty()).then_some(egress::ROLE);
+        hosts.into_iter().chain(self.spec.ssh_agent.as_ref().map(|_| agent::ROLE)).collect()
+    }
+
+    /// Starts one; the answer is the end of a pipe on which it says that there is one that serves.
+    fn start_beside(&self, program: &Program, role: &str) -> io::Result<OwnedFd> {
         let (ready, said) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let directory = self.directory.join(self.spec.instance.to_string());
         // The version that runs here, whatever is installed by now.
         let mut launch = Launch::new(Path::new("/proc/self/exe"));
         launch.arg0 = Some("baton-sessiond".into());
-        launch.args = vec!["egress".into(), directory.into()];
+        launch.args = vec![role.into(), directory.into()];
         launch.env = std::env::vars_os().collect();
         launch.fds = vec![
             (said, FD_READY),
@@ -89,6 +94,19 @@ impl Worker {
         launch.no_new_privs = true;
         launch.spawn().map_err(io::Error::other)?;
         Ok(ready)
+    }
+}
+
+/// Waits for the word that there is one that serves.
+fn until_ready(ready: &OwnedFd) -> io::Result<()> {
+    let mut waiting = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(READY_TIMEOUT).unwrap_or(PollTimeout::MAX);
+    if poll(&mut waiting, timeout)? == 0 {
+        return Err(io::ErrorKind::TimedOut.into());
+    }
+    match nix::unistd::read(ready, &mut [0]) {
+        Ok(1) => Ok(()),
+        _ => Err(io::Error::other("it ended; the log of the workers says why")),
     }
 }
 

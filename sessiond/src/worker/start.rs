@@ -310,7 +310,7 @@ fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Res
     }
     launch.cwd = Some(PathBuf::from(&spec.cwd));
     if jail.is_some() {
-        confine::own_environment(&mut launch.env);
+        confine::own_environment(&mut launch.env, spec);
         if !spec.allow_hosts.is_empty() {
             outside::environment(&mut launch.env);
         }

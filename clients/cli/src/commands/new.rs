@@ -37,11 +37,13 @@ const TAKEN_ALONG: &[&str] = &[
 /// The same for a confined session: what leads to sockets that it does not have is left out.
 const TAKEN_ALONG_CONFINED: &[&str] = &["PATH", "LANG", "LANGUAGE", "TZ", "EDITOR", "VISUAL", "PAGER"];
 
-fn taken_along(confined: bool) -> BTreeMap<String, String> {
+fn taken_along(confined: bool, ssh_agent: bool) -> BTreeMap<String, String> {
     let taken = if confined { TAKEN_ALONG_CONFINED } else { TAKEN_ALONG };
+    // Which agent is meant; the session is given the relay's socket in its place.
+    let agent = ssh_agent.then_some("SSH_AUTH_SOCK");
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .filter(|(name, _)| taken.contains(&name.as_str()) || name.starts_with("LC_"))
+        .filter(|(name, _)| taken.contains(&name.as_str()) || agent == Some(name.as_str()) || name.starts_with("LC_"))
         .collect()
 }
 
@@ -93,7 +95,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     let body = CreateTerminal {
         command: if args.command.is_empty() { None } else { Some(args.command) },
         cwd: Some(cwd),
-        env: taken_along(confined),
+        env: taken_along(confined, args.ssh_agent),
         title: args.name,
         cols: size.map(|size| size.cols),
         rows: size.map(|size| size.rows),
@@ -101,6 +103,7 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
         grants: (!grants.is_empty()).then_some(grants),
         limits,
         allow_hosts: args.allow_host,
+        ssh_agent: args.ssh_agent,
         ..CreateTerminal::default()
     };
     let api = Api::open(context).await?;
