@@ -170,10 +170,10 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
             baton.session(id).await.session.sandbox.layers.into_iter().find(|it| it.name == "network").unwrap();
         assert!(network.detail.is_some_and(|detail| detail.contains(&listed.to_string())), "it is told");
         let path = format!("/v1/sessions/{id}");
-        let pair = are(id, 2).await;
+        let three = are(id, 3).await;
         assert!(inside.get(&url).await.contains("served GET /"));
-        // Who serves has given up everything else; the spare has not yet.
-        let seen: Vec<_> = pair.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
+        // Who serves has given up everything else; who tends and the spare have not.
+        let seen: Vec<_> = three.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
         assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");
         // A connection outlives the worker.
         let open = format!("exec 5<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT {listed} HTTP/1.1\\r\\n\\r\\n' >&5");
@@ -187,25 +187,22 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
         let told = inside.run("printf 'GET /kept HTTP/1.0\\r\\n\\r\\n' >&5; cat <&5; exec 5>&-").await;
         assert!(told.contains("200 Connection") && told.contains("served GET /kept"), "{told}");
         assert!(inside.get(&url).await.contains("served GET /"));
-        are(id, 2).await;
-        // Whichever of the two, again and again.
-        for round in 0..8 {
-            let pair = are(id, 2).await;
-            pair[round % 2].kill().await;
-            // The next one listens in a moment; a spare that was killed leaves one.
-            let told = inside.run(&format!("until curl -sS {url} 2>/dev/null; do sleep 0.01; done")).await;
+        // Nor does it miss who tends: the server takes no more, and keeps what it has.
+        inside.run(&open).await;
+        let three = are(id, 3).await;
+        let tender = three.iter().find(|one| three.iter().any(|it| it.parent() == Some(one.pid))).unwrap();
+        tender.kill().await;
+        are(id, 4).await;
+        let told = inside.run("printf 'GET /kept HTTP/1.0\\r\\n\\r\\n' >&5; cat <&5; exec 5>&-").await;
+        assert!(told.contains("200 Connection") && told.contains("served GET /kept"), "{told}");
+        // Whichever of the three, again and again; nobody is refused meanwhile.
+        for round in 0..12 {
+            let three = are(id, 3).await;
+            three[round % 3].kill().await;
+            let told = inside.get(&url).await;
             assert!(told.contains("served GET /"), "{round}: {told}");
-            if ways_out(id).len() < 2 {
-                // It was the spare, or the spare serves before it has one: the next worker sees to it.
-                let before = baton.session(id).await.session.worker_pid.unwrap();
-                Process::of(before).kill().await;
-                let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != before);
-                let _: SessionDetail = baton.api().get_until(&path, next).await;
-                inside.client = baton.attach(id, Attach::named(&format!("C{round}"))).await;
-                inside.client.claim(true).await.unwrap();
-                are(id, 2).await;
-            }
         }
+        are(id, 3).await;
         baton.kill_sessiond().await;
         baton.kill_bridge().await;
         inside.client = baton.attach(id, Attach::named("D")).await;

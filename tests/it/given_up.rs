@@ -200,7 +200,10 @@ fn a_bridge_that_is_taken_over_can_do_nothing_of_its_own() {
 
 #[test]
 fn where_unconfined_sessions_are_forbidden_neither_who_speaks_for_the_bridge_nor_sessiond_gets_one() {
-    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+    // The port stays the same from one launcher to the next.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let setup = Setup::plain().env("BATON_LISTEN", &port.to_string());
+    scenario(Duration::from_secs(60), setup, async |baton: &Baton| {
         let before = baton.shell().await;
         let allow = |allow: bool| {
             fs::create_dir_all(&baton.home.config).unwrap();

@@ -34,7 +34,8 @@ impl Agent {
         }
         let directory = tempfile::Builder::new().prefix("agent").tempdir().unwrap();
         let key = directory.path().join("key");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "person", "-f"]).arg(&key).status();
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "person", "-f"]).arg(&key).status();
         assert!(made.unwrap().success());
         let running = Self::run(directory.path());
         let agent = Self { directory, running };
@@ -63,7 +64,12 @@ impl Agent {
 
     /// `ssh-add` outside.
     fn ask(&self, arguments: &[&str]) -> Output {
-        Command::new("ssh-add").args(arguments).env("SSH_AUTH_SOCK", self.socket()).stdin(Stdio::null()).output().unwrap()
+        Command::new("ssh-add")
+            .args(arguments)
+            .env("SSH_AUTH_SOCK", self.socket())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     fn add(&self) {
@@ -130,7 +136,9 @@ impl Inside {
     async fn run(&mut self, line: &str) -> String {
         self.asked += 1;
         let number = self.asked;
-        let typed = format!("{{ {line}; }} > out-{number} 2>&1; echo ended-$? >> out-{number}; echo asked-$(({number}+1000))\r");
+        let typed = format!(
+            "{{ {line}; }} > out-{number} 2>&1; echo ended-$? >> out-{number}; echo asked-$(({number}+1000))\r"
+        );
         self.client.type_text(&typed).await;
         self.client.until_output(&format!("asked-{}", number + 1000)).await;
         fs::read_to_string(self.project.join(format!("out-{number}"))).unwrap()
@@ -210,7 +218,14 @@ fn a_session_lists_and_signs_and_nothing_else() {
         // Everything else is refused here, and nothing of it has come to the agent.
         inside.run("ssh-keygen -q -t ed25519 -N '' -C other -f other; printf '#!/bin/sh\\necho pass\\n' > ask; chmod +x ask").await;
         inside.run("export SSH_ASKPASS=$PWD/ask SSH_ASKPASS_REQUIRE=force").await;
-        for refused in ["ssh-add -D", "ssh-add -d person.pub", "ssh-add other", "ssh-add -x", "ssh-add -X", "ssh-add -s /usr/lib/none.so"] {
+        for refused in [
+            "ssh-add -D",
+            "ssh-add -d person.pub",
+            "ssh-add other",
+            "ssh-add -x",
+            "ssh-add -X",
+            "ssh-add -s /usr/lib/none.so",
+        ] {
             let told = inside.run(refused).await;
             assert!(!told.ends_with("ended-0\n"), "{refused}: {told}");
             assert_eq!(agent.keys(), keys, "{refused}");
@@ -235,7 +250,9 @@ fn a_session_lists_and_signs_and_nothing_else() {
         let detail = baton.session(inside.id).await;
         let layer = detail.session.sandbox.layers.into_iter().find(|it| it.name == "ssh-agent").expect("a line for it");
         assert!(layer.status == LayerStatus::Enforced && layer.detail.is_some_and(|it| it.contains("sign")));
-        let explained = baton.cli(["sandbox", "explain", "--json", "--session", &inside.id.to_string(), "/tmp/baton-ssh-agent/x"]).await;
+        let explained = baton
+            .cli(["sandbox", "explain", "--json", "--session", &inside.id.to_string(), "/tmp/baton-ssh-agent/x"])
+            .await;
         let explained: Explained = serde_json::from_str(&explained.ok()).unwrap();
         assert!(!explained.create.allowed, "{explained:?}");
         // With its own places in memory it is the same.
@@ -252,25 +269,21 @@ fn whichever_process_is_killed_the_session_signs() {
     let setup = agent.setup();
     scenario(Duration::from_secs(180), setup, async |baton: &Baton| {
         let mut inside = Inside::new(baton, &agent, CreateTerminal { ssh_agent: true, ..session::bash() }).await;
-        let listed = "until ssh-add -l; do sleep 0.01; done";
-        let pair = are(inside.id, 2).await;
+        let three = are(inside.id, 3).await;
         assert!(inside.run("ssh-add -l").await.contains("person"));
-        // Who serves has given up everything else; the spare has not yet.
-        let seen: Vec<_> = pair.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
+        // Who serves has given up everything else; who tends and the spare have not.
+        let seen: Vec<_> = three.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
         assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");
         baton.kill_sessiond().await;
         assert!(inside.run("ssh-add -l").await.contains("person"), "sessiond was killed");
         inside.kill_worker(baton).await;
         assert!(inside.run("ssh-add -l").await.contains("person"), "the worker was killed");
-        for round in 0..6 {
-            let pair = are(inside.id, 2).await;
-            pair[round % 2].kill().await;
-            assert!(inside.run(listed).await.contains("person"), "{round}");
-            if relays(inside.id).len() < 2 {
-                // It was the spare, or the spare serves before it has one: the next worker sees to it.
-                inside.kill_worker(baton).await;
-            }
+        for round in 0..9 {
+            let three = are(inside.id, 3).await;
+            three[round % 3].kill().await;
+            assert!(inside.run("ssh-add -l").await.contains("person"), "{round}");
         }
+        are(inside.id, 3).await;
         baton.kill_bridge().await;
         inside.attach_again(baton).await;
         // Without an agent there is an answer, and with the next one keys.
@@ -282,11 +295,11 @@ fn whichever_process_is_killed_the_session_signs() {
         inside.client.type_text("exit\r").await;
         inside.client.until_exit().await;
         are(inside.id, 0).await;
-        // Another life of the program has another pair.
-        let _ = baton.cli(["respawn", &inside.id.to_string()]).await.ok();
+        // Another life of the program has others.
+        let _ = baton.cli(["respawn", "--yes", &inside.id.to_string()]).await.ok();
         inside.attach_again(baton).await;
         assert!(inside.run("ssh-add -l").await.contains("person"), "respawned");
-        are(inside.id, 2).await;
+        are(inside.id, 3).await;
     });
 }
 
@@ -327,7 +340,19 @@ fn an_agent_is_lent_only_to_who_asks_and_may() {
         assert!(problem.detail.contains("let a person start"), "{}", problem.detail);
         // On the command line.
         let cwd = inside.project.to_str().unwrap();
-        let new = ["new", "-d", "--sandbox", "workspace", "--ssh-agent", "--cwd", cwd, "--", "sh", "-c", "ssh-add -L > listed; echo $? >> listed"];
+        let new = [
+            "new",
+            "-d",
+            "--sandbox",
+            "workspace",
+            "--ssh-agent",
+            "--cwd",
+            cwd,
+            "--",
+            "sh",
+            "-c",
+            "ssh-add -L > listed; echo $? >> listed",
+        ];
         let id = baton.cli(new).await.ok();
         let ended = |it: &SessionDetail| it.session.exit.is_some();
         let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{}", id.trim()), ended).await;
@@ -335,6 +360,9 @@ fn an_agent_is_lent_only_to_who_asks_and_may() {
     });
     scenario(Duration::from_secs(30), Setup::plain(), async |baton: &Baton| {
         let new = baton.cli(["new", "-d", "--sandbox", "workspace", "--ssh-agent", "--cwd", "/usr"]).await;
-        assert!(new.code != Some(0) && new.stderr.contains("SSH_AUTH_SOCK") && new.stderr.contains("ssh-add"), "{new:?}");
+        assert!(
+            new.code != Some(0) && new.stderr.contains("SSH_AUTH_SOCK") && new.stderr.contains("ssh-add"),
+            "{new:?}"
+        );
     });
 }

@@ -11,7 +11,7 @@
 //! this way: the protocol has no message for it.
 //!
 //! The agent is connected to for each connection of the session: one that is started again at the same path is found. As for
-//! the way out of a session there are two of these processes (`pair`): the one that serves, and a spare.
+//! the way out of a session it is tended (`tended`).
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -26,22 +26,19 @@ mod told;
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use baton_proto::home;
 use baton_sandbox::own::Own;
 use baton_sandbox::{fds, profile};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::pair::Given;
+use crate::tended::{self, Connections, Given, Until};
 use told::Told;
 
 /// Its name as an argument and as a lock.
@@ -75,14 +72,15 @@ pub fn make_directory(instance: &Path) -> io::Result<()> {
 /// # Errors
 /// What it lacks; a worker that waits for it sees its pipe close without a word.
 pub fn run(instance: &Path) -> anyhow::Result<()> {
-    let mut given = Given::inherited()?;
+    let given = Given::inherited()?;
     let agent = given.spec.ssh_agent.clone().map(PathBuf::from).context("the session has no ssh agent")?;
-    let Some(_serving) = given.take(instance, ROLE)? else { return Ok(()) };
-    let listener = listen(&directory(instance)).context("listening for the session")?;
-    given.say_ready();
-    let _ = Own::agent(around(&agent)).confine();
-    tracing::info!(session = %given.spec.session, agent = %agent.display(), "the session may use the person's ssh agent");
-    serve(&listener, &given.program, &agent, &Arc::new(Told::new(given.spec.session.to_string())))
+    let listen = |_: &Given| listen(&directory(instance)).context("listening for the session");
+    tended::tend(given, instance, ROLE, listen, |given, listener, until| {
+        let _ = Own::agent(around(&agent)).confine();
+        let (session, path) = (given.spec.session, agent.display());
+        tracing::info!(%session, agent = %path, "the session may use the person's ssh agent");
+        serve(listener, until, &agent, &Arc::new(Told::new(session.to_string())))
+    })
 }
 
 /// The directories in which the agent's socket is to be found, now and when it is made again: of a link, both.
@@ -97,7 +95,9 @@ fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     const NEXT: &str = "next";
     let next = directory.join(NEXT);
     match fs::remove_file(&next) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err).context("removing one that was half made"),
+        Err(err) if err.kind() != io::ErrorKind::NotFound => {
+            return Err(err).context("removing one that was half made");
+        }
         _ => {}
     }
     // The path may be longer than an address has room for.
@@ -109,18 +109,9 @@ fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     Ok(listener)
 }
 
-fn serve(listener: &UnixListener, program: &OwnedFd, agent: &Path, told: &Arc<Told>) -> anyhow::Result<()> {
-    let active = Arc::new(AtomicUsize::new(0));
-    loop {
-        let mut waiting =
-            [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(program.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waiting, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            other => other.context("waiting for connections")?,
-        };
-        if waiting[1].any().unwrap_or(true) {
-            return Ok(());
-        }
+fn serve(listener: &UnixListener, until: &Until<'_>, agent: &Path, told: &Arc<Told>) -> anyhow::Result<Connections> {
+    let connections = Connections::new(CONNECTIONS_MAX);
+    while until.readable(listener).context("waiting for connections")? {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => continue,
@@ -132,7 +123,7 @@ fn serve(listener: &UnixListener, program: &OwnedFd, agent: &Path, told: &Arc<To
             }
         };
         // One too many is closed: the protocol has no word for it before a question.
-        let Some(counted) = Counted::one_of(&active, CONNECTIONS_MAX) else { continue };
+        let Some(counted) = connections.one_more() else { continue };
         let (agent, told) = (agent.to_owned(), Arc::clone(told));
         let thread = std::thread::Builder::new().name(ROLE.to_owned()).stack_size(STACK_BYTES);
         let spawned = thread.spawn(move || {
@@ -143,36 +134,12 @@ fn serve(listener: &UnixListener, program: &OwnedFd, agent: &Path, told: &Arc<To
             tracing::debug!("no thread for a connection: {err}");
         }
     }
-}
-
-/// A connection that is counted as long as it lives, whether its thread was made or not.
-struct Counted(Arc<AtomicUsize>);
-
-impl Counted {
-    fn one_of(active: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let counted = Self(Arc::clone(active));
-        (active.fetch_add(1, Ordering::Relaxed) < most).then_some(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    Ok(connections)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_one_too_many_is_not_counted_for_ever() {
-        let active = Arc::new(AtomicUsize::new(0));
-        let two = [Counted::one_of(&active, 2).unwrap(), Counted::one_of(&active, 2).unwrap()];
-        assert!(Counted::one_of(&active, 2).is_none());
-        drop(two);
-        assert!(Counted::one_of(&active, 2).is_some());
-    }
 
     #[test]
     fn a_socket_takes_the_place_of_the_one_before() {

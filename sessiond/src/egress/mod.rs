@@ -9,8 +9,7 @@
 //! child that enters for it, and is held by this process, which is not in there: a socket belongs to the network it was made
 //! in, whoever holds it. So nothing of Baton's runs inside, and there is no other way out.
 //!
-//! There are two of these processes for a session (`pair`): the one that serves, and a spare, which makes a socket of its own
-//! at the same port when the first is gone. A worker that dies or is replaced interrupts no download.
+//! It is tended, as the way to the person's ssh agent is (`tended`).
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -24,18 +23,14 @@ pub mod place;
 mod relay;
 
 use std::net::TcpListener;
-use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Context as _;
 use baton_proto::egress::AllowHosts;
 use baton_sandbox::own::Own;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::pair::Given;
+use crate::tended::{self, Connections, Given, Until};
 
 /// Its name as an argument and as a lock.
 pub const ROLE: &str = "egress";
@@ -48,35 +43,26 @@ const CONNECTIONS_MAX: usize = 128;
 /// # Errors
 /// What it lacks; a worker that waits for it sees its pipe close without a word.
 pub fn run(directory: &Path) -> anyhow::Result<()> {
-    let mut given = Given::inherited()?;
-    let allowed = AllowHosts::parse(&given.spec.allow_hosts).context("the hosts of the session's spec")?;
+    let given = Given::inherited()?;
+    let allowed = Arc::new(AllowHosts::parse(&given.spec.allow_hosts).context("the hosts of the session's spec")?);
     // Of a signal that closes the session's terminal it is no part; a writer that is gone is an error of the call.
-    let Some(_serving) = given.take(directory, ROLE)? else { return Ok(()) };
-    let listener = place::listen(&given.program).context("listening in the program's network")?;
-    given.say_ready();
-    if allowed.has_names() {
-        // What turns names into addresses (nsswitch.conf(5)) loads its parts when they are first asked, and code can't be mapped
-        // any more in a moment. No part knows this name (RFC 6761), so each of them is asked.
-        let _ = std::net::ToSocketAddrs::to_socket_addrs(&("baton.invalid", 0));
-    }
-    let _ = Own::egress().confine();
-    tracing::info!(session = %given.spec.session, hosts = given.spec.allow_hosts.len(), "the session reaches its hosts");
-    serve(&listener, &given.program, &Arc::new(allowed))
+    let listen = |given: &Given| place::listen(&given.program).context("listening in the program's network");
+    tended::tend(given, directory, ROLE, listen, |given, listener, until| {
+        if allowed.has_names() {
+            // What turns names into addresses (nsswitch.conf(5)) loads its parts when they are first asked, and code can't be
+            // mapped any more in a moment. No part knows this name (RFC 6761), so each of them is asked.
+            let _ = std::net::ToSocketAddrs::to_socket_addrs(&("baton.invalid", 0));
+        }
+        let _ = Own::egress().confine();
+        tracing::info!(session = %given.spec.session, hosts = given.spec.allow_hosts.len(), "the session reaches its hosts");
+        serve(listener, until, &allowed)
+    })
 }
 
-fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -> anyhow::Result<()> {
-    let active = Arc::new(AtomicUsize::new(0));
+fn serve(listener: &TcpListener, until: &Until<'_>, allowed: &Arc<AllowHosts>) -> anyhow::Result<Connections> {
+    let connections = Connections::new(CONNECTIONS_MAX);
     listener.set_nonblocking(true)?;
-    loop {
-        let mut waiting =
-            [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(program.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut waiting, PollTimeout::NONE) {
-            Err(Errno::EINTR) => continue,
-            other => other.context("waiting for connections")?,
-        };
-        if waiting[1].any().unwrap_or(true) {
-            return Ok(());
-        }
+    while until.readable(listener).context("waiting for connections")? {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
             Err(err) if err.kind() == std::io::ErrorKind::WouldBlock => continue,
@@ -87,12 +73,11 @@ fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -
                 continue;
             }
         };
-        if active.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
-            active.fetch_sub(1, Ordering::Relaxed);
+        let Some(counted) = connections.one_more() else {
             relay::full(stream);
             continue;
-        }
-        let (counted, allowed) = (Counted(Arc::clone(&active)), Arc::clone(allowed));
+        };
+        let allowed = Arc::clone(allowed);
         let spawned = relay::thread("egress").spawn(move || {
             relay::serve(stream, &allowed);
             drop(counted);
@@ -101,13 +86,5 @@ fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -
             tracing::debug!("no thread for a connection: {err}");
         }
     }
-}
-
-/// A connection that is counted as long as it lives, whether its thread was made or not.
-struct Counted(Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    Ok(connections)
 }

@@ -18,7 +18,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::confine::NotStarted;
 use super::{Program, Worker};
-use crate::pair::{FD_PROGRAM, FD_READY, FD_SPEC};
+use crate::tended::{FD_PROGRAM, FD_READY, FD_SPEC};
 use crate::{agent, egress};
 
 /// How long it may take until it listens: two forks and a socket, on a host that is busy.

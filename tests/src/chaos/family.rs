@@ -17,7 +17,7 @@ pub struct Family {
     pub bridge: Option<Process>,
     /// Workers.
     pub workers: Vec<Process>,
-    /// The ways out of sessions: the one that serves and its spare, with the directory of their instance.
+    /// The ways out of sessions: server, tender and spare, with the directory of their instance.
     pub egress: Vec<(String, Process)>,
 }
 

@@ -143,11 +143,11 @@ async fn fall(world: &Arc<World>, fault: Fault, seed: &mut Seed) -> Result<(), S
                 world.sessions().values().filter(|it| it.hosts).map(|watched| watched.id).collect();
             let first = seed.within(0..1 + hosting.len() as u64);
             hosting.rotate_left(usize::try_from(first).unwrap_or(0));
-            // One without a spare is not alone in dying.
-            let pair =
-                hosting.into_iter().map(|id| family.ways_out(id).collect::<Vec<_>>()).find(|pair| pair.len() > 1);
-            let which = usize::try_from(seed.within(0..2)).unwrap_or(0);
-            one(world, "kill a way out", pair.and_then(|pair| pair.get(which).copied()));
+            // Where one is missing, another is not alone in dying.
+            let three =
+                hosting.into_iter().map(|id| family.ways_out(id).collect::<Vec<_>>()).find(|three| three.len() > 2);
+            let which = usize::try_from(seed.within(0..3)).unwrap_or(0);
+            one(world, "kill a way out", three.and_then(|three| three.get(which).copied()));
         }
         Fault::FillDisk if !world.disk => {}
         Fault::FillDisk => {
@@ -390,10 +390,10 @@ pub async fn healthy(world: &Arc<World>, limit: Duration) -> Result<(), String> 
                     })
                     .collect();
                 let family = Family::find(&world.baton.mark());
-                let shut = |it: &&Watched| it.hosts && !it.ending && family.ways_out(it.id).count() < 2;
+                let shut = |it: &&Watched| it.hosts && !it.ending && family.ways_out(it.id).count() < 3;
                 let ill: Vec<String> = ill
                     .into_iter()
-                    .chain(sessions.values().filter(shut).map(|it| format!("{} has no way out and a spare", it.name)))
+                    .chain(sessions.values().filter(shut).map(|it| format!("{} has no whole way out", it.name)))
                     .collect();
                 if ill.is_empty() && family.launcher.is_some() && family.spare.is_some() {
                     world.ledger.took("healthy again after the last fault", begun.elapsed());

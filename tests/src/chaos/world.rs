@@ -110,7 +110,7 @@ pub struct Watched {
     pub deaths: u64,
     /// Its program may end now.
     pub ending: bool,
-    /// It has a way out, which two processes are for.
+    /// It has a way out, which three processes are for.
     pub hosts: bool,
 }
 
