@@ -34,7 +34,8 @@ impl Agent {
         }
         let directory = tempfile::Builder::new().prefix("agent").tempdir().unwrap();
         let key = directory.path().join("key");
-        let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "person", "-f"]).arg(&key).status();
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "person", "-f"]).arg(&key).status();
         assert!(made.unwrap().success());
         let running = Self::run(directory.path());
         let agent = Self { directory, running };
@@ -63,7 +64,12 @@ impl Agent {
 
     /// `ssh-add` outside.
     fn ask(&self, arguments: &[&str]) -> Output {
-        Command::new("ssh-add").args(arguments).env("SSH_AUTH_SOCK", self.socket()).stdin(Stdio::null()).output().unwrap()
+        Command::new("ssh-add")
+            .args(arguments)
+            .env("SSH_AUTH_SOCK", self.socket())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     }
 
     fn add(&self) {
@@ -130,7 +136,9 @@ impl Inside {
     async fn run(&mut self, line: &str) -> String {
         self.asked += 1;
         let number = self.asked;
-        let typed = format!("{{ {line}; }} > out-{number} 2>&1; echo ended-$? >> out-{number}; echo asked-$(({number}+1000))\r");
+        let typed = format!(
+            "{{ {line}; }} > out-{number} 2>&1; echo ended-$? >> out-{number}; echo asked-$(({number}+1000))\r"
+        );
         self.client.type_text(&typed).await;
         self.client.until_output(&format!("asked-{}", number + 1000)).await;
         fs::read_to_string(self.project.join(format!("out-{number}"))).unwrap()
@@ -210,7 +218,14 @@ fn a_session_lists_and_signs_and_nothing_else() {
         // Everything else is refused here, and nothing of it has come to the agent.
         inside.run("ssh-keygen -q -t ed25519 -N '' -C other -f other; printf '#!/bin/sh\\necho pass\\n' > ask; chmod +x ask").await;
         inside.run("export SSH_ASKPASS=$PWD/ask SSH_ASKPASS_REQUIRE=force").await;
-        for refused in ["ssh-add -D", "ssh-add -d person.pub", "ssh-add other", "ssh-add -x", "ssh-add -X", "ssh-add -s /usr/lib/none.so"] {
+        for refused in [
+            "ssh-add -D",
+            "ssh-add -d person.pub",
+            "ssh-add other",
+            "ssh-add -x",
+            "ssh-add -X",
+            "ssh-add -s /usr/lib/none.so",
+        ] {
             let told = inside.run(refused).await;
             assert!(!told.ends_with("ended-0\n"), "{refused}: {told}");
             assert_eq!(agent.keys(), keys, "{refused}");
@@ -235,7 +250,9 @@ fn a_session_lists_and_signs_and_nothing_else() {
         let detail = baton.session(inside.id).await;
         let layer = detail.session.sandbox.layers.into_iter().find(|it| it.name == "ssh-agent").expect("a line for it");
         assert!(layer.status == LayerStatus::Enforced && layer.detail.is_some_and(|it| it.contains("sign")));
-        let explained = baton.cli(["sandbox", "explain", "--json", "--session", &inside.id.to_string(), "/tmp/baton-ssh-agent/x"]).await;
+        let explained = baton
+            .cli(["sandbox", "explain", "--json", "--session", &inside.id.to_string(), "/tmp/baton-ssh-agent/x"])
+            .await;
         let explained: Explained = serde_json::from_str(&explained.ok()).unwrap();
         assert!(!explained.create.allowed, "{explained:?}");
         // With its own places in memory it is the same.
@@ -283,7 +300,7 @@ fn whichever_process_is_killed_the_session_signs() {
         inside.client.until_exit().await;
         are(inside.id, 0).await;
         // Another life of the program has another pair.
-        let _ = baton.cli(["respawn", &inside.id.to_string()]).await.ok();
+        let _ = baton.cli(["respawn", "--yes", &inside.id.to_string()]).await.ok();
         inside.attach_again(baton).await;
         assert!(inside.run("ssh-add -l").await.contains("person"), "respawned");
         are(inside.id, 2).await;
@@ -327,7 +344,19 @@ fn an_agent_is_lent_only_to_who_asks_and_may() {
         assert!(problem.detail.contains("let a person start"), "{}", problem.detail);
         // On the command line.
         let cwd = inside.project.to_str().unwrap();
-        let new = ["new", "-d", "--sandbox", "workspace", "--ssh-agent", "--cwd", cwd, "--", "sh", "-c", "ssh-add -L > listed; echo $? >> listed"];
+        let new = [
+            "new",
+            "-d",
+            "--sandbox",
+            "workspace",
+            "--ssh-agent",
+            "--cwd",
+            cwd,
+            "--",
+            "sh",
+            "-c",
+            "ssh-add -L > listed; echo $? >> listed",
+        ];
         let id = baton.cli(new).await.ok();
         let ended = |it: &SessionDetail| it.session.exit.is_some();
         let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{}", id.trim()), ended).await;
@@ -335,6 +364,9 @@ fn an_agent_is_lent_only_to_who_asks_and_may() {
     });
     scenario(Duration::from_secs(30), Setup::plain(), async |baton: &Baton| {
         let new = baton.cli(["new", "-d", "--sandbox", "workspace", "--ssh-agent", "--cwd", "/usr"]).await;
-        assert!(new.code != Some(0) && new.stderr.contains("SSH_AUTH_SOCK") && new.stderr.contains("ssh-add"), "{new:?}");
+        assert!(
+            new.code != Some(0) && new.stderr.contains("SSH_AUTH_SOCK") && new.stderr.contains("ssh-add"),
+            "{new:?}"
+        );
     });
 }

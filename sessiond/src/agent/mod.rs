@@ -97,7 +97,9 @@ fn listen(directory: &Path) -> anyhow::Result<UnixListener> {
     const NEXT: &str = "next";
     let next = directory.join(NEXT);
     match fs::remove_file(&next) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err).context("removing one that was half made"),
+        Err(err) if err.kind() != io::ErrorKind::NotFound => {
+            return Err(err).context("removing one that was half made");
+        }
         _ => {}
     }
     // The path may be longer than an address has room for.

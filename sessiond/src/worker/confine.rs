@@ -16,8 +16,8 @@ use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile
 use nix::unistd::{User, geteuid, ttyname};
 
 use super::Worker;
-use crate::{agent, private};
 use crate::supervisor::registry;
+use crate::{agent, private};
 
 /// Why there is no program.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,9 @@ pub(super) enum NotStarted {
     #[error("the session is to reach some hosts and no others, and this host gives it no network of its own")]
     NoNetworkOfItsOwn,
     /// It is to use the ssh agent through the relay, and would reach it past that.
-    #[error("the session is to use the person's ssh agent as far as Baton lets it, and this host gives it no view of its own")]
+    #[error(
+        "the session is to use the person's ssh agent as far as Baton lets it, and this host gives it no view of its own"
+    )]
     NoViewOfItsOwn,
     /// The way to the ssh agent could not be opened.
     #[error("the session's way to the person's ssh agent could not be opened")]
@@ -177,7 +179,9 @@ impl Worker {
             // Told after it was opened: a session that is to have it and can't is not started.
             status: LayerStatus::Enforced,
             abi: None,
-            detail: Some("it may list the keys of the person's ssh agent and sign with them, and nothing else".to_owned()),
+            detail: Some(
+                "it may list the keys of the person's ssh agent and sign with them, and nothing else".to_owned(),
+            ),
         }));
         let view = Kind::Mounts.name();
         let own_view = self.layers.iter().any(|layer| layer.name == view && layer.status != LayerStatus::Absent);
