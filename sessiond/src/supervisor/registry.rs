@@ -390,14 +390,14 @@ pub(super) fn replace(dir: &Path, name: &str, bytes: &[u8], durable: Durable) ->
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use baton_proto::v1::{Class, Dimensions, SizePolicy};
 
     use super::*;
 
-    fn spec() -> SessionSpec {
+    pub(crate) fn spec() -> SessionSpec {
         SessionSpec {
             session: SessionId::from_uuid(uuid::Uuid::from_u128(3)),
             instance: InstanceId::from_uuid(uuid::Uuid::from_u128(4)),

@@ -233,3 +233,26 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervisor::registry::tests::spec;
+
+    #[test]
+    fn a_spec_that_says_another_profile_than_was_asked_for_runs_nothing() {
+        let (scratch, terminal) = (tempfile::tempdir().unwrap(), OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let home = Home::below(scratch.path());
+        let session = scratch.path().join("session");
+        for asked in [Profile::Host, Profile::Workspace, Profile::Locked] {
+            for says in [Profile::Host, Profile::Workspace, Profile::Locked] {
+                let spec = SessionSpec { profile: says, ..spec() };
+                let refused = matches!(
+                    jail(&spec, &home, &session, asked, &terminal),
+                    Err(NotStarted::Profile { asked: a, spec: s }) if (a, s) == (asked, says)
+                );
+                assert_eq!(refused, asked != says, "{asked:?} {says:?}");
+            }
+        }
+    }
+}
