@@ -867,6 +867,12 @@ export interface components {
              */
             allow_hosts?: string[];
             /**
+             * @description Whether it may use the keys of the person's ssh agent under `workspace`: list them and sign with them, for as long as it runs.
+             *     The agent is the one that `SSH_AUTH_SOCK` of `env` names, or else of the environment Baton was started with. A person's to ask.
+             * @default false
+             */
+            ssh_agent?: boolean;
+            /**
              * @description What it may use at most; none = as much as the host gives.
              * @default {}
              */
