@@ -18,11 +18,13 @@
 //! | --- | --- |
 //! | [`place`] | locks and spare; the socket in the program's network |
 //! | [`head`] | what a client asks for, judged: bytes in, a decision out |
+//! | [`refused`] | what was refused, on its way to the session's worker |
 //! | `relay` | one connection: ask, connect, copy both ways |
 
 pub mod head;
 pub mod hostile;
 pub mod place;
+pub mod refused;
 mod relay;
 
 use std::net::TcpListener;
@@ -40,6 +42,7 @@ use baton_sandbox::fds;
 use baton_sandbox::own::Own;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use refused::Teller;
 
 /// Descriptors, as a worker passes them: the pipe for the word that it serves, the session's spec, the program's pidfd.
 pub const FD_READY: i32 = 3;
@@ -65,6 +68,7 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     // Of a signal that closes the session's terminal it is no part; a writer that is gone is an error of the call.
     let Some(_serving) = place::take(directory, &program, &mut ready)? else { return Ok(()) };
     let listener = place::listen(&program).context("listening in the program's network")?;
+    let teller = Teller::new(directory);
     if let Some(ready) = ready {
         // Nobody may be waiting any more.
         let _ = nix::unistd::write(&ready, &[1]);
@@ -76,10 +80,10 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
     }
     let _ = Own::egress().confine();
     tracing::info!(session = %spec.session, hosts = spec.allow_hosts.len(), "the session reaches its hosts");
-    serve(&listener, &program, &Arc::new(allowed))
+    serve(&listener, &program, &Arc::new((allowed, teller)))
 }
 
-fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -> anyhow::Result<()> {
+fn serve(listener: &TcpListener, program: &OwnedFd, judge: &Arc<(AllowHosts, Teller)>) -> anyhow::Result<()> {
     let active = Arc::new(AtomicUsize::new(0));
     listener.set_nonblocking(true)?;
     loop {
@@ -107,9 +111,9 @@ fn serve(listener: &TcpListener, program: &OwnedFd, allowed: &Arc<AllowHosts>) -
             relay::full(stream);
             continue;
         }
-        let (counted, allowed) = (Counted(Arc::clone(&active)), Arc::clone(allowed));
+        let (counted, judge) = (Counted(Arc::clone(&active)), Arc::clone(judge));
         let spawned = relay::thread("egress").spawn(move || {
-            relay::serve(stream, &allowed);
+            relay::serve(stream, &judge.0, &judge.1);
             drop(counted);
         });
         if let Err(err) = spawned {

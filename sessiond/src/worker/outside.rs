@@ -37,7 +37,7 @@ pub(super) fn environment(env: &mut Vec<(OsString, OsString)>) {
 
 impl Worker {
     /// Opens the way out before the program runs, so that it finds it there.
-    pub(super) fn open_way_out(&self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
+    pub(super) fn open_way_out(&mut self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
         if self.spec.allow_hosts.is_empty() {
             return Ok(());
         }
@@ -47,6 +47,7 @@ impl Worker {
             Some(true) => {}
             Some(false) => return Err(NotStarted::NoNetworkOfItsOwn),
         }
+        self.listen_for_refused_hosts();
         let ready = self.start_egress(program).map_err(NotStarted::WayOut)?;
         let mut waiting = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(READY_TIMEOUT).unwrap_or(PollTimeout::MAX);
@@ -63,7 +64,10 @@ impl Worker {
     }
 
     /// Sees to it that there is one behind the one that serves, after a worker or one of them has died.
-    pub(super) fn mend_way_out(&self) {
+    pub(super) fn mend_way_out(&mut self) {
+        if !self.spec.allow_hosts.is_empty() {
+            self.listen_for_refused_hosts();
+        }
         let Some(program) = self.program.as_ref().filter(|_| !self.spec.allow_hosts.is_empty()) else { return };
         if let Err(err) = self.start_egress(program) {
             tracing::error!(session = %self.spec.session, "the session's way out could not be seen to: {err}");
