@@ -16,11 +16,13 @@ pub enum Act {
     Create,
     /// Removing it.
     Delete,
+    /// Connecting to it: a host and a port.
+    Reach,
 }
 
 impl Act {
     /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Create, Self::Delete];
+    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Create, Self::Delete, Self::Reach];
 
     /// As in "refused writing".
     #[must_use]
@@ -30,8 +32,20 @@ impl Act {
             Self::Write => "writing",
             Self::Create => "making",
             Self::Delete => "removing",
+            Self::Reach => "reaching",
         }
     }
+}
+
+/// What programs say that were refused something, in lower case: strerror(3), and the numbers' names, which are all that some say.
+const SAID: [&str; 6] =
+    ["permission denied", "eacces", "read-only file system", "erofs", "no such file or directory", "enoent"];
+
+/// Whether a program's output speaks of something that a sandbox may have refused.
+#[must_use]
+pub fn complains(output: &str) -> bool {
+    let lower = output.to_lowercase();
+    SAID.iter().any(|said| lower.contains(said))
 }
 
 /// From a worker: the sandbox refused the session's program something.
@@ -39,7 +53,7 @@ impl Act {
 pub struct Denied {
     /// What was tried.
     pub act: Act,
-    /// With what; at most [`Denied::PATH_CHARS_MAX`] characters.
+    /// With what, a path or `HOST:PORT`; at most [`Denied::PATH_CHARS_MAX`] characters.
     pub path: String,
     /// Why it is refused and what to do; at most [`Denied::WHY_CHARS_MAX`] characters.
     pub why: String,

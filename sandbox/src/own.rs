@@ -5,7 +5,7 @@
 //! | bridge | none gained | off | its state and runtime directories, nothing else; no TCP, no signals to others | `filters/bridge.toml` |
 //! | sessiond | none gained | off | as the bridge, and reading `/proc` | `filters/sessiond.toml` |
 //! | worker | none gained | off | none: its domain could neither signal its program nor read its directory | `filters/worker.toml` |
-//! | egress | none gained | off | reads what turns names into addresses, writes nothing; connects by TCP, binds nothing | `filters/egress.toml` |
+//! | egress | none gained; root is given up | off | reads what turns names into addresses, writes nothing; connects by TCP, binds nothing | `filters/egress.toml` |
 //! | agent | none gained | off | reads and writes nothing; connects to sockets in the directory of the person's ssh agent, not by TCP | `filters/agent.toml` |
 //! | launcher | – | – | – | none: whatever it gave up, every session that is not confined would have given up |
 //!
@@ -21,6 +21,7 @@ use landlock::{
 };
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 use crate::seccomp::{self, Filter};
 
@@ -28,6 +29,13 @@ use crate::seccomp::{self, Filter};
 const NEWEST: ABI = ABI::V9;
 /// From this version on every right that Baton's own processes are to lose is known to the kernel, but the one below.
 const WHOLE: i32 = 6;
+/// The user and group that own nothing (`nobody`; what the kernel shows for ids that it can't map).
+const NOBODY: u32 = 65534;
+/// What turns names into addresses (resolv.conf(5), hosts(5), nsswitch.conf(5)), and where the first of them may lead. Whole
+/// directories: these files are replaced when the network changes, and a rule for a file is for the one that was there.
+const NAMES: [&str; 5] = ["/etc", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/connman"];
+/// Where a network's addresses of name servers are.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// From this version on sockets with a path are covered.
 const SOCKETS: i32 = 9;
 
@@ -50,41 +58,46 @@ pub struct Own {
     paths: Option<Paths>,
     /// Whether it connects by TCP.
     connects: bool,
+    /// Whether it stops being root.
+    leaves_root: bool,
 }
 
 impl Own {
     /// The bridge: its state and its runtime directory.
     #[must_use]
     pub fn bridge(paths: Paths) -> Self {
-        Self { filter: &seccomp::BRIDGE, paths: Some(paths), connects: false }
+        Self { filter: &seccomp::BRIDGE, paths: Some(paths), connects: false, leaves_root: false }
     }
 
     /// sessiond: as the bridge, and `/proc`, by which it knows workers from strangers.
     #[must_use]
     pub fn sessiond(mut paths: Paths) -> Self {
         paths.read.push("/proc".into());
-        Self { filter: &seccomp::SESSIOND, paths: Some(paths), connects: false }
+        Self { filter: &seccomp::SESSIOND, paths: Some(paths), connects: false, leaves_root: false }
     }
 
     /// A worker whose program runs.
     #[must_use]
     pub const fn worker() -> Self {
-        Self { filter: &seccomp::WORKER, paths: None, connects: false }
+        Self { filter: &seccomp::WORKER, paths: None, connects: false, leaves_root: false }
     }
 
-    /// The way out of a session: what a C library reads to turn a name into an address.
+    /// The way out of a session: what a C library reads to turn a name into an address. It lies in `/etc`, of which root
+    /// could read all: so root is not what it stays.
     #[must_use]
     pub fn egress() -> Self {
-        let read = ["/etc", "/usr", "/lib", "/lib64", "/run/systemd/resolve", "/run/resolvconf"];
-        let paths = Paths { read: read.map(PathBuf::from).to_vec(), ..Paths::default() };
-        Self { filter: &seccomp::EGRESS, paths: Some(paths), connects: true }
+        let mut read = NAMES.map(PathBuf::from).to_vec();
+        // Wherever else it leads, as it is now.
+        read.extend(std::fs::canonicalize(RESOLV_CONF));
+        let paths = Paths { read, ..Paths::default() };
+        Self { filter: &seccomp::EGRESS, paths: Some(paths), connects: true, leaves_root: true }
     }
 
     /// The relay to the person's ssh agent. Directories and not the socket: an agent that is started again makes another.
     #[must_use]
     pub fn agent(connect: Vec<PathBuf>) -> Self {
         let paths = Paths { connect, ..Paths::default() };
-        Self { filter: &seccomp::AGENT, paths: Some(paths), connects: false }
+        Self { filter: &seccomp::AGENT, paths: Some(paths), connects: false, leaves_root: false }
     }
 
     /// Gives up everything but what is named, for good, and tells what the kernel enforces. Nothing here is an error: a
@@ -94,6 +107,9 @@ impl Own {
     #[must_use]
     pub fn confine(self) -> Vec<Layer> {
         let mut layers = vec![privileges(), core_dumps()];
+        if self.leaves_root && geteuid().is_root() {
+            layers.push(outcome("user", become_nobody()));
+        }
         if let Some(paths) = &self.paths {
             layers.push(files(paths, self.connects));
         }
@@ -156,6 +172,14 @@ fn outcome(name: &str, done: Result<(), Errno>) -> Layer {
 
 fn privileges() -> Layer {
     outcome("privileges", crate::process::set_no_new_privs())
+}
+
+/// Gives up root for good. What is open stays open; root may still signal it.
+fn become_nobody() -> Result<(), Errno> {
+    let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+    setgroups(&[])?;
+    setresgid(group, group, group)?;
+    setresuid(user, user, user)
 }
 
 /// Keys and tokens are in memory, and dumps are kept for long and sent to others.

@@ -163,7 +163,9 @@ pub struct Places {
     pub covers: Vec<Cover>,
     /// What it must not see; also what other rules hide already.
     pub secrets: Vec<Place>,
-    /// Secrets' places below a grant that hold nothing now: what is put there later would be seen.
+    /// Secrets' places that hold nothing now.
+    pub usual: Vec<PathBuf>,
+    /// Those of them below a grant: what is put there later would be seen.
     pub unguarded: Vec<PathBuf>,
     /// Its terminal's device.
     pub terminal: Option<PathBuf>,
@@ -209,11 +211,9 @@ impl Places {
             .filter(|tool| home.as_ref().is_some_and(|home| tool.path.starts_with(home)))
             .filter(|tool| !secrets.iter().any(|secret| tool.path.starts_with(&secret.path)))
             .collect();
-        let unguarded = secret_paths
-            .into_iter()
-            .filter(|path| fs::symlink_metadata(path).is_err())
-            .filter(|path| grants.iter().any(|grant| path.starts_with(&grant.root)))
-            .collect();
+        let usual: Vec<PathBuf> = secret_paths.into_iter().filter(|path| fs::symlink_metadata(path).is_err()).collect();
+        let granted = |path: &&PathBuf| grants.iter().any(|grant| path.starts_with(&grant.root));
+        let unguarded = usual.iter().filter(granted).cloned().collect();
         let ssh_agent = request.ssh_agent.as_deref().map(shown_agent).transpose()?;
         let places = Self {
             system,
@@ -222,6 +222,7 @@ impl Places {
             grants,
             covers,
             secrets,
+            usual,
             unguarded,
             terminal: request.terminal.clone().filter(|path| is_device(path)),
             ssh_agent,

@@ -250,7 +250,20 @@ impl Evaluator {
         if name.is_symlink() {
             return no(Decides::Absent, "it is a link to what the session does not find");
         }
-        no(Decides::Absent, "nothing is there")
+        no(Decides::Absent, format!("nothing is there{}", self.would_be_secret(name)))
+    }
+
+    /// What becomes of a file that is put where secrets usually are, and nothing is now.
+    fn would_be_secret(&self, name: &Path) -> &'static str {
+        let below = |places: &[PathBuf]| places.iter().any(|place| name.starts_with(place));
+        if below(&self.places.unguarded) {
+            "; it is a usual place of secrets: what is put there is hidden from sessions that begin later, but not from one that \
+             runs then, since the directory it is in is granted"
+        } else if below(&self.places.usual) {
+            "; it is a usual place of secrets: no confined session is shown what is put there, whatever is granted"
+        } else {
+            ""
+        }
     }
 
     /// A secret, or a directory that is covered by an empty one.

@@ -16,7 +16,7 @@ use baton_sandbox::own::{self, Own, Paths};
 use baton_sandbox::seccomp::{self, MARK};
 use nix::libc;
 
-const KINDS: [&str; 4] = ["bridge", "sessiond", "worker", "agent"];
+const KINDS: [&str; 5] = ["bridge", "sessiond", "worker", "egress", "agent"];
 
 fn own(kind: &str, write: PathBuf) -> Own {
     let paths = Paths { write: vec![write], ..Paths::default() };
@@ -24,6 +24,7 @@ fn own(kind: &str, write: PathBuf) -> Own {
         "bridge" => Own::bridge(paths),
         "sessiond" => Own::sessiond(paths),
         "agent" => Own::agent(paths.write),
+        "egress" => Own::egress(),
         _ => Own::worker(),
     }
 }
@@ -35,8 +36,9 @@ fn main() {
         ["time", kind, directory] => time(kind, Path::new(directory)),
         _ => {
             let Some(wanted) = asked::wanted(&given) else { return };
-            let tests: [(&str, fn()); 4] = [
+            let tests: [(&str, fn()); 5] = [
                 ("layers are told and hold", layers_hold),
+                ("the way out finds names and no secrets", names_and_no_secrets),
                 ("what is refused is named, and the process goes on", refused_and_named),
                 ("what only an attacker does ends the process", ended),
                 ("cost", cost),
@@ -51,6 +53,11 @@ fn main() {
 
 fn attempt(kind: &str, directory: &Path, what: &str) {
     let outside = directory.join("outside");
+    // As the process does it.
+    let names = |name: &str| std::net::ToSocketAddrs::to_socket_addrs(&(name, 80)).map(drop);
+    if what == "name" {
+        let _ = names("baton.invalid");
+    }
     let layers = own(kind, directory.join("inside")).confine();
     let said = |result: std::io::Result<()>| match result {
         Ok(()) => println!("ok"),
@@ -65,6 +72,9 @@ fn attempt(kind: &str, directory: &Path, what: &str) {
         "outside" => said(fs::write(outside.join("file"), "x")),
         "read" => said(fs::read(outside.join("kept")).map(drop)),
         "tcp" => said(std::net::TcpStream::connect("127.0.0.1:9").map(drop)),
+        "name" => said(names("localhost")),
+        "again_root" => said(nix::unistd::setuid(nix::unistd::Uid::from_raw(0)).map_err(Into::into)),
+        path if path.starts_with('/') => said(fs::read(path).map(drop)),
         "thread" => said(std::thread::Builder::new().spawn(|| ()).map(|thread| thread.join().unwrap())),
         "spawn" => said(Command::new("/bin/true").status().map(drop)),
         "handler" => {
@@ -111,7 +121,7 @@ fn said(kind: &str, what: &str) -> String {
 
 /// Needs a kernel with everything, as the suite does; what is told on others is tried end to end.
 fn layers_hold() {
-    for kind in KINDS {
+    for kind in KINDS.into_iter().filter(|kind| *kind != "egress") {
         let landlock = if kind == "worker" { "" } else { " landlock=Enforced" };
         let expected = format!("true privileges=Enforced core_dumps=Enforced{landlock} seccomp=Enforced");
         assert_eq!(said(kind, "layers"), expected, "{kind}: {:?}", LayerStatus::Enforced);
@@ -125,6 +135,29 @@ fn layers_hold() {
         assert_eq!(said(kind, "tcp"), libc::EPERM.to_string(), "{kind}: no socket for it");
         assert_eq!(said(kind, "thread"), "ok", "{kind}");
     }
+    fs::remove_dir_all(scratch()).unwrap();
+}
+
+/// As root, which could read everything else in `/etc`; and as somebody else, as far as that goes.
+fn names_and_no_secrets() {
+    let denied = libc::EACCES.to_string();
+    let root = nix::unistd::geteuid().is_root();
+    let user = if root { " user=Enforced" } else { "" };
+    let expected = format!("true privileges=Enforced core_dumps=Enforced{user} landlock=Enforced seccomp=Enforced");
+    assert_eq!(said("egress", "layers"), expected);
+    assert!(fs::read_to_string("/etc/hosts").unwrap().contains("localhost"), "the test looks this name up");
+    for found in ["name", "/etc/hosts", "thread"] {
+        assert_eq!(said("egress", found), "ok", "{found}");
+    }
+    for closed in
+        ["inside", "outside", "read", "/etc/shadow", "/usr/bin/env", "/lib/ld-linux.so.2", "/proc/self/environ"]
+    {
+        let is_there = !closed.starts_with('/') || Path::new(closed).exists();
+        assert!(!is_there || said("egress", closed) == denied, "{closed}: {}", said("egress", closed));
+    }
+    // A connection that nobody takes is one that was tried.
+    assert_eq!(said("egress", "tcp"), libc::ECONNREFUSED.to_string());
+    assert_eq!(said("egress", "again_root"), libc::EPERM.to_string());
     fs::remove_dir_all(scratch()).unwrap();
 }
 

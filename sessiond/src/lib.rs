@@ -21,6 +21,7 @@ pub mod explain;
 pub mod hostile;
 pub mod launcher;
 pub mod private;
+mod seldom;
 pub mod settings;
 pub mod supervisor;
 pub mod survey;

@@ -147,3 +147,35 @@ fn a_program_without_marks_is_listened_to_when_it_ends_and_not_too_often() {
         assert!(self::events(baton, id).await.is_empty());
     });
 }
+
+#[test]
+fn exec_says_at_its_end_what_was_refused_meanwhile() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let id = shell(baton).await.to_string();
+        let other = baton.person().join("other");
+        let (other, file) = (other.to_str().unwrap(), other.join("file"));
+        let exec = async |json: bool, line: &str| {
+            let mut arguments = vec!["exec", &id, "--claim"];
+            arguments.extend(json.then_some("--json"));
+            arguments.extend(["--", line]);
+            baton.cli(arguments).await
+        };
+        let fine = exec(false, "echo fine").await;
+        assert_eq!((fine.code, fine.stdout.trim(), fine.stderr.as_str()), (Some(0), "fine", ""));
+        let refused = exec(false, &format!("cat {}", file.display())).await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let told = format!("baton: the sandbox refused reading `{}`: ", file.display());
+        assert!(
+            refused.stderr.contains(&told) && refused.stderr.contains(&format!("--grant {other}:r`")),
+            "{refused:?}"
+        );
+        assert!(!refused.stdout.contains("the sandbox refused"), "{refused:?}");
+        // What was refused before is not told again, nor what nobody refused.
+        let missing = exec(false, "cat missing").await;
+        assert_eq!((missing.code, missing.stderr.as_str()), (Some(1), ""), "{missing:?}");
+        let json = exec(true, "touch /usr/exec").await;
+        assert!(json.stderr.contains("the sandbox refused making `/usr/exec`"), "{json:?}");
+        let answer: baton_proto::api::ExecAnswer = serde_json::from_str(&json.stdout).unwrap();
+        assert_eq!(answer.exit_code, Some(1));
+    });
+}

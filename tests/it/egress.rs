@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{CreateTerminal, SessionDetail};
+use baton_proto::api::{CreateTerminal, Event, Page, ServerFrame, SessionDetail};
 use baton_proto::ids::SessionId;
 use baton_proto::spec::Profile;
 use baton_tests::process::Process;
+use baton_tests::websocket::Incoming;
 use baton_tests::{Attach, Baton, Setup, StreamClient, scenario, session};
 use http::Method;
 use serde_json::json;
@@ -175,6 +176,12 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
         // Who serves has given up everything else; who tends and the spare have not.
         let seen: Vec<_> = three.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
         assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");
+        for it in pair.iter().filter(|it| baton_sandbox::own::seen(it.pid).is_some_and(|seen| seen.filtered)) {
+            let status = fs::read_to_string(format!("/proc/{}/status", it.pid)).unwrap();
+            for ids in status.lines().filter(|line| line.starts_with("Uid:") || line.starts_with("Gid:")) {
+                assert!(!ids.split_whitespace().any(|id| id == "0"), "root is given up: {ids}");
+            }
+        }
         // A connection outlives the worker.
         let open = format!("exec 5<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT {listed} HTTP/1.1\\r\\n\\r\\n' >&5");
         inside.run(&open).await;
@@ -233,5 +240,77 @@ fn what_is_no_host_is_refused_when_a_session_is_made() {
         }
         let new = baton.cli(["new", "-d", "--sandbox", "workspace", "--allow-host", "a/b", "--cwd", "/usr"]).await;
         assert!(new.code != Some(0) && new.stderr.contains("`a/b` is no host"), "{new:?}");
+    });
+}
+
+/// The `denied` events of a session once there are so many, as `HOST:PORT` and what a person is told.
+async fn told(baton: &Baton, id: SessionId, count: usize) -> Vec<(String, String)> {
+    let path = format!("/v1/sessions/{id}/events?type=denied");
+    let page: Page<Event> = baton.api().get_until(&path, |page: &Page<Event>| page.items.len() >= count).await;
+    let text = |event: &Event, field: &str| event.data[field].as_str().unwrap().to_owned();
+    assert!(page.items.iter().all(|event| event.data["act"] == "reach"), "{:?}", page.items);
+    page.items.iter().map(|event| (text(event, "path"), text(event, "message"))).collect()
+}
+
+#[test]
+fn a_host_that_is_refused_is_told_like_a_file_and_not_too_often() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let listed = server("127.0.0.2");
+        let home = server("127.0.0.1");
+        let mut inside = Inside::new(baton, vec![listed.to_string(), "localhost".to_owned()]).await;
+        let id = inside.id;
+        inside.get("http://example.org:8080/").await;
+        let (host, message) = told(baton, id, 1).await.remove(0);
+        assert_eq!(host, "example.org:8080");
+        let begin = "the sandbox refused reaching `example.org:8080`: ";
+        assert!(message.starts_with(begin) && message.contains("`baton new --allow-host example.org`"), "{message}");
+        // The program reads the same.
+        assert!(inside.get("http://example.org:8080/").await.contains(&message), "{message}");
+        // A name that is allowed and leads home.
+        inside.get(&format!("http://localhost:{}/", home.port())).await;
+        let (host, message) = told(baton, id, 2).await.remove(1);
+        assert_eq!(host, format!("localhost:{}", home.port()));
+        assert!(message.contains("leads to") && message.contains("--allow-host"), "{message}");
+        // The next worker hears it, too, from the proxy that was there before it.
+        let worker = baton.session(id).await.session.worker_pid.unwrap();
+        Process::of(worker).kill().await;
+        let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != worker);
+        let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{id}"), next).await;
+        inside.client = baton.attach(id, Attach::named("B")).await;
+        inside.client.claim(true).await.unwrap();
+        inside.get("http://second.test/").await;
+        assert_eq!(told(baton, id, 3).await[2].0, "second.test:80");
+        // A flood is told in part, and what is allowed is reached all the while.
+        inside.run("for n in $(seq 60); do by_hand \"GET http://host-$n.test/ HTTP/1.1\\r\\n\\r\\n\"; done").await;
+        assert!(inside.get(&format!("http://{listed}/")).await.contains("served GET /"));
+        let told = told(baton, id, 4).await;
+        assert!(told.len() <= 3 + 10 && told[3..].iter().all(|(host, _)| host.starts_with("host-")), "{told:?}");
+    });
+}
+
+#[test]
+fn a_program_that_ends_with_a_refusal_leaves_it_told() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let project = baton.person().join("project");
+        fs::create_dir_all(&project).unwrap();
+        let script = "read go; exec 3<>/dev/tcp/127.0.0.1/3128; printf 'CONNECT last.test:443 HTTP/1.1\\r\\n\\r\\n' >&3; read answer <&3";
+        let id = baton
+            .create(&CreateTerminal {
+                sandbox: Some(Profile::Workspace),
+                cwd: Some(project.to_str().unwrap().to_owned()),
+                allow_hosts: vec!["example.org".to_owned()],
+                ..session::command(["/bin/bash", "-c", script])
+            })
+            .await;
+        let mut client = baton.attach(id, Attach::named("A")).await;
+        client.claim(false).await.unwrap();
+        client.type_text("go\r").await;
+        let denied = |incoming: &Incoming| match incoming {
+            Incoming::Frame(ServerFrame::Denied { path, .. }) => Some(path.clone()),
+            Incoming::Frame(ServerFrame::Exit { .. }) => Some("the end".to_owned()),
+            _ => None,
+        };
+        assert_eq!(client.until("`denied`, before the end", denied).await, "last.test:443");
+        assert_eq!(client.until_exit().await.code, Some(0));
     });
 }

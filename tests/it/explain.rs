@@ -28,6 +28,19 @@ fn what_is_explained_is_what_a_session_may_do() {
         let args = ["sandbox", "explain", "--cwd", &project_text, "../.ssh/key"];
         let told = baton.cli(args).await.ok();
         assert!(told.contains("read    no   it is a secret"), "{told}");
+        // A place of secrets in which there is none yet, and one in a grant.
+        let args = ["sandbox", "explain", "--cwd", &project_text, "../.aws/credentials"];
+        let told = baton.cli(args).await.ok();
+        let why = "nothing is there; it is a usual place of secrets: no confined session is shown what is put there";
+        assert!(told.contains(why), "{told}");
+        let person = baton.person().to_str().unwrap().to_owned();
+        let args = ["sandbox", "explain", "--cwd", &person, "--grant", &person, ".netrc"];
+        let told = baton.cli(args).await.ok();
+        assert!(told.contains("usual place of secrets") && told.contains("not from one that runs then"), "{told}");
+        // What is merely not there is merely not there.
+        let args = ["sandbox", "explain", "--cwd", &project_text, "nothing"];
+        let told = baton.cli(args).await.ok();
+        assert!(told.contains("nothing is there") && !told.contains("secrets"), "{told}");
         // One that would not.
         let ssh = baton.person().join(".ssh");
         let args = ["sandbox", "explain", "--cwd", &project_text, "--grant", ssh.to_str().unwrap(), "file"];

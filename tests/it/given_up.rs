@@ -388,3 +388,36 @@ fn an_ordinary_user_has_the_same_and_its_programs_may_still_become_root() {
         assert!(!text.contains(baton_sandbox::seccomp::MARK), "{}: {text}", log.path().display());
     }
 }
+
+#[test]
+fn hosts_are_allowed_only_where_a_session_has_a_network_of_its_own() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let project = baton.person().join("project");
+        fs::create_dir_all(&project).unwrap();
+        let project = project.to_str().unwrap();
+        let _ = baton.cli(["down", "--sessions"]).await.ok();
+        let up = on_a_kernel_without("network", baton, &["up"], &[]);
+        assert!(up.status.success(), "{up:?}");
+        let new = ["new", "-d", "--sandbox", "workspace", "--cwd", project];
+        let asked = |title: &str, more: &[&str], command: &[&str]| {
+            [&new[..], &["--name", title], more, &["--"], command].concat().into_iter().map(str::to_owned).collect()
+        };
+        let sleep = ["/bin/sleep", "1000"];
+        let with: Vec<String> = asked("with", &["--allow-host", "example.org"], &sleep);
+        let without: Vec<String> = asked("without", &[], &sleep);
+        let refused = baton.cli(with.iter().map(String::as_str)).await;
+        let _ = baton.cli(without.iter().map(String::as_str)).await.ok();
+        let sessions: Vec<baton_proto::api::Session> = baton.cli(["ls", "-a", "--json"]).await.json();
+        let named = |title: &str| sessions.iter().find(|it| it.title == title).unwrap();
+        // It is not started, rather than started with a way to every host.
+        let exit = named("with").exit.as_ref().unwrap();
+        for words in ["no network of its own", "baton doctor", "without `allow_hosts` it starts"] {
+            assert!(exit.reason.contains(words), "`{words}` in {exit:?}; {refused:?}");
+        }
+        assert_eq!(named("with").pid, None);
+        // And that is so: what it lacks is told, and a person may choose it.
+        let network = named("without").sandbox.layers.iter().find(|layer| layer.name == "network").unwrap();
+        assert_ne!(network.status, LayerStatus::Enforced, "{network:?}");
+        assert!(named("without").exit.is_none() && named("without").pid.is_some());
+    });
+}

@@ -9,14 +9,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use baton_proto::api::{ServerStatus, SessionDetail};
+use baton_proto::api::{CreateTerminal, ServerStatus, SessionDetail};
+use baton_proto::spec::Profile;
 use baton_tests::process::Process;
 use baton_tests::terminal::Terminal;
 use baton_tests::{Attach, Baton, Setup, binaries, scenario, session};
 use nix::sys::signal::Signal;
 
 /// The kinds of process that have a filter, by their argument.
-const KINDS: [&str; 3] = ["bridge", "sessiond", "worker"];
+const KINDS: [&str; 4] = ["bridge", "sessiond", "worker", "egress"];
 
 /// The calls that each kind made after it had its filter.
 type Made = BTreeMap<&'static str, BTreeSet<String>>;
@@ -73,7 +74,8 @@ fn kind_of(execve: &str) -> Option<&'static str> {
         Some("bridge")
     } else if execve.contains("[\"") && execve.contains("baton-sessiond") {
         let is = |argument: &str| execve.contains(&format!(", \"{argument}\""));
-        if is("supervisor") { Some("sessiond") } else { is("worker").then_some("worker") }
+        let roles = [("supervisor", "sessiond"), ("worker", "worker"), ("egress", "egress")];
+        roles.into_iter().find_map(|(argument, kind)| is(argument).then_some(kind))
     } else {
         None
     }
@@ -116,6 +118,33 @@ impl Traced {
     }
 }
 
+/// A session that asks its way out for what is allowed, by name and by address, and for what is not.
+async fn reach_hosts(baton: &Baton) {
+    let project = baton.person().join("project");
+    fs::create_dir_all(&project).unwrap();
+    let server = std::net::TcpListener::bind("127.0.0.2:0").unwrap();
+    let listed = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for mut stream in server.incoming().flatten() {
+            let _ = (stream.read(&mut [0; 512]), stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nserved"));
+        }
+    });
+    let ask = "ask() { exec 3<>/dev/tcp/127.0.0.1/3128; printf \"GET http://$1/ HTTP/1.1\\r\\n\\r\\n\" >&3; cat <&3; exec 3>&-; }";
+    let script = format!("{ask}; ask {listed}; ask nowhere.test; ask localhost; ask refused.test; echo all-$((1+1))");
+    let request = CreateTerminal {
+        sandbox: Some(Profile::Workspace),
+        cwd: Some(project.to_str().unwrap().to_owned()),
+        allow_hosts: vec![listed, "nowhere.test".to_owned(), "localhost".to_owned()],
+        ..session::command(["/bin/bash", "-c", &script])
+    };
+    let id = baton.create(&request).await;
+    let path = format!("/v1/sessions/{id}");
+    let _: SessionDetail = baton.api().get_until(&path, |it: &SessionDetail| it.session.exit.is_some()).await;
+    let output = String::from_utf8_lossy(&baton.output(id).await).into_owned();
+    assert!(output.contains("served") && output.contains("403") && output.contains("all-2"), "{output}");
+}
+
 /// Baton as people use it, and as it fares.
 async fn use_it(baton: &Baton) {
     let api = baton.api();
@@ -143,6 +172,7 @@ async fn use_it(baton: &Baton) {
     let flood = baton.script("head -c 9000000 /dev/zero | tr '\\0' 'x' | fold -w 100; sleep 0.2").await;
     let ended = |it: &SessionDetail| it.session.exit.is_some();
     let _: SessionDetail = api.get_until(&format!("/v1/sessions/{flood}"), ended).await;
+    reach_hosts(baton).await;
     baton.kill_bridge().await;
     baton.kill_sessiond().await;
     let status: ServerStatus = api.get_until("/v1/status", |it: &ServerStatus| it.launcher.is_some()).await;

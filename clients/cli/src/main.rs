@@ -17,6 +17,7 @@ mod moment;
 mod names;
 mod out;
 mod parked;
+mod refusals;
 mod report;
 mod start;
 mod table;

@@ -653,7 +653,7 @@ export interface components {
          * @description What was tried.
          * @enum {string}
          */
-        Act: "read" | "write" | "create" | "delete";
+        Act: "read" | "write" | "create" | "delete" | "reach";
         /**
          * @description Whether an agent's input goes straight to the program.
          * @enum {string}
@@ -1688,7 +1688,7 @@ export interface components {
         } | {
             /** @description What was tried. */
             act: components["schemas"]["Act"];
-            /** @description With what. */
+            /** @description With what: a path, or `HOST:PORT`. */
             path: string;
             /** @description Why it is refused and what to do, for a person. */
             message: string;

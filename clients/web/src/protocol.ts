@@ -20,6 +20,7 @@ export type ClientInfo = Schemas["Client"];
 export type TermFacts = Schemas["TermFacts"];
 export type ClientKind = Schemas["ClientKind"];
 export type Exit = Schemas["Exit"];
+export type Layer = Schemas["Layer"];
 export type LoginRequest = Schemas["LoginRequest"];
 export type LoginAnswer = Schemas["LoginAnswer"];
 export type CreateTerminal = Schemas["CreateTerminal"];

@@ -7,7 +7,7 @@ import { Confirm } from "./dialog";
 import { HistoryIcon, MoreIcon } from "./icons";
 import type { Session } from "./protocol";
 import { store } from "./state";
-import { sandboxLine, sessionName, sessionSubtitle } from "./words";
+import { limitsLine, sandboxLine, sessionName, sessionSubtitle } from "./words";
 
 export function Title({ session }: { session: Session }) {
   const editing = useSignal(false);
@@ -23,18 +23,19 @@ export function Title({ session }: { session: Session }) {
         </button>
       </h1>
       <span class="muted subtitle" title={subtitle}>{subtitle}</span>
-      <Confinement session={session} />
+      <Report line={sandboxLine(session)} of="sandbox" />
+      <Report line={limitsLine(session)} of="limits" />
     </div>
   );
 }
 
-/** How far the session is confined; nothing for one that is not. What is missing is a warning, with its reason. */
-function Confinement({ session }: { session: Session }) {
-  const line = sandboxLine(session);
+/** How far the session is confined, or limited; nothing for one that is not. What is missing is a warning, with its reason. */
+function Report({ line, of }: { line: { text: string; missing: string | null; detail?: string | null } | null; of: "sandbox" | "limits" }) {
   if (line === null) return null;
   return (
-    <span class="muted subtitle sandbox" data-testid="sandbox" data-whole={line.missing === null} title={line.missing ?? line.text} role={line.missing === null ? undefined : "alert"}>
-      {line.missing === null ? line.text : `⚠ ${line.text}: ${line.missing}`}
+    <span class="muted subtitle report" data-testid={of} data-whole={line.missing === null} title={line.detail ? `${line.text}: ${line.detail}` : (line.missing ?? line.text)} role={line.missing === null ? undefined : "alert"}>
+      {/* The end of a long line is cut off: what is missing is not to be. */}
+      {line.missing === null ? line.text : `⚠ ${line.missing} · ${line.text}`}
     </span>
   );
 }

@@ -1,11 +1,11 @@
 /** Numbers and states in plain words. */
 
-import type { Exit, Session } from "./protocol";
+import type { Exit, Layer, Session } from "./protocol";
 
 export function bytesText(bytes: number): string {
   if (bytes === 1) return "1 byte";
   if (bytes < 1024) return `${bytes} bytes`;
-  const [value, unit] = bytes < 1024 * 1024 ? [bytes / 1024, "KiB"] : [bytes / (1024 * 1024), "MiB"];
+  const [value, unit] = bytes < 1024 ** 2 ? [bytes / 1024, "KiB"] : bytes < 1024 ** 3 ? [bytes / 1024 ** 2, "MiB"] : [bytes / 1024 ** 3, "GiB"];
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${unit}`;
 }
 
@@ -84,8 +84,33 @@ export function sandboxLine(session: Pick<Session, "sandbox" | "grants">): { tex
   const folders = grants === 0 ? "no folder of yours" : grants === 1 ? `${session.grants?.[0]?.root_path}` : `${grants} folders`;
   const offline = layers.some((layer) => layer.name === "network" && layer.status === "enforced");
   const text = `Confined (${profile}): ${folders}${offline ? ", no network" : ""}`;
+  return { text, missing: missingText(layers) };
+}
+
+/**
+ * The limits of a session: one line with each, and those that are not there on this host; null when it has none. Most hold in part
+ * only without a cgroup: that is told in `detail`, and alarms nobody.
+ */
+export function limitsLine(session: Pick<Session, "limits">): { text: string; missing: string | null; detail: string | null } | null {
+  const { memory_bytes, processes, cpu_weight, open_files, wall_s, disk_bytes, layers } = session.limits ?? {};
+  const asked = [
+    typeof memory_bytes === "number" && `memory ${bytesText(memory_bytes)}`,
+    typeof processes === "number" && `${processes} processes`,
+    typeof cpu_weight === "number" && `CPU weight ${cpu_weight}`,
+    typeof open_files === "number" && `${open_files} open files`,
+    typeof wall_s === "number" && `time ${durationText(wall_s * 1000)}`,
+    typeof disk_bytes === "number" && `disk ${bytesText(disk_bytes)}`,
+  ].filter((text) => text !== false);
+  if (asked.length === 0) return null;
+  const absent = (layers ?? []).filter((layer) => layer.status === "absent");
+  const missing = missingText(absent);
+  return { text: `Limits: ${asked.join(", ")}`, missing: missing === null ? null : `limit: ${missing}`, detail: missingText(layers ?? []) };
+}
+
+/** What of these layers does not hold, or not wholly, and why; null when all do. */
+function missingText(layers: readonly Layer[]): string | null {
   const missing = layers
     .filter((layer) => layer.status !== "enforced")
-    .map((layer) => `${layer.name} ${layer.status === "absent" ? "is missing" : "holds in part"}${layer.detail ? ` (${layer.detail})` : ""}`);
-  return { text, missing: missing.length === 0 ? null : missing.join("; ") };
+    .map((layer) => `${layer.name.replaceAll("_", " ")} ${layer.status === "absent" ? "is missing" : "holds in part"}${layer.detail ? ` (${layer.detail})` : ""}`);
+  return missing.length === 0 ? null : missing.join("; ");
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { connectionText } from "../src/connection";
 import { fragmentFor, parseFragment } from "../src/fragment";
 import { fontFor, roomFor } from "../src/layout";
-import { agoText, bytesText, exitText, sandboxLine } from "../src/words";
+import { agoText, bytesText, exitText, limitsLine, sandboxLine } from "../src/words";
 
 describe("the address", () => {
   const CASES = [
@@ -63,8 +63,18 @@ describe("words", () => {
     const open = [{ name: "network", status: "absent", detail: "it reaches what you reach" } as const];
     expect(sandboxLine({ sandbox: { profile: "locked", layers: open } })).toEqual({ text: "Confined (locked): no folder of yours", missing: "network is missing (it reaches what you reach)" });
   });
+  it("for the limits of a session, and those that do not hold", () => {
+    expect(limitsLine({})).toBeNull();
+    expect(limitsLine({ limits: { layers: [] } })).toBeNull();
+    const memory = { name: "memory_bytes", status: "enforced" } as const;
+    expect(limitsLine({ limits: { memory_bytes: 2 * 1024 ** 3, processes: 512, wall_s: 90, layers: [memory] } })).toEqual({ text: "Limits: memory 2.0 GiB, 512 processes, time 1 min 30 s", missing: null, detail: null });
+    const absent = { name: "cpu_weight", status: "absent", detail: "no cgroup is delegated" } as const;
+    const partial = { name: "disk_bytes", status: "partial" } as const;
+    expect(limitsLine({ limits: { cpu_weight: 50, open_files: 256, disk_bytes: 1024 ** 2, layers: [absent, partial] } }))
+      .toEqual({ text: "Limits: CPU weight 50, 256 open files, disk 1.0 MiB", missing: "limit: cpu weight is missing (no cgroup is delegated)", detail: "cpu weight is missing (no cgroup is delegated); disk bytes holds in part" });
+  });
   it("for amounts and times", () => {
-    expect([1, 512, 2048, 5 * 1024 * 1024].map(bytesText)).toEqual(["1 byte", "512 bytes", "2.0 KiB", "5.0 MiB"]);
+    expect([1, 512, 2048, 5 * 1024 * 1024, 3 * 1024 ** 3].map(bytesText)).toEqual(["1 byte", "512 bytes", "2.0 KiB", "5.0 MiB", "3.0 GiB"]);
     const now = Date.parse("2026-01-10T12:00:00.000Z");
     expect(["2026-01-10T11:59:40.000Z", "2026-01-10T11:30:00.000Z", "2026-01-10T02:00:00.000Z", "2026-01-09T11:00:00.000Z", "x"].map((time) => agoText(time, now)))
       .toEqual(["just now", "30 min ago", "10 h ago", "yesterday", ""]);

@@ -329,7 +329,7 @@ pub enum ServerFrame {
     Denied {
         /// What was tried.
         act: Act,
-        /// With what.
+        /// With what: a path, or `HOST:PORT`.
         path: String,
         /// Why it is refused and what to do, for a person.
         message: String,

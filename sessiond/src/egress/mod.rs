@@ -15,11 +15,13 @@
 //! | --- | --- |
 //! | [`place`] | the socket in the program's network |
 //! | [`head`] | what a client asks for, judged: bytes in, a decision out |
+//! | [`refused`] | what was refused, on its way to the session's worker |
 //! | `relay` | one connection: ask, connect, copy both ways |
 
 pub mod head;
 pub mod hostile;
 pub mod place;
+pub mod refused;
 mod relay;
 
 use std::net::TcpListener;
@@ -31,12 +33,16 @@ use baton_proto::egress::AllowHosts;
 use baton_sandbox::own::Own;
 
 use crate::tended::{self, Connections, Given, Until};
+use refused::Teller;
 
 /// Its name as an argument and as a lock.
 pub const ROLE: &str = "egress";
 
 /// Connections of one session at once; two threads each. A browser opens six a host.
 const CONNECTIONS_MAX: usize = 128;
+
+/// What is allowed, and who is told of the rest.
+type Judge = (Arc<AllowHosts>, Teller);
 
 /// Serves, or waits to. `directory` is that of the program's instance.
 ///
@@ -53,13 +59,14 @@ pub fn run(directory: &Path) -> anyhow::Result<()> {
             // mapped any more in a moment. No part knows this name (RFC 6761), so each of them is asked.
             let _ = std::net::ToSocketAddrs::to_socket_addrs(&("baton.invalid", 0));
         }
+        let judge = Arc::new((Arc::clone(&allowed), Teller::new(directory)));
         let _ = Own::egress().confine();
         tracing::info!(session = %given.spec.session, hosts = given.spec.allow_hosts.len(), "the session reaches its hosts");
-        serve(listener, until, &allowed)
+        serve(listener, until, &judge)
     })
 }
 
-fn serve(listener: &TcpListener, until: &Until<'_>, allowed: &Arc<AllowHosts>) -> anyhow::Result<Connections> {
+fn serve(listener: &TcpListener, until: &Until<'_>, judge: &Arc<Judge>) -> anyhow::Result<Connections> {
     let connections = Connections::new(CONNECTIONS_MAX);
     listener.set_nonblocking(true)?;
     while until.readable(listener).context("waiting for connections")? {
@@ -77,9 +84,9 @@ fn serve(listener: &TcpListener, until: &Until<'_>, allowed: &Arc<AllowHosts>) -
             relay::full(stream);
             continue;
         };
-        let allowed = Arc::clone(allowed);
+        let judge = Arc::clone(judge);
         let spawned = relay::thread("egress").spawn(move || {
-            relay::serve(stream, &allowed);
+            relay::serve(stream, &judge.0, &judge.1);
             drop(counted);
         });
         if let Err(err) = spawned {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use baton_proto::egress::{AllowHosts, Host};
 
 use super::head::{Decision, HEAD_BYTES_MAX, judge};
+use super::refused::{Refused, Teller};
 
 /// How long a client may take to say what it wants.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
@@ -30,8 +31,8 @@ pub fn thread(name: &str) -> thread::Builder {
 }
 
 /// Serves a client until one of both sides has left. Its end is nobody's error but theirs.
-pub fn serve(client: TcpStream, allowed: &AllowHosts) {
-    if let Err(err) = talk(&client, allowed) {
+pub fn serve(client: TcpStream, allowed: &AllowHosts, teller: &Teller) {
+    if let Err(err) = talk(&client, allowed, teller) {
         tracing::debug!("a connection ended: {err}");
     }
     let _ = client.shutdown(Shutdown::Both);
@@ -53,7 +54,7 @@ fn answer(mut client: &TcpStream, status: &str, text: &str) -> io::Result<()> {
     client.write_all(text.as_bytes())
 }
 
-fn talk(mut client: &TcpStream, allowed: &AllowHosts) -> io::Result<()> {
+fn talk(mut client: &TcpStream, allowed: &AllowHosts, teller: &Teller) -> io::Result<()> {
     client.set_nonblocking(false)?;
     client.set_write_timeout(Some(IDLE_TIMEOUT))?;
     let deadline = Instant::now() + HEAD_TIMEOUT;
@@ -76,13 +77,15 @@ fn talk(mut client: &TcpStream, allowed: &AllowHosts) -> io::Result<()> {
     let (host, port, head, rewritten) = match decision {
         Decision::Tunnel { host, port, head } => (host, port, head, None),
         Decision::Forward { host, port, head, rewritten } => (host, port, head, Some(rewritten)),
-        Decision::Denied { host, port } => return denied(client, &host, port, None),
+        Decision::Denied { host, port } => return denied(client, teller, &Refused { host, port, home: None }),
         Decision::Bad(why) => return answer(client, "400 Bad Request", &format!("Baton: {why}.\n")),
         Decision::More => return Ok(()),
     };
     let mut server = match connect(&host, port, allowed) {
         Ok(server) => server,
-        Err(NotConnected::Home(address)) => return denied(client, &host, port, Some(address)),
+        Err(NotConnected::Home(address)) => {
+            return denied(client, teller, &Refused { host, port, home: Some(address) });
+        }
         Err(NotConnected::Failed(err)) => {
             return answer(client, "502 Bad Gateway", &format!("Baton: `{host}:{port}` can't be reached: {err}.\n"));
         }
@@ -96,20 +99,11 @@ fn talk(mut client: &TcpStream, allowed: &AllowHosts) -> io::Result<()> {
     both_ways(client, &server)
 }
 
-/// Refuses, to somebody who reads it.
-fn denied(client: &TcpStream, host: &Host, port: u16, home: Option<IpAddr>) -> io::Result<()> {
-    tracing::debug!(%host, port, "refused");
-    let text = match home {
-        None => format!(
-            "Baton: this session may not reach `{host}:{port}`. Who starts it can allow it: `baton new --allow-host {host}`, \
-             or `allow_hosts` in the API.\n"
-        ),
-        Some(address) => format!(
-            "Baton: `{host}` leads to {address}, which is not of the internet, and a name that is allowed does not allow \
-             that. Who starts this session can list the address itself: `baton new --allow-host {address}`.\n"
-        ),
-    };
-    answer(client, "403 Forbidden", &text)
+/// Refuses, to somebody who reads it; the worker knows before the program does, which may end with it.
+fn denied(client: &TcpStream, teller: &Teller, refused: &Refused) -> io::Result<()> {
+    tracing::debug!(host = %refused.host, refused.port, "refused");
+    teller.tell(refused);
+    answer(client, "403 Forbidden", &format!("Baton: {}.\n", refused.denied().text()))
 }
 
 enum NotConnected {

@@ -241,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_spec_that_says_another_profile_than_was_asked_for_runs_nothing() {
-        let (scratch, terminal) = (tempfile::tempdir().unwrap(), OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
+        let (scratch, terminal) =
+            (tempfile::tempdir().unwrap(), OwnedFd::from(std::fs::File::open("/dev/null").unwrap()));
         let home = Home::below(scratch.path());
         let session = scratch.path().join("session");
         for asked in [Profile::Host, Profile::Workspace, Profile::Locked] {

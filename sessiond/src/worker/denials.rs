@@ -8,16 +8,16 @@
 //!
 //! The kernel tells only the program. So what is told here is what the program said and the rules bear out: a path that the
 //! program's own permissions close is nobody's grant to give, and is not told. A program that says nothing, or says it
-//! otherwise, is not understood. A shell without marks is listened to only when it ends.
+//! otherwise, is not understood. A shell without marks is listened to only when it ends. Hosts that are refused are told by
+//! the session's proxy, which refused them (`egress::refused`).
 
 mod said;
 
-use std::collections::VecDeque;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use baton_proto::api::{Decides, Explained, Verdict};
 use baton_proto::denied::{Act, Denied};
@@ -32,15 +32,13 @@ use baton_sandbox::verdict::Evaluator;
 use baton_sandbox::{Request, profile};
 
 use super::screen::Report;
-use super::{Worker, confine, processes};
+use super::{Worker, clock, confine, processes};
+use crate::egress::refused::{Heard, Refused};
+use crate::seldom::Seldom;
 use said::{Complaint, Error, Meant};
 
 /// Bytes of a command's output that are looked at: its end.
 const OUTPUT_BYTES_MAX: u64 = 16 << 10;
-/// Refusals that are told in [`WINDOW`].
-const TOLD_MAX: usize = 10;
-/// The same refusal is told once in it.
-const WINDOW: Duration = Duration::from_secs(60);
 /// Commands that wait to be looked at; one more is not. So many fail in a moment only in a loop.
 const WAITING_MAX: usize = 8;
 /// What a shell answers for a program that it may not execute (exit status of sh(1)).
@@ -54,13 +52,15 @@ pub(super) struct Watch {
     looking: Option<JoinHandle<()>>,
     /// Commands that are looked at, or wait for it.
     waiting: Arc<AtomicUsize>,
-    told: VecDeque<(Monotonic, Act, String)>,
+    lately: Seldom<(Act, String)>,
+    /// Hosts that the session's proxy refused.
+    hosts: Option<Heard>,
 }
 
 impl Watch {
     /// Of a session that has written so much.
     pub(super) fn new(head: u64) -> Self {
-        Self { since: head, looking: None, waiting: Arc::default(), told: VecDeque::new() }
+        Self { since: head, looking: None, waiting: Arc::default(), lately: Seldom::default(), hosts: None }
     }
 
     /// Who looks now, for whoever removes what is looked at.
@@ -68,17 +68,9 @@ impl Watch {
         self.looking.take()
     }
 
-    /// Whether a refusal may be told.
-    fn may_tell(&mut self, denied: &Denied, now: Monotonic) -> bool {
-        while self.told.front().is_some_and(|(at, ..)| at.after(WINDOW) <= now) {
-            self.told.pop_front();
-        }
-        let known = self.told.iter().any(|(_, act, path)| *act == denied.act && *path == denied.path);
-        if known || self.told.len() >= TOLD_MAX {
-            return false;
-        }
-        self.told.push_back((now, denied.act, denied.path.clone()));
-        true
+    /// Where hosts that were refused are told.
+    pub(super) fn refused_hosts(&self) -> Option<BorrowedFd<'_>> {
+        self.hosts.as_ref().map(|hosts| hosts.as_fd())
     }
 }
 
@@ -97,8 +89,31 @@ impl Worker {
         }
     }
 
+    /// Opens the pipe on which the session's proxy tells of hosts that it refused.
+    pub(super) fn listen_for_refused_hosts(&mut self) {
+        match Heard::new(&self.directory.join(self.spec.instance.to_string())) {
+            Ok(heard) => self.denials.hosts = Some(heard),
+            Err(err) => tracing::warn!(session = %self.spec.session, "hosts that are refused are not told: {err}"),
+        }
+    }
+
+    /// The session's proxy refused some host.
+    pub(super) fn hear_refused(&mut self, now: Monotonic) {
+        let Some(hosts) = self.denials.hosts.as_mut() else { return };
+        match hosts.take() {
+            Ok(refused) => self.denied(refused.iter().map(Refused::denied).collect(), now),
+            Err(err) => {
+                tracing::warn!(session = %self.spec.session, "hosts that are refused are not told any more: {err}");
+                self.denials.hosts = None;
+            }
+        }
+    }
+
     /// The program ended; its private directories are still there.
     pub(super) fn program_ended(&mut self, record: &ExitRecord) {
+        // The proxy told before it answered.
+        self.hear_refused(clock::now());
+        self.denials.hosts = None;
         if let Some(code) = record.code.filter(|code| *code != 0 && !record.closed) {
             self.look_for_denials(self.journal.head(), code);
         }
@@ -183,7 +198,7 @@ impl Worker {
         let end = self.journal.end();
         for denied in all {
             let denied = denied.clean();
-            if !self.denials.may_tell(&denied, now) {
+            if !self.denials.lately.may_tell((denied.act, denied.path.clone()), now) {
                 continue;
             }
             tracing::info!(session = %self.spec.session, "{}", denied.text());
@@ -233,7 +248,7 @@ impl Asked<'_> {
         }
         let explained = self.evaluator.explain(Path::new(path));
         for act in self.acts(complaint, &explained) {
-            let verdict = verdict(&explained, *act);
+            let Some(verdict) = verdict(&explained, *act) else { continue };
             if verdict.allowed {
                 continue;
             }
@@ -280,12 +295,14 @@ impl Asked<'_> {
     }
 }
 
-const fn verdict(explained: &Explained, act: Act) -> &Verdict {
+/// `None` for what is not done with a path.
+const fn verdict(explained: &Explained, act: Act) -> Option<&Verdict> {
     match act {
-        Act::Read => &explained.read,
-        Act::Write => &explained.write,
-        Act::Create => &explained.create,
-        Act::Delete => &explained.delete,
+        Act::Read => Some(&explained.read),
+        Act::Write => Some(&explained.write),
+        Act::Create => Some(&explained.create),
+        Act::Delete => Some(&explained.delete),
+        Act::Reach => None,
     }
 }
 
@@ -294,24 +311,5 @@ const fn by_sandbox(by: Decides) -> bool {
         Decides::Grant | Decides::Profile | Decides::Own | Decides::Secret | Decides::Covered | Decides::Mount => true,
         // The kernel would refuse most of it to anybody but root.
         Decides::Kernel | Decides::Permissions | Decides::Absent | Decides::Unconfined => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_is_told_once_a_minute_and_not_too_much_in_all() {
-        let mut watch = Watch::new(0);
-        let denied = |number: usize| Denied { act: Act::Read, path: format!("/{number}"), why: String::new() };
-        let at = |seconds: u64| Monotonic(seconds * 1_000_000_000);
-        assert!(watch.may_tell(&denied(0), at(1)));
-        assert!(!watch.may_tell(&denied(0), at(2)));
-        assert!(watch.may_tell(&Denied { act: Act::Write, ..denied(0) }, at(2)));
-        let told = (1..100).filter(|number| watch.may_tell(&denied(*number), at(3))).count();
-        assert_eq!(told, TOLD_MAX - 2);
-        assert!(watch.may_tell(&denied(0), at(62)));
-        assert!(!watch.may_tell(&denied(0), at(62)));
     }
 }

@@ -42,6 +42,7 @@ mod trouble;
 mod typing;
 mod window;
 
+pub(crate) use self::clock::now as monotonic;
 pub(crate) use self::confine::user_home;
 pub(crate) use self::processes::pid_of;
 
@@ -191,6 +192,7 @@ enum Source {
     Program,
     Children,
     Screen,
+    Refused,
     Time,
     Conn(u64),
 }
@@ -240,6 +242,7 @@ impl Worker {
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
                 Source::Screen => self.screen_reports(now),
+                Source::Refused => self.hear_refused(now),
                 Source::Time => self.time_is_over(now),
                 Source::Terminal => {
                     if flags.contains(PollFlags::POLLOUT) {
@@ -267,6 +270,9 @@ impl Worker {
         }
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
+        if let Some(refused) = self.denials.refused_hosts() {
+            sources.push((Source::Refused, refused, PollFlags::POLLIN));
+        }
         if let Some(timer) = self.limits.timer() {
             sources.push((Source::Time, timer, PollFlags::POLLIN));
         }

@@ -39,7 +39,7 @@ pub(super) fn environment(env: &mut Vec<(OsString, OsString)>) {
 
 impl Worker {
     /// Opens the ways before the program runs, so that it finds them there.
-    pub(super) fn open_way_out(&self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
+    pub(super) fn open_way_out(&mut self, program: &Program, gate: &mut Gate) -> Result<(), NotStarted> {
         let ways = self.ways();
         if ways.is_empty() {
             return Ok(());
@@ -52,6 +52,9 @@ impl Worker {
             Some(false) if self.spec.allow_hosts.is_empty() => return Err(NotStarted::NoViewOfItsOwn),
             Some(false) => return Err(NotStarted::NoNetworkOfItsOwn),
         }
+        if !self.spec.allow_hosts.is_empty() {
+            self.listen_for_refused_hosts();
+        }
         for role in ways {
             let failed = |err| if role == agent::ROLE { NotStarted::Agent(err) } else { NotStarted::WayOut(err) };
             self.start_beside(program, role).and_then(|ready| until_ready(&ready)).map_err(failed)?;
@@ -60,7 +63,10 @@ impl Worker {
     }
 
     /// Sees to it that there is one behind each that serves, after a worker or one of them has died.
-    pub(super) fn mend_way_out(&self) {
+    pub(super) fn mend_way_out(&mut self) {
+        if !self.spec.allow_hosts.is_empty() {
+            self.listen_for_refused_hosts();
+        }
         let Some(program) = &self.program else { return };
         for role in self.ways() {
             if let Err(err) = self.start_beside(program, role) {

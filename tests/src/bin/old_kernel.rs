@@ -1,6 +1,6 @@
 //! `baton-old-kernel WITHOUT[,WITHOUT…] PROGRAM [ARGUMENT…]`: runs a program on a kernel that lacks something, as far as the
-//! program can tell: a filter answers what such a kernel answers. `landlock` and `seccomp` are known, and `namespaces`, which
-//! are refused as some distributions do.
+//! program can tell: a filter answers what such a kernel answers. `landlock` and `seccomp` are known, `namespaces`, those of
+//! users, which are refused as some distributions do, and `network`, a namespace that containers refuse to root, too.
 #![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a test's own program")]
 
@@ -27,11 +27,14 @@ fn main() -> ExitCode {
         absent.insert(libc::SYS_landlock_create_ruleset, always());
         absent.insert(libc::SYS_landlock_restrict_self, always());
     }
-    if without.contains(&"namespaces") {
-        let user = u64::from(libc::CLONE_NEWUSER.cast_unsigned());
+    for (name, flag) in [("namespaces", libc::CLONE_NEWUSER), ("network", libc::CLONE_NEWNET)] {
+        if !without.contains(&name) {
+            continue;
+        }
+        let flag = u64::from(flag.cast_unsigned());
         let mut refused = BTreeMap::new();
-        refused.insert(libc::SYS_unshare, vec![has(0, user)]);
-        refused.insert(libc::SYS_clone, vec![has(0, user)]);
+        refused.insert(libc::SYS_unshare, vec![has(0, flag)]);
+        refused.insert(libc::SYS_clone, vec![has(0, flag)]);
         refuse(refused, libc::EPERM);
         absent.insert(libc::SYS_clone3, always());
     }

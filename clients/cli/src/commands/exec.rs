@@ -11,6 +11,7 @@ use crate::commands::input::Typist;
 use crate::context::Context;
 use crate::names::{self, label};
 use crate::out;
+use crate::refusals::Refusals;
 use crate::report::{Exit, Report};
 
 /// Longest wait the API takes, in seconds.
@@ -38,6 +39,7 @@ pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
                 epoch: None,
                 timeout_s: Some(args.timeout),
             };
+            let refusals = Refusals::from_now(&api, &session).await;
             let limit = Duration::from_secs_f64(args.timeout) + SLACK;
             let what = format!("the line cannot be run in `{name}`");
             let answer: ExecAnswer = api
@@ -60,6 +62,7 @@ pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
                     out::remark("baton: the session ended with it");
                 }
             }
+            refusals.tell(&answer).await;
             match answer.exit_code {
                 Some(code) => Ok(u8::try_from(code & 0xff).unwrap_or(1)),
                 None if args.json => Ok(if answer.timed_out { Exit::Timeout } else { Exit::Failed } as u8),

@@ -158,10 +158,13 @@ fn plain(output: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     fn check(line: &str, error: Error, meant: Meant, first: &str) {
         let found = complaints(line.as_bytes());
         assert_eq!(found.len(), 1, "{line}");
+        assert!(baton_proto::denied::complains(line), "clients wait for what is said of it: {line}");
         assert_eq!((found[0].error, found[0].meant), (error, meant), "{line}");
         assert_eq!(found[0].paths.first().map(String::as_str), Some(first), "{line}: {:?}", found[0].paths);
     }
@@ -204,24 +207,45 @@ mod tests {
         assert_eq!(complaints(paths.as_bytes())[0].paths.len(), PATHS_MAX);
     }
 
-    #[test]
-    fn any_bytes_are_taken() {
-        // A sequence that never ends, a string that never ends, half a character.
-        for bytes in [&b"\x1b["[..], b"\x1b]0;x", b"\x1b", b"\xe2\x80", b"'\x1b[m: Permission denied'"] {
-            let _ = complaints(bytes);
-        }
-        let mut state = 0x2545_f491_4f6c_dd1d_u64;
-        for _ in 0..2000 {
-            let mut bytes = Vec::new();
-            for _ in 0..64 {
-                // xorshift64 with the seed above.
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                bytes.push(b"\x1b[]m'\": /PermissionEACCES\n\xff\x9d"[(state % 28) as usize]);
+    /// What holds for any output: so many complaints, so many paths, and none of them longer than a line or more than text.
+    fn holds(bytes: &[u8]) {
+        let found = complaints(bytes);
+        assert!(found.len() <= COMPLAINTS_MAX, "{bytes:?}");
+        for complaint in &found {
+            assert!((1..=PATHS_MAX).contains(&complaint.paths.len()), "{bytes:?}: {complaint:?}");
+            for path in &complaint.paths {
+                assert!(path.len() <= LINE_BYTES_MAX && !path.chars().any(char::is_control), "{bytes:?}: {path:?}");
             }
-            bytes.extend_from_slice(b": Permission denied");
-            let _ = complaints(&bytes);
+        }
+    }
+
+    #[test]
+    fn sequences_and_characters_that_never_end_are_taken() {
+        for bytes in [&b"\x1b["[..], b"\x1b]0;x", b"\x1b", b"\xe2\x80", b"'\x1b[m: Permission denied'"] {
+            holds(bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
+            holds(&bytes);
+        }
+
+        /// Made of what this file looks for, so that more than the first look is tried.
+        #[test]
+        fn any_complaints_are_taken(parts in prop::collection::vec(
+            prop_oneof![
+                select(vec![
+                    "Permission denied", "EACCES", "Read-only file system", "No such file or directory", "\x1b[", "\x1b]", "\u{7}",
+                    "\x1b\\", "'", "\"", "`", "‘", "’", ": ", "\n", "/", "/usr/x ", "cannot remove", "touch", "\0", "\u{9d}", "1",
+                ]).prop_map(|text| text.as_bytes().to_vec()),
+                prop::collection::vec(any::<u8>(), 0..8),
+                (1_usize..LINE_BYTES_MAX + 8).prop_map(|count| b"x".repeat(count)),
+            ],
+            0..96,
+        )) {
+            holds(&parts.concat());
         }
     }
 }

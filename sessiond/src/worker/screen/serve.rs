@@ -108,6 +108,8 @@ impl Worker {
         if self.exit.is_some() {
             return;
         }
+        // Whoever waits for the command's end finds what it was refused told.
+        self.hear_refused(crate::worker::monotonic());
         let appended = self.journal.append(Kind::Mark, &MarkRecord { offset, kind, text: clipped(text) });
         self.window.marked(offset);
         self.deliver_last(Kind::Mark, appended);
