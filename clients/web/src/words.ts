@@ -82,8 +82,10 @@ export function sandboxLine(session: Pick<Session, "sandbox" | "grants">): { tex
   if (profile === "host") return null;
   const grants = session.grants?.length ?? 0;
   const folders = grants === 0 ? "no folder of yours" : grants === 1 ? `${session.grants?.[0]?.root_path}` : `${grants} folders`;
-  const offline = layers.some((layer) => layer.name === "network" && layer.status === "enforced");
-  const text = `Confined (${profile}): ${folders}${offline ? ", no network" : ""}`;
+  const network = layers.find((layer) => layer.name === "network" && layer.status === "enforced");
+  // One of its own with a way out says where to.
+  const reached = network ? (network.detail ? `, network ${network.detail}` : ", no network") : "";
+  const text = `Confined (${profile}): ${folders}${reached}`;
   return { text, missing: missingText(layers) };
 }
 

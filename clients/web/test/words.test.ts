@@ -60,6 +60,8 @@ describe("words", () => {
     const whole = [{ name: "landlock", status: "enforced", abi: 7 } as const, { name: "network", status: "enforced" } as const];
     expect(sandboxLine({ sandbox: { profile: "host", layers: [] } })).toBeNull();
     expect(sandboxLine({ sandbox: { profile: "workspace", layers: whole }, grants })).toEqual({ text: "Confined (workspace): /srv/p, no network", missing: null });
+    const hosts = [{ name: "network", status: "enforced", detail: "its own, and through Baton's proxy: crates.io" } as const];
+    expect(sandboxLine({ sandbox: { profile: "workspace", layers: hosts }, grants })?.text).toBe("Confined (workspace): /srv/p, network its own, and through Baton's proxy: crates.io");
     const open = [{ name: "network", status: "absent", detail: "it reaches what you reach" } as const];
     expect(sandboxLine({ sandbox: { profile: "locked", layers: open } })).toEqual({ text: "Confined (locked): no folder of yours", missing: "network is missing (it reaches what you reach)" });
   });
