@@ -176,7 +176,7 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
         // Who serves has given up everything else; who tends and the spare have not.
         let seen: Vec<_> = three.iter().filter_map(|it| baton_sandbox::own::seen(it.pid)).collect();
         assert!(seen.iter().all(|it| it.no_new_privs) && seen.iter().filter(|it| it.filtered).count() == 1, "{seen:?}");
-        for it in pair.iter().filter(|it| baton_sandbox::own::seen(it.pid).is_some_and(|seen| seen.filtered)) {
+        for it in three.iter().filter(|it| baton_sandbox::own::seen(it.pid).is_some_and(|seen| seen.filtered)) {
             let status = fs::read_to_string(format!("/proc/{}/status", it.pid)).unwrap();
             for ids in status.lines().filter(|line| line.starts_with("Uid:") || line.starts_with("Gid:")) {
                 assert!(!ids.split_whitespace().any(|id| id == "0"), "root is given up: {ids}");
