@@ -119,6 +119,11 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     for remark in missing(&session) {
         out::remark(&remark);
     }
+    if confined && session.grants.is_empty() {
+        out::remark(
+            "No folder of yours is granted: what it writes goes with it. `--grant DIR` lets it keep files there.",
+        );
+    }
     if attach {
         return attach::attach(&api, context, session, Mode::Control).await;
     }
