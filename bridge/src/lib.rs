@@ -76,6 +76,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use upstream::catalog::Catalog;
 use upstream::sessiond::Sessiond;
 
+/// A runtime file that could not be written is tried again after it.
+const TELL_AGAIN: Duration = Duration::from_secs(2);
+
 /// How long clients may take to hear that the bridge stops.
 const STOP_TIMEOUT: Duration = Duration::from_millis(2500);
 /// How long the database may take then.
@@ -163,10 +166,7 @@ impl Bridge {
     }
 
     /// Serves until `shutdown` resolves; then tells every client, flushes, and leaves the sessions alone.
-    ///
-    /// # Errors
-    /// [`StartError`] when the runtime file can't be written.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { app, stop, tcp, unix } = self;
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let acceptor = Acceptor {
@@ -179,8 +179,7 @@ impl Bridge {
             tokio::spawn(acceptor.clone().unix(unix));
         }
         tokio::spawn(acceptor.tcp(tcp));
-        let file = app.options.home.runtime.join(runtime::BRIDGE_FILE);
-        write_runtime_file(&file, &app).map_err(StartError::io(format!("writing `{}`", file.display())))?;
+        tokio::spawn(tell_who_serves(Arc::clone(&app)));
         tracing::info!(url = app.url, "serving");
         shutdown.await;
         tracing::info!("stopping; sessions go on");
@@ -189,11 +188,22 @@ impl Bridge {
         // A client that does not take its close is left behind.
         drop(tokio::time::timeout(STOP_TIMEOUT, places.acquire_many(everybody)).await);
         drop(tokio::time::timeout(FLUSH_TIMEOUT, app.store.flush()).await);
-        Ok(())
     }
 }
 
-/// Says who serves where, for the command line: written whole, then renamed.
+/// Writes the runtime file, which nothing of Baton's needs, as soon as it can be: a full disk is no reason not to serve.
+async fn tell_who_serves(app: Arc<App>) {
+    let file = app.options.home.runtime.join(runtime::BRIDGE_FILE);
+    let mut told = false;
+    while let Err(err) = write_runtime_file(&file, &app) {
+        if !std::mem::replace(&mut told, true) {
+            tracing::error!("`{}` could not be written, and is tried again: {err}", file.display());
+        }
+        tokio::time::sleep(TELL_AGAIN).await;
+    }
+}
+
+/// Says who serves where, for other programs: written whole, then renamed.
 fn write_runtime_file(path: &Path, app: &App) -> std::io::Result<()> {
     let text = serde_json::json!({
         "pid": std::process::id(),
@@ -203,6 +213,8 @@ fn write_runtime_file(path: &Path, app: &App) -> std::io::Result<()> {
     });
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(text.to_string().as_bytes())?;
-    std::fs::rename(&temporary, path)
+    let written = file.write_all(text.to_string().as_bytes()).and_then(|()| std::fs::rename(&temporary, path));
+    written.inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
 }

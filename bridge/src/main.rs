@@ -116,7 +116,7 @@ async fn serve(options: Options, tcp: OwnedFd, unix: Option<OwnedFd>, life: Opti
                 () = launcher_gone(life, whole) => {}
             }
         })
-        .await?;
+        .await;
     Ok(())
 }
 

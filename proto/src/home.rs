@@ -18,8 +18,16 @@ pub struct Home {
 
 /// Why there is no home.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("neither BATON_HOME nor HOME is set to an absolute path: Baton does not know where to keep its state")]
-pub struct NoHome;
+pub enum NoHome {
+    /// The environment names no directory.
+    #[error("neither BATON_HOME nor HOME is set to an absolute path: Baton does not know where to keep its state")]
+    Nowhere,
+    /// Whoever asked for a place of its own must not be given the usual one.
+    #[error(
+        "BATON_HOME is `{0}`, which is not absolute: it would be another directory in each place; write it from `/` on"
+    )]
+    Relative(String),
+}
 
 impl Home {
     /// Finds the directories from environment variables.
@@ -28,11 +36,12 @@ impl Home {
     /// [`NoHome`] when the environment names no absolute directory.
     pub fn from_env(var: impl Fn(&str) -> Option<String>) -> Result<Self, NoHome> {
         let absolute = |name: &str| var(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        if let Some(home) = absolute("BATON_HOME") {
-            return Ok(Self::below(&home));
+        if let Some(home) = var("BATON_HOME").filter(|home| !home.is_empty()) {
+            let absolute = Path::new(&home).is_absolute();
+            return if absolute { Ok(Self::below(Path::new(&home))) } else { Err(NoHome::Relative(home)) };
         }
         let home = absolute("HOME");
-        let below_home = |tail: &str| home.as_ref().map(|home| home.join(tail)).ok_or(NoHome);
+        let below_home = |tail: &str| home.as_ref().map(|home| home.join(tail)).ok_or(NoHome::Nowhere);
         let state = match absolute("XDG_STATE_HOME") {
             Some(path) => path.join("baton"),
             None => below_home(".local/state/baton")?,
@@ -141,6 +150,10 @@ mod tests {
         assert_eq!(xdg.state, Path::new("/h/.local/state/baton"));
         assert_eq!(xdg.runtime, Path::new("/r/baton"));
         assert_eq!(Home::from_env(env(&[("HOME", "/h")])).unwrap().runtime, Path::new("/h/.local/state/baton/run"));
-        assert_eq!(Home::from_env(|_| None), Err(NoHome));
+        assert_eq!(Home::from_env(|_| None), Err(NoHome::Nowhere));
+        let relative = |name: &str| {
+            (name == "BATON_HOME").then(|| "x/y".to_owned()).or_else(|| (name == "HOME").then(|| "/h".to_owned()))
+        };
+        assert_eq!(Home::from_env(relative), Err(NoHome::Relative("x/y".to_owned())));
     }
 }

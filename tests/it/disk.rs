@@ -12,6 +12,7 @@ use baton_proto::api::{
     CreateTerminal, Event, Health, LimitState, Page, ServerFrame, ServerStatus, Session, SessionDetail, SessionStatus,
 };
 use baton_proto::ids::{Cursor, SessionId};
+use baton_tests::chaos::family::Family;
 use baton_tests::disk::privately;
 use baton_tests::process::Process;
 use baton_tests::terminal::Terminal;
@@ -240,6 +241,43 @@ fn a_full_disk_under_a_flood_costs_the_journal_a_gap_and_nobody_else_anything() 
             assert_eq!(fs::metadata(&reserve).unwrap().len(), 1 << 20, "and room is kept again");
         },
     );
+}
+
+#[test]
+fn on_a_full_disk_whoever_is_killed_is_followed_and_found_again() {
+    let name = "disk::on_a_full_disk_whoever_is_killed_is_followed_and_found_again";
+    on_small_disk(name, 120, async |baton: &Baton| {
+        let session = baton.shell().await;
+        let shell = baton.session(session).await.session.pid;
+        baton.disk().fill();
+        // What the bridge tells others cannot be written either.
+        let told = baton.home.runtime.join("bridge.json");
+        fs::remove_file(&told).unwrap();
+        fs::create_dir(&told).unwrap();
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        let launcher = Family::find(&baton.mark()).launcher.unwrap();
+        launcher.kill().await;
+        baton.kill_sessiond().await;
+        baton.kill_bridge().await;
+        assert_eq!(baton.session(session).await.session.pid, shell);
+        fs::remove_dir(&told).unwrap();
+        baton.disk().free();
+        // Each tells where it is as soon as that can be written.
+        let bridge = format!("\"pid\":{}", baton.bridge().await.pid);
+        while !fs::read_to_string(&told).is_ok_and(|text| text.contains(&bridge)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let serves = Family::find(&baton.mark()).launcher.unwrap();
+        assert_ne!(serves.pid, launcher.pid);
+        let named = format!("\"pid\":{}", serves.pid);
+        while !fs::read_to_string(baton.home.state.join("launcher.json")).is_ok_and(|text| text.contains(&named)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        for word in ["down", "up"] {
+            let _ = baton.cli([word]).await.ok();
+        }
+    });
 }
 
 #[test]

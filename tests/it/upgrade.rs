@@ -207,6 +207,34 @@ fn the_command_line_replaces_everything_once_and_says_what_it_did() {
 }
 
 #[test]
+fn a_version_that_hangs_after_a_crash_is_given_up_for_the_one_that_served() {
+    scenario(Duration::from_secs(180), Setup::plain().installed(), async |baton: &Baton| {
+        let session = baton.shell().await;
+        shell_works(baton, session, "before").await;
+        for name in ["baton-bridge", "baton-sessiond"] {
+            install_script(baton, name, "exec sleep 1000");
+        }
+        let worker = Process::of(baton.session(session).await.session.worker_pid.unwrap());
+        let program = baton.session(session).await.session.pid;
+        worker.kill().await;
+        // It has 20 s; then a worker of the launcher's own version serves.
+        loop {
+            let attached = tokio::time::timeout(Duration::from_secs(5), shell_works(baton, session, "worker")).await;
+            if attached.is_ok() {
+                break;
+            }
+        }
+        assert_eq!(baton.session(session).await.session.pid, program);
+        baton.kill_bridge().await;
+        shell_works(baton, session, "bridge").await;
+        baton.kill_sessiond().await;
+        shell_works(baton, session, "sessiond").await;
+        let log = fs::read_to_string(baton.home.logs_dir().join("launcher.log")).unwrap();
+        assert!(log.contains("ended"), "{log}");
+    });
+}
+
+#[test]
 fn a_version_that_ends_at_start_is_not_kept() {
     scenario(Duration::from_secs(120), Setup::plain().installed(), async |baton: &Baton| {
         let session = baton.shell().await;

@@ -6,7 +6,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use baton_proto::home::{Home, runtime, state};
 
@@ -25,17 +25,22 @@ pub fn announce(home: &Home, listen: SocketAddr) -> io::Result<()> {
     let text = format!("{{\"pid\":{},\"listen\":\"{listen}\"{runtime}}}\n", std::process::id());
     let written = files(home).map(|path| {
         let aside = path.with_extension("json.new");
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
-        file.write_all(text.as_bytes())?;
-        std::fs::rename(&aside, &path)
+        let write = || {
+            let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+            file.write_all(text.as_bytes())?;
+            std::fs::rename(&aside, &path)
+        };
+        write().inspect_err(|_| {
+            let _ = std::fs::remove_file(&aside);
+        })
     });
     written.into_iter().collect()
 }
 
-/// Whether both files are there.
+/// Whether both files are there and tell of this process.
 #[must_use]
 pub fn is_complete(home: &Home) -> bool {
-    files(home).iter().all(|path| path.exists())
+    files(home).iter().all(|path| pid_in(path) == Some(std::process::id()))
 }
 
 /// The announcement's end.
@@ -49,11 +54,13 @@ pub fn withdraw(home: &Home) {
 /// The process that announced itself.
 #[must_use]
 pub fn pid(home: &Home) -> Option<u32> {
-    files(home).iter().find_map(|path| {
-        let text = std::fs::read_to_string(path).ok()?;
-        let (_, rest) = text.split_once("\"pid\":")?;
-        rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
-    })
+    files(home).iter().find_map(|path| pid_in(path))
+}
+
+fn pid_in(path: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let (_, rest) = text.split_once("\"pid\":")?;
+    rest[..rest.find(|c: char| !c.is_ascii_digit())?].parse().ok()
 }
 
 /// A JSON string (RFC 8259, section 7).

@@ -34,6 +34,9 @@ pub const STOP_GRACE: Duration = Duration::from_secs(5);
 /// How long one that takes another's place by plan has to serve: the new version is given up then.
 pub const HEALTHY_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long any other has to serve, on a machine that is busy: one that hangs is given up then as one that ends is.
+pub const SERVES_WITHIN: Duration = Duration::from_secs(20);
+
 /// `arg` of a message about a status that nobody could learn.
 pub const STATUS_UNKNOWN: i64 = -1;
 
@@ -147,7 +150,7 @@ pub struct Kept<H> {
     pub parked: bool,
     /// The worker follows another by plan and has not served yet.
     pub trial: bool,
-    /// Until when it has to.
+    /// Until when a worker that takes a program over has to.
     serve_by: Option<Instant>,
     /// Taken over from a dead launcher before a word of the worker was heard: the fork may not have got past its gate,
     /// so its end is not yet the session's.
@@ -182,6 +185,11 @@ impl<H> Kept<H> {
         }
     }
 
+    /// Whether its worker has a program to take over, and is not of the version that is known to work.
+    const fn may_hang(&self) -> bool {
+        self.program.is_some() && !self.done && !self.own
+    }
+
     /// Whether the worker has said anything yet.
     const fn heard(&self) -> bool {
         self.done || self.listener.is_some() || self.program.is_some()
@@ -197,7 +205,7 @@ struct Restarted<H> {
     replace_by: Option<Instant>,
     /// It has said that it serves.
     ready: bool,
-    /// One that took another's place by plan: until when it has to.
+    /// Until when it has to.
     ready_by: Option<Instant>,
     /// It is started from the program that served last: the installed one did not get as far.
     fallback: bool,
@@ -512,19 +520,19 @@ impl<H> Core<H> {
                 if !same {
                     kept.program = Some(Program { pid: message.pid, pidfd, exit: None });
                 }
-                (kept.announced, kept.serves) = (true, true);
+                (kept.announced, kept.serves, kept.serve_by) = (true, true, None);
                 actions.push(started(session, kept));
             }
             Op::Taken => {
-                kept.serves = true;
+                (kept.serves, kept.serve_by) = (true, None);
                 if std::mem::take(&mut kept.trial) {
-                    kept.serve_by = None;
                     actions.push(started(session, kept));
                 }
             }
             Op::Parked if !kept.done => kept.parked = true,
             Op::Done => {
                 kept.done = true;
+                kept.serve_by = kept.serve_by.filter(|_| kept.trial);
                 kept.give_successor_up(session, NotReplaced::Busy, actions);
                 (kept.listener, kept.window, kept.master, kept.program) = (None, None, None, None);
                 if !kept.announced {
@@ -542,6 +550,7 @@ impl<H> Core<H> {
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         kept.worker = Some(running);
         (kept.serves, kept.parked) = (false, false);
+        kept.serve_by = kept.may_hang().then(|| now + SERVES_WITHIN);
         kept.backoff.started(now);
         self.changed.insert(Changed::Session(session));
         if kept.announced {
@@ -591,6 +600,10 @@ impl<H> Core<H> {
         let Some(state) = self.services.get_mut(&service) else { return };
         state.running = Some(running);
         (state.start_at, state.replace_by, state.ready) = (None, None, false);
+        // One that takes another's place by plan has been given its time; what is known to work has all that it needs.
+        if !state.fallback {
+            state.ready_by.get_or_insert(now + SERVES_WITHIN);
+        }
         state.backoff.started(now);
         self.changed.insert(Changed::Service(service));
         if service == Service::Supervisor {
@@ -667,6 +680,8 @@ impl<H> Core<H> {
     }
 
     fn deadline_passed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        // A bridge says that it serves once it has found sessiond, and is not to blame for one that is not there.
+        let found = self.services.get(&Service::Supervisor).is_some_and(|state| state.ready);
         for (service, state) in &mut self.services {
             if state.start_at.take_if(|at| *at <= now).is_some() {
                 actions.push(Action::ForkService(*service));
@@ -676,7 +691,11 @@ impl<H> Core<H> {
                 *at = now + STOP_GRACE;
                 actions.push(Action::Signal(*service, Signal::SIGKILL));
             }
-            if state.ready_by.take_if(|at| *at <= now).is_some() {
+            if let Some(at) = state.ready_by.as_mut().filter(|at| **at <= now && *service == Service::Bridge && !found)
+            {
+                *at = now + SERVES_WITHIN;
+            }
+            if state.ready_by.take_if(|at| *at <= now).is_some() && state.running.is_some() {
                 actions.push(Action::Signal(*service, Signal::SIGKILL));
             }
         }

@@ -152,7 +152,8 @@ impl World {
             Action::Kill(Process::Worker(id)) => {
                 let life = self.lives.get_mut(&id).unwrap();
                 let ended = life.done || life.mode != Some(Mode::TakeOver) && life.program.is_none();
-                assert!(ended || life.on_trial || life.parked, "a worker that serves a program is killed");
+                let hangs = life.mode == Some(Mode::TakeOver) && !life.serves;
+                assert!(ended || life.on_trial || life.parked || hangs, "a worker that serves a program is killed");
                 life.killed = true;
             }
             Action::Kill(other) => panic!("{other:?} is killed"),

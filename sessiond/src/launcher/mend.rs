@@ -36,6 +36,9 @@ use crate::supervisor::registry::Registry;
 /// with the state directory gone too nothing tells of this launcher meanwhile.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// What could not be made again is tried again after it: a disk has room again, somebody has logged in.
+const TROUBLED: Duration = Duration::from_secs(2);
+
 /// Tells that something was removed from the runtime directory, or the directory itself.
 #[derive(Debug, Default)]
 pub(super) struct Sentinel {
@@ -100,6 +103,11 @@ impl Sentinel {
 }
 
 impl Launcher {
+    /// Has what is missing looked for again in a while.
+    pub(super) fn look_again(&mut self) {
+        self.sentinel.look_at = Some(Instant::now() + TROUBLED);
+    }
+
     /// Looks whether every socket has its file, and binds again those that have not.
     pub(super) fn mend(&mut self, watch: &mut Watch) {
         // A keeper has no sockets, and its next launcher mends.
@@ -113,6 +121,9 @@ impl Launcher {
         };
         if let Some(trouble) = trouble.as_ref().filter(|trouble| self.sentinel.trouble.as_ref() != Some(trouble)) {
             tracing::error!("what is gone can't be made again: {trouble}");
+        }
+        if trouble.is_some() {
+            self.sentinel.look_at = Some(Instant::now() + TROUBLED);
         }
         self.sentinel.trouble = trouble;
     }

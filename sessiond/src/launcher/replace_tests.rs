@@ -7,7 +7,7 @@ use baton_proto::SessionId;
 use baton_proto::launch::{LaunchMessage, NotReplaced, Op};
 use nix::sys::signal::Signal;
 
-use super::core::{Action, Core, Event, HEALTHY_WITHIN, Mode, Process, Running, Service};
+use super::core::{Action, Core, Event, HEALTHY_WITHIN, Mode, Process, Running, SERVES_WITHIN, Service};
 use super::core_tests::{Handle, message, session};
 
 fn running(pid: u32) -> Running<Handle> {
@@ -35,6 +35,58 @@ fn a_service_that_does_not_serve_is_followed_by_the_program_that_did() {
     // A crash of one that served is no reason to change.
     core.step(Event::Ended(Process::Service(service), None), late);
     assert!(!core.falls_back(service));
+}
+
+#[test]
+fn a_service_that_hangs_after_a_crash_is_given_up_too_but_a_bridge_is_not_blamed_for_a_missing_sessiond() {
+    let mut core = Core::<Handle>::new(10);
+    let start = Instant::now();
+    for (service, pid) in [(Service::Supervisor, 1), (Service::Bridge, 2)] {
+        core.step(Event::ServiceForked(service, running(pid)), start);
+    }
+    core.step(Event::FromSessiond(message(Op::Ready, session(0), 0, 0), vec![]), start);
+    core.step(Event::FromBridge(message(Op::Ready, session(0), 0, 0)), start);
+    assert_eq!(core.deadline(), None);
+    for (service, pid) in [(Service::Bridge, 3), (Service::Supervisor, 4)] {
+        core.step(Event::Ended(Process::Service(service), None), start);
+        core.step(Event::ServiceForked(service, running(pid)), start);
+    }
+    let late = start + SERVES_WITHIN;
+    // Without sessiond there is nothing to find: the bridge serves what it can.
+    assert_eq!(core.step(Event::DeadlinePassed, late), [Action::Signal(Service::Supervisor, Signal::SIGKILL)]);
+    core.step(Event::Ended(Process::Service(Service::Supervisor), None), late);
+    assert!(core.falls_back(Service::Supervisor));
+    core.step(Event::ServiceForked(Service::Supervisor, running(5)), late);
+    core.step(Event::FromSessiond(message(Op::Ready, session(0), 0, 0), vec![]), late);
+    let later = late + SERVES_WITHIN;
+    assert_eq!(core.step(Event::DeadlinePassed, later), [Action::Signal(Service::Bridge, Signal::SIGKILL)]);
+    core.step(Event::Ended(Process::Service(Service::Bridge), None), later);
+    assert!(core.falls_back(Service::Bridge));
+}
+
+#[test]
+fn a_successor_that_hangs_after_a_crash_is_followed_by_one_of_the_launchers_own_version() {
+    let (mut core, id, now) = (Core::<Handle>::new(10), session(1), Instant::now());
+    core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+    core.step(Event::WorkerForked(id, running(5)), now);
+    assert_eq!(core.deadline(), None, "what a new session waits for is its sessiond's to say");
+    let handles = (0..3).map(|_| Handle::default()).collect();
+    core.step(Event::FromWorker(id, message(Op::Keep, id, 0, 0), handles), now);
+    core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
+    core.step(Event::Ended(Process::Worker(id), None), now);
+    core.step(Event::WorkerForked(id, running(7)), now);
+    let late = now + SERVES_WITHIN;
+    assert_eq!(core.step(Event::DeadlinePassed, late), [Action::Kill(Process::Worker(id))]);
+    assert_eq!(core.step(Event::Ended(Process::Worker(id), None), late), [Action::ForkWorker(id, Mode::TakeOver)]);
+    assert!(core.sessions()[&id].own);
+    core.step(Event::WorkerForked(id, running(8)), late);
+    assert_eq!(core.deadline(), None, "what is known to work has all the time it needs");
+    core.step(Event::FromWorker(id, message(Op::Taken, id, 0, 0), vec![]), late);
+    // The next is of the installed version again, and serves in time.
+    core.step(Event::Ended(Process::Worker(id), None), late);
+    core.step(Event::WorkerForked(id, running(9)), late);
+    core.step(Event::FromWorker(id, message(Op::Taken, id, 0, 0), vec![]), late);
+    assert_eq!(core.deadline(), None);
 }
 
 /// A launcher with one session whose program runs and whose worker was replaced up to the phase asked for.

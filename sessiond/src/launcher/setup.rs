@@ -246,7 +246,8 @@ fn make_install_key(home: &Home) -> anyhow::Result<()> {
     match std::fs::metadata(&path) {
         Ok(found) if found.len() == InstallKey::BYTES as u64 => return Ok(()),
         Ok(found) => anyhow::bail!(
-            "`{}` has {} bytes, not the {} of an install key; remove it while Baton is down, and a new one is made",
+            "`{}` has {} bytes, not the {} of an install key; put the right one back if you have it. Without it the sessions \
+             that run can't be reached any more: once the file is removed `baton up` makes a new key, for new sessions",
             path.display(),
             found.len(),
             InstallKey::BYTES

@@ -578,7 +578,8 @@ impl Launcher {
         if let Some(sockets) = &self.sockets
             && let Err(err) = announced::announce(&self.home, sockets.listen)
         {
-            tracing::error!("could not write `launcher.json`: {err}");
+            tracing::error!("could not write `launcher.json`, which names another launcher until it can be: {err}");
+            self.look_again();
         }
         self.feed(Event::Begin, watch);
         activation::took_over();

@@ -153,7 +153,8 @@ fn lock(state: &Path) -> anyhow::Result<Flock<File>> {
     }
 }
 
-/// Counts this start. Workers refuse a lower count than they have seen.
+/// Counts this start. Workers refuse a lower count than they have seen. Where it can't be written down (a full disk) the clock is
+/// what the next one is above of all the same.
 fn next_generation(state: &Path) -> anyhow::Result<u64> {
     let path = state.join("generation");
     let last = match std::fs::read_to_string(&path) {
@@ -162,9 +163,11 @@ fn next_generation(state: &Path) -> anyhow::Result<u64> {
         Err(err) if err.kind() == std::io::ErrorKind::NotFound => 0,
         Err(err) => return Err(err).with_context(|| format!("could not read `{}`", path.display())),
     };
-    let generation = last.saturating_add(1);
+    let generation = last.saturating_add(1).max(host::wall_us());
     let text = format!("{generation}\n");
-    registry::replace(state, "generation", text.as_bytes(), Durable::Yes).context("could not count this start")?;
+    if let Err(err) = registry::replace(state, "generation", text.as_bytes(), Durable::Yes) {
+        tracing::error!("this start could not be counted: {err}");
+    }
     Ok(generation)
 }
 

@@ -192,7 +192,8 @@ impl<H> Kept<H> {
     /// As a dead launcher had it; for the spare's copy.
     pub fn restore_next(&mut self, next: Option<Next<H>>, now: Instant) {
         self.next = next;
-        self.serve_by = self.trial.then(|| now + HEALTHY_WITHIN);
+        let late = self.worker.is_some() && self.may_hang() && !self.serves;
+        self.serve_by = if self.trial { Some(now + HEALTHY_WITHIN) } else { late.then(|| now + super::SERVES_WITHIN) };
     }
 }
 
