@@ -144,8 +144,13 @@ mod tests {
         };
         let all = Home::from_env(env(&[("BATON_HOME", "/b"), ("HOME", "/h"), ("XDG_STATE_HOME", "/s")])).unwrap();
         assert_eq!(all, Home::below(Path::new("/b")));
-        let xdg =
-            Home::from_env(env(&[("HOME", "/h"), ("XDG_RUNTIME_DIR", "/r"), ("BATON_HOME", "relative")])).unwrap();
+        let xdg = Home::from_env(env(&[
+            ("HOME", "/h"),
+            ("XDG_RUNTIME_DIR", "/r"),
+            ("XDG_STATE_HOME", "relative"),
+            ("BATON_HOME", ""),
+        ]))
+        .unwrap();
         assert_eq!(xdg.config, Path::new("/h/.config/baton"));
         assert_eq!(xdg.state, Path::new("/h/.local/state/baton"));
         assert_eq!(xdg.runtime, Path::new("/r/baton"));

@@ -139,10 +139,8 @@ fn a_stopped_reader_slows_neither_the_shell_nor_anybody_else() {
         println!("without: {alone_rate:.1} MiB/s, {alone:?}");
         println!("with a stopped reader: {lagged_rate:.1} MiB/s, {lagged:?}");
         println!("growth: worker {} KiB, bridge {} KiB", lagged.worker_growth / 1024, lagged.bridge_growth / 1024);
-        assert!(
-            lagged_rate > alone_rate / 2.0,
-            "{lagged_rate:.1} MiB/s with a stopped reader, {alone_rate:.1} without"
-        );
+        // More than everything between the program and the reader could hold: nobody waits for it.
+        assert!(lagged.written > 32 * MIB, "{} bytes were written beside a stopped reader", lagged.written);
         assert!(lagged.slowest_ms < 5000, "the program's write was held up for {} ms", lagged.slowest_ms);
         assert!(lagged.worker_growth < WORKER_GROWTH_MAX, "the worker grew by {} bytes", lagged.worker_growth);
         assert!(lagged.bridge_growth < BRIDGE_GROWTH_MAX, "the bridge grew by {} bytes", lagged.bridge_growth);

@@ -181,11 +181,20 @@ mod tests {
     #[test]
     fn each_start_counts_higher_even_after_a_torn_count() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(next_generation(dir.path()).unwrap(), 1);
-        assert_eq!(next_generation(dir.path()).unwrap(), 2);
+        let first = next_generation(dir.path()).unwrap();
+        assert!(first > 1 << 40);
+        let second = next_generation(dir.path()).unwrap();
+        assert!(second > first);
         std::fs::write(dir.path().join("generation"), "").unwrap();
-        let after = next_generation(dir.path()).unwrap();
-        assert!(after > 1 << 40);
-        assert_eq!(next_generation(dir.path()).unwrap(), after + 1);
+        let third = next_generation(dir.path()).unwrap();
+        assert!(third > second);
+        // A clock that was set back.
+        std::fs::write(dir.path().join("generation"), format!("{}\n", u64::MAX - 5)).unwrap();
+        assert_eq!(next_generation(dir.path()).unwrap(), u64::MAX - 4);
+        // Nothing can be written: what is in the name's place is no file that another could replace.
+        std::fs::remove_file(dir.path().join("generation")).unwrap();
+        std::fs::create_dir(dir.path().join("generation.new")).unwrap();
+        let unwritten = next_generation(dir.path()).unwrap();
+        assert!(unwritten > third && next_generation(dir.path()).unwrap() > unwritten);
     }
 }
