@@ -92,7 +92,8 @@ const ATTEMPTS: &[Attempt] = &[
     ("limit_another", |v| {
         let pid = rustix::process::Pid::from_raw(v["victim"].parse()?);
         let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-        Ok(drop(rustix::process::prlimit(pid, rustix::process::Resource::Core, none)?))
+        rustix::process::prlimit(pid, rustix::process::Resource::Core, none)?;
+        Ok(())
     }),
     ("slow_another", |v| {
         Ok(rustix::process::setpriority_process(rustix::process::Pid::from_raw(v["victim"].parse()?), 19)?)
