@@ -179,13 +179,21 @@ impl AllowHosts {
         })
     }
 
+    /// Whether a host is on it as such, at any port.
+    #[must_use]
+    pub fn means(&self, host: &str) -> bool {
+        let host = Host::parse(host).map(Which::Exactly);
+        host.is_ok_and(|host| self.entries.iter().any(|entry| entry.which == host))
+    }
+
     /// Whether there are names on it, and not addresses alone.
     #[must_use]
     pub fn has_names(&self) -> bool {
         self.entries.iter().any(|entry| !matches!(entry.which, Which::Exactly(Host::Address(_))))
     }
 
-    /// Whether an address may be connected to, that an allowed name led to.
+    /// Whether an address may be connected to, that an allowed name led to, as far as the address tells: which ones are this
+    /// host's own only its kernel knows.
     #[must_use]
     pub fn allows_address(&self, address: IpAddr, port: u16) -> bool {
         is_public(address) || self.allows(&Host::of(address), port)
@@ -195,6 +203,9 @@ impl AllowHosts {
 fn one(entry: &str) -> Result<Entry, &'static str> {
     if entry.len() > ALLOW_HOST_BYTES_MAX {
         return Err("it is too long");
+    }
+    if entry.contains("://") {
+        return Err("it has a scheme; drop that and any path: `example.org`, or `example.org:443` for one port");
     }
     let (host, port) = split(entry)?;
     let which = match host.strip_prefix("*.") {
@@ -302,6 +313,8 @@ mod tests {
             let refused = AllowHosts::parse(&[bad]);
             assert!(refused.is_err(), "{bad:?}: {refused:?}");
         }
+        let refused = AllowHosts::parse(&["http://example.org/a"]).unwrap_err().to_string();
+        assert!(refused.contains("drop") && refused.contains("scheme"), "{refused}");
         assert!(AllowHosts::parse(&[&*"a.".repeat(200)]).is_err());
         assert!(AllowHosts::parse(&vec!["a"; ALLOW_HOSTS_MAX]).is_ok());
         assert!(AllowHosts::parse(&vec!["a"; ALLOW_HOSTS_MAX + 1]).is_err());
@@ -312,6 +325,7 @@ mod tests {
         assert_eq!(authority("a.example:443", None), Ok((Host::Name("a.example".to_owned()), 443)));
         assert_eq!(authority("[::1]:443", None), Ok((Host::Address(IpAddr::V6(Ipv6Addr::LOCALHOST)), 443)));
         assert_eq!(authority("a.example", Some(80)), Ok((Host::Name("a.example".to_owned()), 80)));
+        assert!(list(&["127.0.0.1:80"]).means("127.0.0.1") && !list(&["127.0.0.2", "*.localhost"]).means("localhost"));
         assert!(list(&["192.0.2.7", "a.example"]).has_names() && !list(&["192.0.2.7:80"]).has_names());
         for bad in ["a.example", "a.example:", ":443", "", "a:b:443", "[::1]443"] {
             assert!(authority(bad, None).is_err(), "{bad}");

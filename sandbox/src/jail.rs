@@ -32,8 +32,9 @@ use crate::view::{self, Step as Mount};
 use crate::{grant, profile, sys};
 
 /// Capabilities that root keeps over its own and others' files, and nothing else: `chown`, `dac_override`, `fowner`,
-/// `fsetid`, `kill` (which Landlock's scope narrows), `setgid`, `setuid`, `net_bind_service` (capability.h).
-const CAPABILITIES: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
+/// `kill` (which Landlock's scope narrows), `setgid`, `setuid`, `net_bind_service` (capability.h). Without `fsetid` a set-uid
+/// program that it writes to is none any more.
+const CAPABILITIES: u64 = 1 << 0 | 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
 
 /// `CAP_SYS_ADMIN` and `CAP_NET_ADMIN`: with both, namespaces are made without one for users.
 const MAY_UNSHARE: u64 = 1 << 21 | 1 << 12;

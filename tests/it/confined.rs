@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -111,6 +112,9 @@ impl World {
 
     /// Runs the hostile program; which attempts got in, and which did not and why.
     async fn attack(&self, baton: &Baton, profile: Profile) -> (Vec<String>, Vec<String>) {
+        let set_user = self.project.join("set-user-before");
+        fs::write(&set_user, "mine").unwrap();
+        fs::set_permissions(&set_user, fs::Permissions::from_mode(0o4700)).unwrap();
         let mut command = vec![self.project.join("hostile").to_str().unwrap().to_owned()];
         command.extend(self.values.iter().map(|(name, value)| format!("{name}={value}")));
         let confined = profile != Profile::Host;
@@ -179,11 +183,11 @@ fn no_way_out_and_every_way_is_one_where_nothing_confines() {
             let (inside, outside_again) = world.attack(baton, profile).await;
             assert!(inside.is_empty(), "{profile:?}: got in by {inside:?}");
             // Refused by the filter, not because this terminal is no console, or the kernel has no such thing.
-            for call in ["io_uring", "type_into_terminal", "paste_into_console"] {
+            for call in ["io_uring", "type_into_terminal", "paste_into_console", "set_user_by_openat2"] {
                 let line = outside_again.iter().find(|line| line.starts_with(&format!("{call} out "))).unwrap();
-                // Programs that would use a ring go on without one when the kernel has none: that is what they are told.
-                let refused =
-                    line.contains("not permitted") || (call == "io_uring" && line.contains("not implemented"));
+                // Programs that would use these go on without when the kernel has none: that is what they are told.
+                let fall_back = ["io_uring", "set_user_by_openat2"].contains(&call);
+                let refused = line.contains("not permitted") || (fall_back && line.contains("not implemented"));
                 assert!(refused || !perl_is_there(), "{profile:?}: {line}");
             }
             let attempts = inside.len() + outside_again.len();
@@ -208,7 +212,9 @@ fn perl_is_there() -> bool {
 fn switched_off(name: &str, line: &str) -> bool {
     let setting = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
     match name {
-        _ if !perl_is_there() => ["io_uring", "type_into_terminal", "paste_into_console"].contains(&name),
+        _ if !perl_is_there() => {
+            ["io_uring", "type_into_terminal", "paste_into_console", "set_user_by_openat2"].contains(&name)
+        }
         "io_uring" => {
             line.contains("not implemented")
                 || !["", "0"].contains(&setting("/proc/sys/kernel/io_uring_disabled").as_str())

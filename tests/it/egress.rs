@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
@@ -223,6 +224,82 @@ fn whichever_process_is_killed_the_session_reaches_its_hosts() {
 }
 
 #[test]
+fn the_hosts_loopback_is_reached_as_the_refusal_advises() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let (home, other) = (server("127.0.0.1"), server("127.0.0.1"));
+        let mut inside = Inside::new(baton, vec![home.to_string()]).await;
+        // Programs that look for a proxy in their environment do not pass it by.
+        let told = inside.run(&format!("curl -sS http://{home}/by-curl")).await;
+        assert!(told.contains("served GET /by-curl"), "{told}");
+        let told = inside.run(&format!("curl -sS http://{other}/")).await;
+        assert!(told.contains(&format!("--allow-host {other}`")), "{told}");
+        let told = inside.run("echo $NO_PROXY $no_proxy").await;
+        assert_eq!(told.trim_end(), "localhost,::1 localhost,::1");
+    });
+}
+
+/// An address that is as public as any, where this test is alone with it.
+const OWN_ADDRESSES: [&str; 3] = ["45.67.89.10", "45.67.89.11", "45.67.90.5"];
+
+/// Runs this test once more in a network of its own, where the loopback interface has addresses of the internet and
+/// `/etc/hosts` leads to them. Only root may.
+fn again_with_public_addresses(test: &str) -> bool {
+    const APART: &str = "BATON_TEST_PUBLIC_ADDRESSES";
+    if std::env::var_os(APART).is_some() {
+        return true;
+    }
+    let may = nix::unistd::geteuid().is_root()
+        && Command::new("unshare").args(["-nm", "ip", "link"]).output().is_ok_and(|output| output.status.success());
+    if !may {
+        println!("not tried: it needs root, `unshare` and `ip`");
+        return false;
+    }
+    let hosts = std::env::temp_dir().join(format!("baton-test-hosts-{}", std::process::id()));
+    fs::write(&hosts, "127.0.0.1 localhost\n45.67.89.10 first.test\n45.67.89.11 second.test\n45.67.90.5 routed.test\n")
+        .unwrap();
+    // The second is further one of the same network; the third is none of an interface's.
+    let script = "ip link set lo up && ip address add 45.67.89.10/24 dev lo && ip address add 45.67.89.11/24 dev lo && \
+                  ip route add local 45.67.90.0/24 dev lo && mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+    let status = Command::new("unshare")
+        .args(["-nm", "sh", "-c", script, "sh"])
+        .arg(&hosts)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(APART, "1")
+        .env_remove("NEXTEST")
+        .status()
+        .unwrap();
+    fs::remove_file(&hosts).unwrap();
+    assert!(status.success(), "with addresses of the internet");
+    false
+}
+
+#[test]
+fn an_address_of_this_host_is_home_however_public_it_is() {
+    if !again_with_public_addresses("egress::an_address_of_this_host_is_home_however_public_it_is") {
+        return;
+    }
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let servers = OWN_ADDRESSES.map(server);
+        let names = ["first.test", "second.test", "routed.test"];
+        let listed = server(OWN_ADDRESSES[1]);
+        let mut allowed: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        allowed.push(listed.to_string());
+        let mut inside = Inside::new(baton, allowed).await;
+        for (name, server) in names.into_iter().zip(servers) {
+            let told = inside.get(&format!("http://{name}:{}/", server.port())).await;
+            let advice = format!("--allow-host {server}`");
+            assert!(told.starts_with("HTTP/1.1 403") && told.contains(&advice), "{name}: {told}");
+        }
+        // What is listed itself is reached, by its name, too.
+        for way in [listed.to_string(), format!("second.test:{}", listed.port())] {
+            let told = inside.get(&format!("http://{way}/")).await;
+            assert!(told.contains("served GET /"), "{way}: {told}");
+        }
+    });
+}
+
+#[test]
 fn what_is_no_host_is_refused_when_a_session_is_made() {
     scenario(Duration::from_secs(30), Setup::plain(), async |baton: &Baton| {
         let create = "/v1/terminal/sessions";
@@ -240,6 +317,9 @@ fn what_is_no_host_is_refused_when_a_session_is_made() {
         }
         let new = baton.cli(["new", "-d", "--sandbox", "workspace", "--allow-host", "a/b", "--cwd", "/usr"]).await;
         assert!(new.code != Some(0) && new.stderr.contains("`a/b` is no host"), "{new:?}");
+        let scheme = ["new", "-d", "--sandbox", "workspace", "--allow-host", "http://x.org", "--cwd", "/usr"];
+        let new = baton.cli(scheme).await;
+        assert!(new.code != Some(0) && new.stderr.contains("it has a scheme; drop that"), "{new:?}");
     });
 }
 

@@ -15,10 +15,12 @@
 //! | --- | --- |
 //! | [`place`] | the socket in the program's network |
 //! | [`head`] | what a client asks for, judged: bytes in, a decision out |
+//! | `home` | whether an address is this host's own |
 //! | [`refused`] | what was refused, on its way to the session's worker |
 //! | `relay` | one connection: ask, connect, copy both ways |
 
 pub mod head;
+mod home;
 pub mod hostile;
 pub mod place;
 pub mod refused;

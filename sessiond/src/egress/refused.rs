@@ -45,15 +45,22 @@ impl Refused {
     pub fn denied(&self) -> Denied {
         let Self { host, port, .. } = self;
         let why = match self.home {
-            None => format!(
-                "it is not one of this session's hosts; allow it with `baton new --allow-host {host}` (`allow_hosts` in the API) \
-                 when a session is made"
-            ),
+            None => {
+                // What an address serves differs from port to port, most of all at home; a name is one service's.
+                let port = match host {
+                    Host::Address(_) => format!(":{port}"),
+                    Host::Name(_) => String::new(),
+                };
+                format!(
+                    "it is not one of this session's hosts; allow it with `baton new --allow-host {host}{port}` (`allow_hosts` \
+                     in the API) when a session is made"
+                )
+            }
             Some(address) => {
                 let address = Host::Address(address);
                 format!(
-                    "it leads to {address}, which is not of the internet, and a name that is allowed does not allow that; \
-                     allow the address itself with `baton new --allow-host {address}` when a session is made"
+                    "it leads to {address}, which is this host's own or of a private network, and a name that is allowed does \
+                     not allow that; allow the address itself with `baton new --allow-host {address}:{port}` when a session is made"
                 )
             }
         };
@@ -222,7 +229,9 @@ mod tests {
         assert!(text.starts_with("the sandbox refused reaching `example.org:443`: "), "{text}");
         assert!(text.contains("`baton new --allow-host example.org`"), "{text}");
         let text = refused("home.test", 80, Some("fd00::1")).denied().text();
-        assert!(text.contains("leads to [fd00::1]") && text.contains("--allow-host [fd00::1]`"), "{text}");
+        assert!(text.contains("leads to [fd00::1]") && text.contains("--allow-host [fd00::1]:80`"), "{text}");
+        let text = refused("127.0.0.1", 8099, None).denied().text();
+        assert!(text.contains("`baton new --allow-host 127.0.0.1:8099`"), "{text}");
     }
 
     proptest! {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use baton_proto::egress::{AllowHosts, Host};
 
 use super::head::{Decision, HEAD_BYTES_MAX, judge};
+use super::home;
 use super::refused::{Refused, Teller};
 
 /// How long a client may take to say what it wants.
@@ -107,7 +108,7 @@ fn denied(client: &TcpStream, teller: &Teller, refused: &Refused) -> io::Result<
 }
 
 enum NotConnected {
-    /// Its addresses belong to this host or to a private network.
+    /// Its addresses belong to this host or to a private network, and are not listed.
     Home(IpAddr),
     Failed(io::Error),
 }
@@ -123,9 +124,16 @@ fn connect(host: &Host, port: u16, allowed: &AllowHosts) -> Result<TcpStream, No
     };
     let mut last = NotConnected::Failed(io::Error::new(io::ErrorKind::NotFound, "it has no address"));
     for address in addresses {
-        if !allowed.allows_address(address.ip(), port) {
-            last = NotConnected::Home(address.ip());
-            continue;
+        match leads_home(address, allowed) {
+            Ok(false) => {}
+            Ok(true) => {
+                last = NotConnected::Home(address.ip());
+                continue;
+            }
+            Err(err) => {
+                last = NotConnected::Failed(err);
+                continue;
+            }
         }
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
             Ok(stream) => return Ok(stream),
@@ -133,6 +141,14 @@ fn connect(host: &Host, port: u16, allowed: &AllowHosts) -> Result<TcpStream, No
         }
     }
     Err(last)
+}
+
+/// Whether an address is not of the internet, or this host's own, and is not on the list itself.
+fn leads_home(address: SocketAddr, allowed: &AllowHosts) -> io::Result<bool> {
+    if allowed.allows(&Host::Address(address.ip().to_canonical()), address.port()) {
+        return Ok(false);
+    }
+    Ok(!allowed.allows_address(address.ip(), address.port()) || home::is_own(address)?)
 }
 
 fn both_ways(client: &TcpStream, server: &TcpStream) -> io::Result<()> {

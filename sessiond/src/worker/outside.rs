@@ -11,7 +11,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use baton_proto::egress::PROXY_PORT;
+use baton_proto::egress::{AllowHosts, PROXY_PORT};
 use baton_sandbox::exec::{Gate, Launch, duplicate};
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,14 +27,18 @@ const READY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Programs look for their proxy in these, in either case.
 const PROXY_VARIABLES: [&str; 6] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
+/// What a session calls the loopback interface.
+const LOOPBACK: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
 /// What the program needs to know of it, in place of whatever the person's own proxy is.
-pub(super) fn environment(env: &mut Vec<(OsString, OsString)>) {
+pub(super) fn environment(env: &mut Vec<(OsString, OsString)>, allowed: &AllowHosts) {
     let direct = ["NO_PROXY", "no_proxy"];
     env.retain(|(name, _)| !PROXY_VARIABLES.iter().chain(&direct).any(|own| name == own));
     let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
     env.extend(PROXY_VARIABLES.map(|name| (name.into(), proxy.clone().into())));
-    // The loopback interface is the session's own, and needs no proxy.
-    env.extend(direct.map(|name| (name.into(), "localhost,127.0.0.1,::1".into())));
+    // The loopback interface is the session's own, and needs no proxy, unless the host's is meant.
+    let own: Vec<&str> = LOOPBACK.into_iter().filter(|name| !allowed.means(name)).collect();
+    env.extend(direct.map(|name| (name.into(), own.join(",").into())));
 }
 
 impl Worker {
@@ -124,13 +128,31 @@ mod tests {
     fn the_sessions_proxy_takes_the_place_of_the_persons() {
         let mut env: Vec<(OsString, OsString)> =
             vec![("https_proxy".into(), "http://corp.test:8080".into()), ("PATH".into(), "/bin".into())];
-        environment(&mut env);
+        environment(&mut env, &AllowHosts::default());
         let of =
             |name: &str| env.iter().filter(|(it, _)| it == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
         for name in PROXY_VARIABLES {
             assert_eq!(of(name), [OsString::from("http://127.0.0.1:3128")], "{name}");
         }
         assert_eq!(of("no_proxy"), of("NO_PROXY"));
+        assert_eq!(of("no_proxy"), [OsString::from("localhost,127.0.0.1,::1")]);
         assert_eq!(of("PATH"), [OsString::from("/bin")]);
+    }
+
+    #[test]
+    fn what_is_listed_goes_by_the_proxy() {
+        for (listed, direct) in [
+            (vec!["127.0.0.1:8099"], "localhost,::1"),
+            (vec!["localhost", "[::1]:80"], "127.0.0.1"),
+            (vec!["localhost", "127.0.0.1", "::1"], ""),
+            (vec!["127.0.0.2", "*.localhost", "example.org"], "localhost,127.0.0.1,::1"),
+        ] {
+            let mut env = Vec::new();
+            environment(&mut env, &AllowHosts::parse(&listed).unwrap());
+            for name in ["NO_PROXY", "no_proxy"] {
+                let value = env.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone());
+                assert_eq!(value, Some(direct.into()), "{listed:?}");
+            }
+        }
     }
 }

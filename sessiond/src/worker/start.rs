@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use baton_proto::Epoch;
 use baton_proto::codec::{self, SPEC_BYTES_MAX};
+use baton_proto::egress::AllowHosts;
 use baton_proto::frame::{HEADER_BYTES, Kind};
 use baton_proto::hello::{InstallKey, Who};
 use baton_proto::home::{self, Home};
@@ -312,7 +313,8 @@ fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Res
     if jail.is_some() {
         confine::own_environment(&mut launch.env, spec);
         if !spec.allow_hosts.is_empty() {
-            outside::environment(&mut launch.env);
+            // One that can't be read opens no way out, and that is told there.
+            outside::environment(&mut launch.env, &AllowHosts::parse(&spec.allow_hosts).unwrap_or_default());
         }
     }
     launch.jail = jail.map(Box::new);

@@ -88,6 +88,56 @@ const ATTEMPTS: &[Attempt] = &[
         Ok(nix::sys::ptrace::detach(pid, None)?)
     }),
     ("signal_another", |v| Ok(kill(pid(&v["victim"])?, Signal::SIGCONT)?)),
+    // A limit that is too small ends whatever it is set for; this one changes nothing for who sleeps.
+    ("limit_another", |v| {
+        let pid = rustix::process::Pid::from_raw(v["victim"].parse()?);
+        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::prlimit(pid, rustix::process::Resource::Core, none)?;
+        Ok(())
+    }),
+    ("slow_another", |v| {
+        Ok(rustix::process::setpriority_process(rustix::process::Pid::from_raw(v["victim"].parse()?), 19)?)
+    }),
+    ("offer_another_to_be_killed", |v| {
+        Ok(drop(OpenOptions::new().write(true).open(format!("/proc/{}/oom_score_adj", v["victim"]))?))
+    }),
+    // Left in the grant, they would be the user's, or root's, for everybody who finds them.
+    ("set_user_by_open", |v| {
+        let path = format!("{}/set-user", v["project"]);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o4700).open(&path)?;
+        set(0o4000, &file.metadata()?, &path)
+    }),
+    ("set_group_by_open", |v| {
+        let path = format!("{}/set-group", v["project"]);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o2710).open(&path)?;
+        set(0o2000, &file.metadata()?, &path)
+    }),
+    ("set_user_by_mknod", |v| {
+        let path = format!("{}/set-user-made", v["project"]);
+        let mode = nix::sys::stat::Mode::from_bits_truncate(0o4700);
+        nix::sys::stat::mknod(path.as_str(), nix::sys::stat::SFlag::S_IFREG, mode, 0)?;
+        set(0o4000, &fs::metadata(&path)?, &path)
+    }),
+    ("set_user_by_openat2", |v| {
+        let path = format!("{}/set-user-newer", v["project"]);
+        // `openat2` has this number everywhere; flags, mode and nothing to resolve.
+        perl(&format!(
+            "my $h = pack('Q3', 0101, 04700, 0); exit(syscall(437, -100, '{path}', $h, 24) < 0 ? (print STDERR $!) : 0)"
+        ))?;
+        set(0o4000, &fs::metadata(&path)?, &path)
+    }),
+    ("set_user_by_chmod", |v| {
+        let path = format!("{}/mine", v["project"]);
+        fs::set_permissions(&path, Permissions::from_mode(0o4700))?;
+        Ok(fs::set_permissions(&path, Permissions::from_mode(0o600))?)
+    }),
+    ("set_group_by_chmod", |v| {
+        let path = format!("{}/mine", v["project"]);
+        fs::set_permissions(&path, Permissions::from_mode(0o2710))?;
+        let set = fs::metadata(&path)?.mode() & 0o2000 != 0;
+        fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        if set { Ok(()) } else { Err("not kept".into()) }
+    }),
     ("abstract_socket", |v| Ok(drop(UnixStream::connect_addr(&SocketAddr::from_abstract_name(&v["abstract"])?)?))),
     ("path_socket", |v| Ok(drop(UnixStream::connect(&v["path_socket"])?))),
     ("bridge_socket", |v| Ok(drop(UnixStream::connect(&v["bridge_socket"])?))),
@@ -140,6 +190,11 @@ const ATTEMPTS: &[Attempt] = &[
     }),
     ("new_privileges", |_| if nix::sys::prctl::get_no_new_privs()? { Err("given up".into()) } else { Ok(()) }),
     // From here on only root could at all.
+    ("root_keeps_set_user_while_it_writes", |v| {
+        let path = format!("{}/set-user-before", v["project"]);
+        OpenOptions::new().append(true).open(&path)?.write_all(b"x")?;
+        if fs::metadata(&path)?.mode() & 0o4000 != 0 { Ok(()) } else { Err("not kept".into()) }
+    }),
     ("root_reads_shadow", |_| nonempty("/etc/shadow")),
     ("root_makes_device", |v| {
         let path = format!("{}/device", v["project"]);
@@ -180,6 +235,12 @@ fn made(path: &str) -> Outcome {
 fn seen_outside(values: &Values, name: &str) -> Outcome {
     fs::write(Path::new(&values["home"]).join(name), "made")?;
     Err("for the test to see".into())
+}
+
+/// Whether what was just made has this bit.
+fn set(bit: u32, made: &fs::Metadata, path: &str) -> Outcome {
+    fs::remove_file(path)?;
+    if made.mode() & bit != 0 { Ok(()) } else { Err("not kept".into()) }
 }
 
 /// Sets the mode that it has.

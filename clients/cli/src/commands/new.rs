@@ -54,9 +54,15 @@ pub(super) fn grant(text: &str) -> Result<FolderGrant, Report> {
         Some((path, rights)) => (path, rights),
         None => (text, "rwcd"),
     };
-    let resolved = std::path::Path::new(path)
-        .canonicalize()
-        .map_err(|err| Report::usage(format!("`{path}` is no directory to grant")).why(err))?;
+    let resolved = std::path::Path::new(path).canonicalize().map_err(|err| {
+        // A path may have a colon in it, so only one that is not there is looked at again.
+        match text.rsplit_once(':').filter(|(path, rights)| !is_rights(rights) && std::path::Path::new(path).is_dir()) {
+            Some((path, rights)) => Report::usage(format!("`{rights}` are no rights on `{path}`")).hint(format!(
+                "there are r (read, always given), w (write), c (create) and d (delete), as in `{path}:rw`; without any all are given"
+            )),
+            None => Report::usage(format!("`{path}` is no directory to grant")).why(err),
+        }
+    })?;
     let root_path = resolved
         .into_os_string()
         .into_string()
@@ -177,7 +183,12 @@ mod tests {
         assert_eq!(rights("/usr:r").unwrap(), ("/usr".to_owned(), false, false, false));
         assert_eq!(rights("/usr:rwc").unwrap(), ("/usr".to_owned(), true, true, false));
         assert_eq!(rights("/usr:d").unwrap(), ("/usr".to_owned(), false, false, true));
-        // What is no set of rights belongs to the name.
-        assert!(rights("/usr:x").is_err() && rights("/usr:").is_err() && rights("/nowhere/at/all").is_err());
+        assert!(rights("/nowhere/at/all").is_err());
+        for odd in ["x", "rx", "", "ro", "RW"] {
+            let told = format!("{:?}", grant(&format!("/usr:{odd}")).unwrap_err());
+            assert!(told.contains(&format!("`{odd}` are no rights on `/usr`")) && told.contains("w (write)"), "{told}");
+        }
+        let told = format!("{:?}", grant("/nowhere:rw").unwrap_err());
+        assert!(told.contains("`/nowhere` is no directory to grant"), "{told}");
     }
 }
