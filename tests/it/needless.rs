@@ -57,12 +57,13 @@ fn read_trace(text: &str) -> Made {
             }
             thread.makes_thread = rest.contains("CLONE_THREAD");
         }
+        // Who serves a way out is forked from who tends it.
         if call.starts_with("clone")
-            && thread.makes_thread
+            && (thread.makes_thread || thread.kind == Some("egress"))
             && let Some(child) = rest.rsplit_once(" = ").and_then(|(_, result)| result.trim().parse::<u32>().ok())
         {
-            let parent = thread.clone();
-            threads.insert(child, parent);
+            let (parent, before) = (thread.clone(), threads.get(&child).cloned().unwrap_or_default());
+            threads.insert(child, Thread { confined: parent.confined || before.confined, ..parent });
         }
     }
     // Threads that were there before the filter have it too: those of a kind count together.
