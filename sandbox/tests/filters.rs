@@ -160,7 +160,6 @@ const HARMLESS: &[Attempt] = &[
     // The kernel looks at the lower half alone.
     ("session", "prlimit64", args(HIGH, 7, 0, 0), Errno::UnknownErrno),
     ("session", "setpriority", args(0, 0, 19, 0), Errno::UnknownErrno),
-    ("session", "setpriority", args(1, 0, 19, 0), Errno::UnknownErrno),
     ("session", "ioprio_set", args(1, 0, 0, 0), Errno::UnknownErrno),
     ("session", "sched_setscheduler", args(0, 0, 0, 0), Errno::EINVAL),
     ("session", "sched_setparam", args(0, 0, 0, 0), Errno::EINVAL),

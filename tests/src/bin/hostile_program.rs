@@ -122,7 +122,7 @@ const ATTEMPTS: &[Attempt] = &[
         let path = format!("{}/set-user-newer", v["project"]);
         // `openat2` has this number everywhere; flags, mode and nothing to resolve.
         perl(&format!(
-            "my $h = pack('Q3', 0101, 04700, 0); exit(syscall(437, -100, '{path}', $h, 24) < 0 ? (print STDERR $!) : 0)"
+            "my ($p, $h) = ('{path}', pack('Q3', 0101, 04700, 0)); exit(syscall(437, -100, $p, $h, 24) < 0 ? (print STDERR $!) : 0)"
         ))?;
         set(0o4000, &fs::metadata(&path)?, &path)
     }),
