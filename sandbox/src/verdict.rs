@@ -120,7 +120,10 @@ impl Evaluator {
         let version = rules::version();
         remarks.extend(rules::missing(version).map(|missing| format!("Landlock is not whole here: {missing}")));
         remarks.extend(places.unguarded.iter().map(|path| {
-            format!("what is put at `{}` later is not hidden: it is a place of secrets, and granted", path.display())
+            format!(
+                "what is put at `{}` while a session runs is not hidden from it: it is a place of secrets, and granted",
+                path.display()
+            )
         }));
         Ok(Self {
             profile: request.profile,
@@ -270,19 +273,33 @@ impl Evaluator {
     fn hidden(&self, path: &Path, what: What) -> Option<Verdict> {
         let secret = self.places.secrets.iter().any(|secret| path.starts_with(&secret.path));
         match self.view.behind(path) {
+            _ if secret && self.places.unguarded.iter().any(|place| path.starts_with(place)) => Some(no(
+                Decides::Secret,
+                "it is a secret, and hidden as it is when a session begins; one that is made or replaced while a session runs \
+                 which is granted a directory above it is seen by that session",
+            )),
             _ if secret => {
                 let why = "it is a secret: no confined session is shown it, whatever is granted";
                 Some(no(Decides::Secret, why))
             }
-            Behind::Empty | Behind::Null => {
+            Behind::Empty | Behind::Null if self.is_of_sockets(path) => {
                 let why = "the session finds nothing there: other programs have their sockets in it";
                 Some(no(Decides::Covered, why))
+            }
+            // What is not there for anybody is told as that.
+            Behind::Empty | Behind::Null if path.symlink_metadata().is_ok() => {
+                let why = "the session finds nothing there: it is neither granted nor among what the profile gives";
+                Some(no(Decides::Covered, format!("{why}; {}", self.cure(path, what))))
             }
             Behind::Terminals if matches!(what, What::Create | What::Delete) => {
                 Some(no(Decides::Own, "the kernel makes and removes terminals there"))
             }
             _ => None,
         }
+    }
+
+    fn is_of_sockets(&self, path: &Path) -> bool {
+        profile::SOCKETS.iter().any(|sockets| path.starts_with(sockets))
     }
 
     /// What is neither the program's nor anybody's to grant.
