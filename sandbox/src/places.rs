@@ -7,6 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use baton_proto::spec::{GRANTS_MAX, Grant, OUTPUT_ROOTS_MAX, Profile};
+use nix::libc;
 
 use crate::grant;
 use crate::held::{Identity, Roots};
@@ -413,5 +414,8 @@ fn directory(path: &str, roots: &mut Roots) -> Result<PathBuf, Refusal> {
     if !resolved.is_dir() {
         return Err(refused(io::ErrorKind::NotADirectory.into()));
     }
-    roots.hold(&resolved).map_err(|source| Refusal::Moved { path: resolved, source })
+    roots.hold(&resolved).map_err(|source| match source.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => Refusal::Prepare { what: "opening what is granted".to_owned(), source },
+        _ => Refusal::Moved { path: resolved, source },
+    })
 }
