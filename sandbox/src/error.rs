@@ -47,6 +47,8 @@ pub enum Step {
     Required = 18,
     /// Finding closed what must be closed.
     Probe = 19,
+    /// Finding again what was granted.
+    Moved = 20,
 }
 
 impl Step {
@@ -73,6 +75,7 @@ impl Step {
             17 => Self::Filter,
             18 => Self::Required,
             19 => Self::Probe,
+            20 => Self::Moved,
             _ => return None,
         })
     }
@@ -93,6 +96,7 @@ impl Step {
                 | Self::Filter
                 | Self::Required
                 | Self::Probe
+                | Self::Moved
         )
     }
 }
@@ -119,6 +123,7 @@ impl std::fmt::Display for Step {
             Self::Filter => "installing its filter of system calls",
             Self::Required => "enforcing every layer, as `sandbox.require` demands,",
             Self::Probe => "finding closed what must be closed",
+            Self::Moved => "finding again what was granted, which something moves or swaps,",
         })
     }
 }
@@ -242,6 +247,10 @@ impl ExecError {
             Self::Confinement { step: Step::Required, .. } => Some(
                 "allow user namespaces, and use a kernel with Landlock (6.12 or newer); or set `sandbox.require = false`, \
                  and the session says what is missing",
+            ),
+            Self::Confinement { step: Step::Moved, .. } => Some(
+                "start it again; if it is refused again, a program that may write to the directory above swaps it for another or \
+                 for a link: close the session that does, or grant a directory that none may write to",
             ),
             Self::Child { step: Step::Close, source: Errno::ENOSYS, .. } => {
                 Some("Baton needs Linux 5.9 or newer (`close_range`)")

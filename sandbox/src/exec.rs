@@ -463,6 +463,9 @@ impl Plan {
         if let Some(cwd) = &self.cwd {
             // SAFETY: a NUL-terminated string that lives in `self`.
             check(Step::WorkingDirectory, unsafe { libc::chdir(cwd.as_ptr()) })?;
+            if !self.jail.as_ref().is_none_or(|jail| jail.has_started_in()) {
+                return Err((Step::Moved, Errno::ESTALE));
+            }
         }
         unblock_signals()?;
         self.wait_at_gate();

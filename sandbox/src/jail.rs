@@ -11,7 +11,7 @@
 //! The last step is a look from inside: a file that must be closed to the program is opened. If that works, the
 //! confinement does not, whatever each call answered.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -24,6 +24,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::Step;
+use crate::held::Identity;
 use crate::landlock::{self, Beside};
 use crate::places::{Places, Refusal, Request, StartFile};
 use crate::report::{Context, Fact, Kind};
@@ -46,7 +47,9 @@ pub struct Jail {
     privileged: bool,
     uid_map: String,
     gid_map: String,
-    mounts: Vec<(Mount, CString)>,
+    mounts: Vec<Prepared>,
+    /// The directory it starts in, where that is a granted one.
+    starts_in: Option<Identity>,
     copies: Vec<RawFd>,
     /// The ruleset where namespaces hold, and the one where they do not.
     with: Option<OwnedFd>,
@@ -69,6 +72,15 @@ pub struct Jail {
     context: Context,
 }
 
+/// A step, and what the kernel is told.
+#[derive(Debug)]
+struct Prepared {
+    step: Mount,
+    path: CString,
+    /// Which file has to be there.
+    is: Option<Identity>,
+}
+
 impl Jail {
     /// Prepares a session's confinement: resolves its grants, makes the directories of its own and the Landlock rulesets.
     ///
@@ -78,16 +90,19 @@ impl Jail {
         private_directories(&request.private, &request.start_files)?;
         let places = Places::resolve(request)?;
         let version = landlock::version();
-        let ruleset = |beside| landlock::ruleset(&landlock::rules(&places, beside), beside, version);
+        let ruleset = |beside| landlock::ruleset(&landlock::rules(&places, beside), &places.roots, beside, version);
         let mut mounts = Vec::new();
         let private = request.private.canonicalize().unwrap_or_else(|_| request.private.clone());
         let own =
             request.private_bytes.map(|bytes| view::bounded(&private, bytes, &request.start_files)).unwrap_or_default();
         for step in own.into_iter().chain(view::steps(&places)) {
             let path = cstring(step.place())?;
-            mounts.push((step, path));
+            // Below a cover of its own there is another file to put it on, which was made for that.
+            let covered = matches!(step, Mount::Put { .. }) && places.is_covered(step.place());
+            let is = places.roots.identity(step.place()).filter(|_| !covered);
+            mounts.push(Prepared { step, path, is });
         }
-        let copies = mounts.iter().filter(|(step, _)| matches!(step, Mount::Copy { .. })).count();
+        let copies = mounts.iter().filter(|it| matches!(it.step, Mount::Copy { .. })).count();
         let unguarded: Vec<String> = places.unguarded.iter().map(|path| format!("`{}`", path.display())).collect();
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         Ok(Self {
@@ -97,9 +112,13 @@ impl Jail {
             copies: vec![-1; copies],
             context: Context {
                 landlock: version,
-                places: mounts.iter().map(|(step, _)| step.place().display().to_string()).collect(),
-                unguarded: (!unguarded.is_empty())
-                    .then(|| format!("what is put there later is not hidden: {}", unguarded.join(", "))),
+                places: mounts.iter().map(|it| it.step.place().display().to_string()).collect(),
+                unguarded: (!unguarded.is_empty()).then(|| {
+                    format!(
+                        "a secret that is made or replaced while the session runs is not hidden: {}",
+                        unguarded.join(", ")
+                    )
+                }),
             },
             mounts,
             with: ruleset(Beside::Namespaces)?,
@@ -111,6 +130,7 @@ impl Jail {
             required: request.required,
             must_hide: places.shows_secrets(),
             nothing_changes: !places.grants.iter().any(|it| grant::changes(it) || !it.output_roots.is_empty()),
+            starts_in: places.starts_in,
             probe: cstring(&request.probe)?,
             failed_at: Fact::NOWHERE,
         })
@@ -220,10 +240,10 @@ impl Jail {
 
     fn mount(&mut self, say: &mut impl FnMut(Kind, LayerStatus, Errno, u16)) -> Result<(), (Step, Errno)> {
         sys::private_mounts().map_err(|errno| (Step::Mounts, errno))?;
-        for (at, (step, path)) in self.mounts.iter().enumerate() {
+        for (at, Prepared { step, path, is }) in self.mounts.iter().enumerate() {
             let at = u16::try_from(at).unwrap_or(Fact::NOWHERE);
             let followed = match step {
-                Mount::Copy { slot, read_only, .. } => sys::copy_tree(path).and_then(|tree| {
+                Mount::Copy { slot, read_only, .. } => found(path, *is, sys::copy_tree).and_then(|tree| {
                     if let Some(copy) = self.copies.get_mut(*slot) {
                         *copy = tree;
                     }
@@ -246,6 +266,15 @@ impl Jail {
                 },
                 Mount::Bounded { .. } => sys::bounded(path, &self.own_bytes),
                 Mount::Empty(_) => sys::empty(path),
+                Mount::Bare(_) => sys::bare(path),
+                Mount::Seal(_) => sys::seal(path),
+                // A copy of it, with what is mounted below, over it.
+                Mount::Pin(_) => found(path, None, |place| {
+                    let tree = sys::copy_tree(place)?;
+                    let put = sys::put_tree(tree, place);
+                    sys::close(tree);
+                    put
+                }),
                 Mount::Null(_) => sys::nothing(path),
                 Mount::Terminals(_) => sys::terminals(path),
                 Mount::MakeDirectory(_) => sys::make_directory(path),
@@ -253,7 +282,7 @@ impl Jail {
                 Mount::Write { text, .. } => sys::write_new_file(path, text.as_bytes()),
                 Mount::Put { slot, optional, .. } => {
                     let tree = self.copies.get(*slot).copied().unwrap_or(-1);
-                    match sys::put_tree(tree, path) {
+                    match found(path, *is, |at| sys::put_tree(tree, at)) {
                         Err(_) if *optional => Ok(()),
                         put => put,
                     }
@@ -261,7 +290,9 @@ impl Jail {
             };
             if let Err(errno) = followed {
                 self.failed_at = at;
-                return Err((Step::Mounts, errno));
+                let moved =
+                    is.is_some() && matches!(errno, Errno::ESTALE | Errno::ELOOP | Errno::ENOENT | Errno::ENOTDIR);
+                return Err((if moved { Step::Moved } else { Step::Mounts }, errno));
             }
         }
         for copy in &mut self.copies {
@@ -272,6 +303,12 @@ impl Jail {
         }
         say(Kind::Mounts, LayerStatus::Enforced, Errno::UnknownErrno, Fact::NOWHERE);
         Ok(())
+    }
+
+    /// Whether the process is where it was to start.
+    pub(crate) fn has_started_in(&self) -> bool {
+        // Not that the view had more to show elsewhere: a program is to begin where it was told to.
+        self.starts_in.is_none_or(|is| same(libc::AT_FDCWD, is))
     }
 
     /// Its own terminals, and what takes a bounded number of bytes, exist only since it mounted them.
@@ -295,6 +332,18 @@ impl Jail {
         }
         seccomp::SESSION.install()
     }
+}
+
+/// Opens a place, no link followed, for as long as something is done with it; `ESTALE` when it is not the file it was.
+fn found<T>(path: &CStr, is: Option<Identity>, act: impl FnOnce(RawFd) -> Result<T, Errno>) -> Result<T, Errno> {
+    let place = sys::open_exact(path)?;
+    let done = if is.is_none_or(|is| same(place, is)) { act(place) } else { Err(Errno::ESTALE) };
+    sys::close(place);
+    done
+}
+
+fn same(place: RawFd, is: Identity) -> bool {
+    sys::identity(place) == Ok((is.device, is.inode))
 }
 
 /// One line of the report. A parent that is gone reads nothing.

@@ -16,6 +16,7 @@ use landlock::{
 };
 
 use crate::grant;
+use crate::held::Roots;
 use crate::places::{Places, Refusal};
 use crate::profile;
 use crate::sys;
@@ -91,7 +92,7 @@ pub fn own_rights(places: &Places, covered: &Path, beside: Beside) -> BitFlags<A
 ///
 /// # Errors
 /// [`Refusal::Prepare`].
-pub fn ruleset(rules: &[Rule], beside: Beside, version: u32) -> Result<Option<OwnedFd>, Refusal> {
+pub fn ruleset(rules: &[Rule], roots: &Roots, beside: Beside, version: u32) -> Result<Option<OwnedFd>, Refusal> {
     let abi = ABI::from(i32::try_from(version).unwrap_or(i32::MAX));
     if abi == ABI::Unsupported {
         return Ok(None);
@@ -110,16 +111,27 @@ pub fn ruleset(rules: &[Rule], beside: Beside, version: u32) -> Result<Option<Ow
     }
     let mut created = ruleset.create().map_err(failed)?;
     for rule in rules {
-        created = add(created, rule, abi).map_err(failed)?;
+        created = add(created, rule, roots, abi).map_err(failed)?;
     }
     Ok(created.into())
 }
 
-fn add(created: RulesetCreated, rule: &Rule, abi: ABI) -> Result<RulesetCreated, landlock::RulesetError> {
+fn add(
+    created: RulesetCreated,
+    rule: &Rule,
+    roots: &Roots,
+    abi: ABI,
+) -> Result<RulesetCreated, landlock::RulesetError> {
     let rights = grant::known(rule.rights, abi, rule.directory);
+    if rights.is_empty() {
+        return Ok(created);
+    }
+    if let Some(held) = roots.get(&rule.path) {
+        return created.add_rule(PathBeneath::new(held, rights));
+    }
     // What vanished since it was looked at needs no rule.
     let Ok(path) = PathFd::new(&rule.path) else { return Ok(created) };
-    if rights.is_empty() { Ok(created) } else { created.add_rule(PathBeneath::new(path, rights)) }
+    created.add_rule(PathBeneath::new(path, rights))
 }
 
 /// Rights as the system call takes them, for a directory that is there only after the fork.
@@ -187,9 +199,9 @@ mod tests {
         // Needs nothing of the kernel: without Landlock there is no ruleset.
         let version = version();
         for beside in [Beside::Namespaces, Beside::Nothing] {
-            let made = ruleset(&rules(&places(), beside), beside, version).unwrap();
+            let made = ruleset(&rules(&places(), beside), &Roots::default(), beside, version).unwrap();
             assert_eq!(made.is_some(), version > 0, "{beside:?}");
         }
-        assert!(ruleset(&[], Beside::Nothing, 0).unwrap().is_none());
+        assert!(ruleset(&[], &Roots::default(), Beside::Nothing, 0).unwrap().is_none());
     }
 }

@@ -24,6 +24,7 @@ pub mod error;
 pub mod exec;
 pub mod fds;
 pub mod grant;
+pub mod held;
 pub mod jail;
 pub mod landlock;
 pub mod limits;

@@ -7,8 +7,10 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use baton_proto::spec::{GRANTS_MAX, Grant, OUTPUT_ROOTS_MAX, Profile};
+use nix::libc;
 
 use crate::grant;
+use crate::held::{Identity, Roots};
 use crate::links;
 use crate::profile;
 
@@ -93,6 +95,14 @@ pub enum Refusal {
         /// The secret.
         secret: PathBuf,
     },
+    /// A grant that is not found where it was a moment ago.
+    #[error("the granted directory `{}` is moved or swapped for another while it is looked at", path.display())]
+    Moved {
+        /// What it resolved to.
+        path: PathBuf,
+        /// What the file system says.
+        source: io::Error,
+    },
     /// Something of the preparation failed.
     #[error("preparing the confinement failed at {what}")]
     Prepare {
@@ -116,6 +126,10 @@ impl Refusal {
             Self::Links { .. } => {
                 Some("grant smaller directories, or make the secret a file of its own (copy it, remove the other)")
             }
+            Self::Moved { .. } => Some(
+                "start it again; if it is refused again, a program that may write to the directory above swaps it: close the \
+                 session that does, or grant a directory that none may write to",
+            ),
             Self::Prepare { .. } => None,
         }
     }
@@ -165,12 +179,17 @@ pub struct Places {
     pub secrets: Vec<Place>,
     /// Secrets' places that hold nothing now.
     pub usual: Vec<PathBuf>,
-    /// Those of them below a grant: what is put there later would be seen.
+    /// Secrets and those places below a grant: what is put there while the session runs, or in the place of what is hidden
+    /// there, would be seen. Of a file that is renamed over another a mount on the other does not outlast it.
     pub unguarded: Vec<PathBuf>,
     /// Its terminal's device.
     pub terminal: Option<PathBuf>,
     /// The directory of its ssh agent's socket.
     pub ssh_agent: Option<Shown>,
+    /// The grants' roots, output roots and tools, as they were judged.
+    pub roots: Roots,
+    /// The directory it starts in, where that is a granted one.
+    pub starts_in: Option<Identity>,
 }
 
 impl Places {
@@ -193,14 +212,16 @@ impl Places {
         secret_paths.extend(profile::SYSTEM_SECRETS.iter().map(PathBuf::from));
         secret_paths.extend(home.iter().flat_map(|home| profile::HOME_SECRETS.iter().map(|secret| home.join(secret))));
         let mut secrets: Vec<Place> = secret_paths.iter().filter_map(|path| place(path)).collect();
-        let grants = resolve_grants(&request.grants, &system, &secrets)?;
+        let mut roots = Roots::default();
+        let grants = resolve_grants(&request.grants, &system, &secrets, &mut roots)?;
         let links = links::in_grants(&secrets, grants.iter().map(|grant| Path::new(&grant.root)))?;
-        secrets.extend(links.into_iter().map(|path| Place { path, directory: false }));
+        secrets.extend(links);
         let granted_home = home.as_ref().is_some_and(|home| grants.iter().any(|grant| home.starts_with(&grant.root)));
         let mut covers = covers(&private);
         if let Some(home) = home.as_ref().filter(|_| !granted_home) {
             covers.push(Cover { path: home.clone(), by: Some(private.join(profile::PRIVATE_HOME)) });
         }
+        covers.extend(unread(&system, &covers, &grants));
         covers.sort_by(|a, b| a.path.cmp(&b.path));
         covers.dedup_by(|a, b| a.path == b.path);
         let tools: Vec<Place> = home
@@ -210,12 +231,21 @@ impl Places {
             // A link out of HOME leads to what was never meant.
             .filter(|tool| home.as_ref().is_some_and(|home| tool.path.starts_with(home)))
             .filter(|tool| !secrets.iter().any(|secret| tool.path.starts_with(&secret.path)))
+            // Nor one that has a secret in it, or may have one later.
+            .filter(|tool| {
+                let paths = secrets.iter().map(|secret| &secret.path).chain(&secret_paths);
+                !paths.into_iter().any(|secret| secret.starts_with(&tool.path))
+            })
+            // One that is swapped meanwhile is not shown.
+            .filter(|tool| roots.hold(&tool.path).is_ok())
             .collect();
         let usual: Vec<PathBuf> = secret_paths.into_iter().filter(|path| fs::symlink_metadata(path).is_err()).collect();
         let granted = |path: &&PathBuf| grants.iter().any(|grant| path.starts_with(&grant.root));
-        let unguarded = usual.iter().filter(granted).cloned().collect();
+        // Baton's own directories stay what they are while a session runs.
+        let replaced = secrets.iter().map(|secret| &secret.path).filter(|path| !own.contains(path));
+        let unguarded = usual.iter().chain(replaced).filter(granted).cloned().collect();
         let ssh_agent = request.ssh_agent.as_deref().map(shown_agent).transpose()?;
-        let places = Self {
+        let mut places = Self {
             system,
             devices: profile::DEVICES.iter().map(PathBuf::from).filter(|path| is_device(path)).collect(),
             tools,
@@ -226,8 +256,10 @@ impl Places {
             unguarded,
             terminal: request.terminal.clone().filter(|path| is_device(path)),
             ssh_agent,
+            roots,
+            starts_in: None,
         };
-        places.check_directory(&request.cwd)?;
+        places.starts_in = places.check_directory(&request.cwd)?;
         Ok(places)
     }
 
@@ -247,12 +279,28 @@ impl Places {
         self.grants.iter().any(|it| Path::new(&it.root).starts_with(path) && grant::changes(it) && !grant::is_whole(it))
     }
 
-    fn check_directory(&self, cwd: &Path) -> Result<(), Refusal> {
+    /// Whether a cover lies over this place.
+    #[must_use]
+    pub fn is_covered(&self, path: &Path) -> bool {
+        self.covers.iter().any(|cover| path.starts_with(&cover.path))
+    }
+
+    /// Which directory it starts in, where that is a granted one.
+    fn check_directory(&self, cwd: &Path) -> Result<Option<Identity>, Refusal> {
         let resolved = cwd.canonicalize().unwrap_or_else(|_| cwd.to_owned());
         let granted = self.grants.iter().any(|grant| resolved.starts_with(&grant.root));
         let readable = self.system.iter().chain(&self.tools).any(|place| resolved.starts_with(&place.path));
         let own = self.covers.iter().any(|cover| cover.by.is_some() && cover.path == resolved);
-        if granted || readable || own { Ok(()) } else { Err(Refusal::Directory { path: resolved }) }
+        let secret = self.secrets.iter().any(|secret| resolved.starts_with(&secret.path));
+        match (granted && !secret, granted || readable || own) {
+            (true, _) => {
+                let mut found = Roots::default();
+                let path = found.hold(&resolved).map_err(|source| Refusal::Moved { path: resolved, source })?;
+                Ok(found.identity(&path))
+            }
+            (_, true) => Ok(None),
+            _ => Err(Refusal::Directory { path: resolved }),
+        }
     }
 }
 
@@ -285,19 +333,39 @@ fn covers(private: &Path) -> Vec<Cover> {
     temporary.chain(sockets).collect()
 }
 
-fn resolve_grants(asked: &[Grant], system: &[Place], secrets: &[Place]) -> Result<Vec<Grant>, Refusal> {
+/// Directories in which nothing is read: whatever is in them, sockets above all, is not there.
+fn unread(system: &[Place], covers: &[Cover], grants: &[Grant]) -> Vec<Cover> {
+    let entries = profile::COVERED_IN.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten();
+    // A link leads to where the same is asked; of what is in `/var` each by itself.
+    let directories =
+        entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path());
+    let stays = |path: &Path| {
+        profile::COVERED_IN.iter().chain(profile::OF_THE_KERNEL).any(|stays| Path::new(stays) == path)
+            || system.iter().any(|place| path.starts_with(&place.path))
+            || grants.iter().any(|grant| path.starts_with(&grant.root))
+            || covers.iter().any(|cover| path.starts_with(&cover.path))
+    };
+    directories.filter(|path| !stays(path)).map(|path| Cover { path, by: None }).collect()
+}
+
+fn resolve_grants(
+    asked: &[Grant],
+    system: &[Place],
+    secrets: &[Place],
+    roots: &mut Roots,
+) -> Result<Vec<Grant>, Refusal> {
     if asked.len() > GRANTS_MAX || asked.iter().any(|grant| grant.output_roots.len() > OUTPUT_ROOTS_MAX) {
         return Err(Refusal::TooMany);
     }
-    asked.iter().map(|grant| resolve_grant(grant, system, secrets)).collect()
+    asked.iter().map(|grant| resolve_grant(grant, system, secrets, roots)).collect()
 }
 
-fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place]) -> Result<Grant, Refusal> {
-    let root = directory(&asked.root)?;
+fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place], roots: &mut Roots) -> Result<Grant, Refusal> {
+    let root = directory(&asked.root, roots)?;
     let never = |path: &Path, why| Err(Refusal::Never { path: path.to_owned(), why });
     let mut outputs = Vec::with_capacity(asked.output_roots.len());
     for output in &asked.output_roots {
-        let output = directory(output)?;
+        let output = directory(output, roots)?;
         if !output.starts_with(&root) {
             return Err(Refusal::OutputElsewhere { output, root });
         }
@@ -336,7 +404,8 @@ fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place]) -> Result<G
     })
 }
 
-fn directory(path: &str) -> Result<PathBuf, Refusal> {
+/// Where it is, held from here on: what is judged, mounted and put into rules is this one directory.
+fn directory(path: &str, roots: &mut Roots) -> Result<PathBuf, Refusal> {
     let refused = |source| Refusal::NoDirectory { path: path.to_owned(), source };
     if !path.starts_with('/') {
         return Err(refused(io::Error::new(io::ErrorKind::InvalidInput, "it is not an absolute path")));
@@ -345,5 +414,8 @@ fn directory(path: &str) -> Result<PathBuf, Refusal> {
     if !resolved.is_dir() {
         return Err(refused(io::ErrorKind::NotADirectory.into()));
     }
-    Ok(resolved)
+    roots.hold(&resolved).map_err(|source| match source.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => Refusal::Prepare { what: "opening what is granted".to_owned(), source },
+        _ => Refusal::Moved { path: resolved, source },
+    })
 }

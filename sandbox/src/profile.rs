@@ -41,12 +41,19 @@ pub const DEVICES: &[&str] =
 pub const LISTED: &[&str] = &["/dev"];
 
 /// What `workspace` reads below HOME: tools that are installed there, and git's configuration. No shell's start files:
-/// what people export there are often tokens.
+/// what people export there are often tokens. No directory that may hold a secret, either: what is needed of it is named, so
+/// that a secret which is put there while a session runs is not shown.
 pub const HOME_TOOLS: &[&str] = &[
     ".local/bin",
     ".local/lib",
     ".local/share/mise",
-    ".cargo",
+    ".cargo/bin",
+    ".cargo/config.toml",
+    ".cargo/config",
+    ".cargo/env",
+    ".cargo/registry",
+    ".cargo/git",
+    ".cargo/advisory-db",
     ".rustup",
     ".pyenv",
     ".rbenv",
@@ -59,7 +66,11 @@ pub const HOME_TOOLS: &[&str] = &[
     "go/bin",
     "bin",
     ".gitconfig",
-    ".config/git",
+    ".config/git/config",
+    ".config/git/ignore",
+    ".config/git/attributes",
+    ".config/git/hooks",
+    ".config/git/template",
 ];
 
 /// Files and directories below HOME that no confined program sees, whatever is granted.
@@ -124,6 +135,13 @@ pub const SYSTEM_SECRETS: &[&str] = &[
 /// Directories full of other programs' sockets, of which some start whatever they are asked to: the buses, service
 /// managers, container engines. Confined programs find them empty.
 pub const SOCKETS: &[&str] = &["/run", "/var/run"];
+
+/// Where every directory in which a confined program reads nothing is covered by an empty one: there may be sockets in it,
+/// which programs anywhere on a system make at paths of their own, and to connect to one took no right before Landlock 9.
+pub const COVERED_IN: &[&str] = &["/", "/var"];
+
+/// Among those, what stays: the kernel's own, in which nobody makes a socket but where it is covered ([`TEMPORARY`]).
+pub const OF_THE_KERNEL: &[&str] = &["/proc", "/sys", "/dev"];
 
 /// Directories of temporary files, shared by all of the host; a confined program has its own.
 pub const TEMPORARY: &[(&str, &str)] = &[("/tmp", "tmp"), ("/var/tmp", "var-tmp"), ("/dev/shm", "shm")];
@@ -200,6 +218,7 @@ mod tests {
     fn no_tool_is_within_a_secret_and_no_token_passes() {
         for tool in HOME_TOOLS {
             assert!(!HOME_SECRETS.iter().any(|secret| Path::new(tool).starts_with(secret)), "{tool}");
+            assert!(!HOME_SECRETS.iter().any(|secret| Path::new(secret).starts_with(tool)), "a secret lies in {tool}");
         }
         for variable in
             ["GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "BATON_TOKEN", "DBUS_SESSION_BUS_ADDRESS"]

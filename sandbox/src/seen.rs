@@ -91,7 +91,15 @@ impl View {
                 // It lies in a place that a program does not see; what is copied from there, it does.
                 Step::Bounded { .. } => {}
                 Step::ReadOnly => view.mounts.iter_mut().for_each(|mount| mount.read_only = true),
-                Step::Empty(path) => view.mount(path, Behind::Empty, true, false),
+                Step::Empty(path) | Step::Bare(path) => view.mount(path, Behind::Empty, true, false),
+                Step::Seal(_) => {}
+                Step::Pin(path) => {
+                    let over = view.over(path);
+                    let (read_only, tame) = (over.read_only, over.tame);
+                    let behind = view.behind(path);
+                    // What is mounted below is mounted below it again.
+                    view.mounts.push(Mounted { at: path.clone(), behind, read_only, tame });
+                }
                 Step::Null(path) => view.mount(path, Behind::Null, false, false),
                 Step::Terminals(path) => view.mount(path, Behind::Terminals, false, false),
                 Step::MakeDirectory(path) => drop(view.directories.insert(path.clone())),
@@ -157,6 +165,8 @@ impl View {
             Behind::Empty | Behind::Terminals if at_mount => Found::Directory,
             Behind::Null if at_mount => Found::File,
             Behind::Terminals if path.file_name().is_some_and(|name| name == "ptmx") => Found::Device,
+            Behind::Empty if self.directories.contains(path) => Found::Directory,
+            Behind::Empty if self.files.contains(path) => Found::File,
             Behind::Empty | Behind::Null | Behind::Terminals => Found::Nothing,
             Behind::Host(path_here) => match fs::symlink_metadata(&path_here) {
                 Ok(found) => {

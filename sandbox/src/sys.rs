@@ -17,6 +17,14 @@ struct MountAttr {
     userns: u64,
 }
 
+/// `struct open_how` of `linux/openat2.h`.
+#[repr(C)]
+struct OpenHow {
+    flags: u64,
+    mode: u64,
+    resolve: u64,
+}
+
 /// `struct landlock_path_beneath_attr` of `linux/landlock.h`.
 #[repr(C, packed)]
 struct PathBeneath {
@@ -29,6 +37,8 @@ const LANDLOCK_RULE_PATH_BENEATH: u32 = 1;
 const OPEN_TREE_CLONE: u32 = 1;
 const AT_RECURSIVE: u32 = 0x8000;
 const MOVE_MOUNT_F_EMPTY_PATH: u32 = 4;
+const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
+const RESOLVE_NO_SYMLINKS: u64 = 4;
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
 const MOUNT_ATTR_NODEV: u64 = 4;
@@ -116,20 +126,19 @@ pub(crate) fn private_mounts() -> Result<(), Errno> {
     done(unsafe { libc::mount(c"none".as_ptr(), c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null()) }.into())
 }
 
-/// A copy of the tree at this path, mounts below it included, that is not attached anywhere yet.
-pub(crate) fn copy_tree(path: &CStr) -> Result<RawFd, Errno> {
-    let flags = OPEN_TREE_CLONE | AT_RECURSIVE | libc::O_CLOEXEC.cast_unsigned();
+/// A copy of the tree at an open place, mounts below it included, that is not attached anywhere yet.
+pub(crate) fn copy_tree(from: RawFd) -> Result<RawFd, Errno> {
+    let flags = OPEN_TREE_CLONE | AT_RECURSIVE | (libc::O_CLOEXEC | libc::AT_EMPTY_PATH).cast_unsigned();
     // SAFETY: a NUL-terminated string and numbers.
-    let fd = unsafe { libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags) };
+    let fd = unsafe { libc::syscall(libc::SYS_open_tree, from, c"".as_ptr(), flags) };
     if fd == -1 { Err(Errno::last()) } else { RawFd::try_from(fd).map_err(|_| Errno::EBADF) }
 }
 
-/// Attaches a copied tree.
-pub(crate) fn put_tree(tree: RawFd, path: &CStr) -> Result<(), Errno> {
+/// Attaches a copied tree to an open place.
+pub(crate) fn put_tree(tree: RawFd, at: RawFd) -> Result<(), Errno> {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
     // SAFETY: NUL-terminated strings and numbers.
-    done(unsafe {
-        libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), libc::AT_FDCWD, path.as_ptr(), MOVE_MOUNT_F_EMPTY_PATH)
-    })
+    done(unsafe { libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), at, c"".as_ptr(), flags) })
 }
 
 fn set_mounts(fd: RawFd, path: &CStr, attributes: u64) -> Result<(), Errno> {
@@ -154,21 +163,33 @@ pub(crate) fn all_read_only() -> Result<(), Errno> {
 
 /// Covers a directory by an empty one that nobody can write to.
 pub(crate) fn empty(path: &CStr) -> Result<(), Errno> {
-    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-    let options = c"size=4k,nr_inodes=2,mode=0555";
+    tmpfs(path, libc::MS_RDONLY | libc::MS_NOEXEC, c"size=4k,nr_inodes=2,mode=0555")
+}
+
+/// Covers a directory by an empty one in which directories and files are made to put something back at.
+pub(crate) fn bare(path: &CStr) -> Result<(), Errno> {
+    tmpfs(path, libc::MS_NOEXEC, c"size=4m,nr_inodes=16384,mode=0755")
+}
+
+fn tmpfs(path: &CStr, flags: libc::c_ulong, options: &CStr) -> Result<(), Errno> {
+    let flags = flags | libc::MS_NOSUID | libc::MS_NODEV;
     // SAFETY: NUL-terminated strings.
     let mounted =
         unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) };
     done(mounted.into())
 }
 
+/// Makes what is mounted at this path read-only, and nothing that is mounted below it.
+pub(crate) fn seal(path: &CStr) -> Result<(), Errno> {
+    let flags = libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    // SAFETY: NUL-terminated strings; source, type and data are not looked at.
+    let sealed = unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
+    done(sealed.into())
+}
+
 /// Covers a directory by an empty one in memory, of which this says how large it may become.
 pub(crate) fn bounded(path: &CStr, options: &CStr) -> Result<(), Errno> {
-    let flags = libc::MS_NOSUID | libc::MS_NODEV;
-    // SAFETY: NUL-terminated strings.
-    let mounted =
-        unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"tmpfs".as_ptr(), flags, options.as_ptr().cast()) };
-    done(mounted.into())
+    tmpfs(path, 0, options)
 }
 
 /// Covers a file by one without content.
@@ -232,6 +253,38 @@ pub(crate) fn write_new_file(path: &CStr, mut bytes: &[u8]) -> Result<(), Errno>
         libc::close(fd);
     }
     Ok(())
+}
+
+/// Opens a place only to name it, where nothing on the way to it is a link, nor it itself.
+pub(crate) fn open_exact(path: &CStr) -> Result<RawFd, Errno> {
+    let flags = libc::O_PATH | libc::O_CLOEXEC | libc::O_NOFOLLOW;
+    let how = OpenHow { flags: u64::from(flags.cast_unsigned()), mode: 0, resolve: RESOLVE_NO_SYMLINKS };
+    // SAFETY: a NUL-terminated string, and a structure of the kernel's layout and of the size that is said.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_openat2, libc::AT_FDCWD, path.as_ptr(), &raw const how, size_of::<OpenHow>())
+    };
+    if fd != -1 {
+        return RawFd::try_from(fd).map_err(|_| Errno::EBADF);
+    }
+    match Errno::last() {
+        // Before Linux 5.6, or where a filter does not know the call: who asks compares what was opened.
+        Errno::ENOSYS | Errno::EPERM => {}
+        errno => return Err(errno),
+    }
+    // SAFETY: a NUL-terminated string.
+    let fd = unsafe { libc::open(path.as_ptr(), flags) };
+    if fd == -1 { Err(Errno::last()) } else { Ok(fd) }
+}
+
+/// Device and inode of an open place.
+pub(crate) fn identity(fd: RawFd) -> Result<(u64, u64), Errno> {
+    let mut found = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: the structure is the library's own; it is read only after the call has filled it.
+    let found = unsafe {
+        done(libc::fstatat(fd, c"".as_ptr(), found.as_mut_ptr(), libc::AT_EMPTY_PATH).into())?;
+        found.assume_init()
+    };
+    Ok((found.st_dev, found.st_ino))
 }
 
 /// Opens a directory only to name it.

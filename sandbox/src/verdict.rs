@@ -10,7 +10,10 @@
 //!
 //! An answer is about now: a file that is made, linked or granted later may get another.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use baton_proto::api::{Decides, Explained, Verdict};
 use baton_proto::spec::Profile;
@@ -18,7 +21,7 @@ use landlock::{AccessFs, BitFlags};
 use nix::unistd::{AccessFlags, eaccess};
 
 use crate::landlock::{self as rules, Beside, Rule};
-use crate::places::{Places, Refusal, Request};
+use crate::places::{Place, Places, Refusal, Request};
 use crate::seen::{Behind, Found, View};
 use crate::{profile, view};
 
@@ -90,6 +93,17 @@ impl What {
     }
 }
 
+/// Whether it may be another than the one that was there at that time. Of a directory the contents change all the time, so
+/// there its birth counts; a file that is renamed has changed.
+fn is_newer(secret: &Place, begun: SystemTime) -> bool {
+    let Ok(found) = fs::symlink_metadata(&secret.path) else { return true };
+    let seconds = Duration::from_secs(u64::try_from(found.ctime()).unwrap_or(0));
+    let nanoseconds = Duration::from_nanos(u64::try_from(found.ctime_nsec()).unwrap_or(0));
+    let changed = SystemTime::UNIX_EPOCH + seconds + nanoseconds;
+    let at = if found.is_dir() { found.created().unwrap_or(changed) } else { changed };
+    at >= begun
+}
+
 fn yes(by: Decides, why: impl Into<String>) -> Verdict {
     Verdict { allowed: true, by, why: why.into() }
 }
@@ -105,11 +119,30 @@ impl Evaluator {
     /// # Errors
     /// [`Refusal`]: it would not be started.
     pub fn new(request: &Request, beside: Beside) -> Result<Self, Refusal> {
+        Self::since(request, beside, None)
+    }
+
+    /// For one that runs since then: secrets in its grants that were made or replaced later are not hidden from it.
+    ///
+    /// # Errors
+    /// As [`Evaluator::new`].
+    pub fn since(request: &Request, beside: Beside, begun: Option<SystemTime>) -> Result<Self, Refusal> {
         if !profile::is_confined(request.profile) {
             return Ok(Self::unconfined(&request.cwd));
         }
-        let places = Places::resolve(request)?;
+        let mut places = Places::resolve(request)?;
         let mut remarks = Vec::new();
+        if let Some(begun) = begun {
+            let unguarded = &places.unguarded;
+            places.secrets.retain(|secret| {
+                let replaced = unguarded.contains(&secret.path) && is_newer(secret, begun);
+                if replaced {
+                    let why = "is a secret and was made or changed since the session began: what hid it may be gone";
+                    remarks.push(format!("`{}` {why}", secret.path.display()));
+                }
+                !replaced
+            });
+        }
         let steps = match beside {
             Beside::Namespaces => view::steps(&places),
             Beside::Nothing => {
@@ -120,7 +153,10 @@ impl Evaluator {
         let version = rules::version();
         remarks.extend(rules::missing(version).map(|missing| format!("Landlock is not whole here: {missing}")));
         remarks.extend(places.unguarded.iter().map(|path| {
-            format!("what is put at `{}` later is not hidden: it is a place of secrets, and granted", path.display())
+            format!(
+                "what is put at `{}` while a session runs is not hidden from it: it is a place of secrets, and granted",
+                path.display()
+            )
         }));
         Ok(Self {
             profile: request.profile,
@@ -270,19 +306,33 @@ impl Evaluator {
     fn hidden(&self, path: &Path, what: What) -> Option<Verdict> {
         let secret = self.places.secrets.iter().any(|secret| path.starts_with(&secret.path));
         match self.view.behind(path) {
+            _ if secret && self.places.unguarded.iter().any(|place| path.starts_with(place)) => Some(no(
+                Decides::Secret,
+                "it is a secret, and hidden as it is when a session begins; one that is made or replaced while a session runs \
+                 which is granted a directory above it is seen by that session",
+            )),
             _ if secret => {
                 let why = "it is a secret: no confined session is shown it, whatever is granted";
                 Some(no(Decides::Secret, why))
             }
-            Behind::Empty | Behind::Null => {
+            Behind::Empty | Behind::Null if self.is_of_sockets(path) => {
                 let why = "the session finds nothing there: other programs have their sockets in it";
                 Some(no(Decides::Covered, why))
+            }
+            // What is not there for anybody is told as that.
+            Behind::Empty | Behind::Null if path.symlink_metadata().is_ok() => {
+                let why = "the session finds nothing there: it is neither granted nor among what the profile gives";
+                Some(no(Decides::Covered, format!("{why}; {}", self.cure(path, what))))
             }
             Behind::Terminals if matches!(what, What::Create | What::Delete) => {
                 Some(no(Decides::Own, "the kernel makes and removes terminals there"))
             }
             _ => None,
         }
+    }
+
+    fn is_of_sockets(&self, path: &Path) -> bool {
+        profile::SOCKETS.iter().any(|sockets| path.starts_with(sockets))
     }
 
     /// What is neither the program's nor anybody's to grant.

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::grant;
-use crate::places::{Place, Places, StartFile};
+use crate::places::{Cover, Place, Places, StartFile};
 use crate::profile;
 
 /// One step.
@@ -38,6 +38,12 @@ pub enum Step {
     ReadOnly,
     /// An empty directory that nobody can write to covers this one.
     Empty(PathBuf),
+    /// The same, in which something is put back before nobody can write to it any more: [`Step::Seal`].
+    Bare(PathBuf),
+    /// Nobody can write to this one any more; what is put back in it is as it was.
+    Seal(PathBuf),
+    /// The directory at this path hangs there, mounted on itself: its name stays.
+    Pin(PathBuf),
     /// Nothing that has content is in the place of this file.
     Null(PathBuf),
     /// Terminals of the session's own.
@@ -72,6 +78,9 @@ impl Step {
             Self::Copy { path, .. }
             | Self::Bounded { path, .. }
             | Self::Empty(path)
+            | Self::Bare(path)
+            | Self::Seal(path)
+            | Self::Pin(path)
             | Self::Null(path)
             | Self::Terminals(path)
             | Self::MakeDirectory(path)
@@ -116,11 +125,22 @@ pub fn steps(places: &Places) -> Vec<Step> {
         steps.push(Step::Copy { path: path.to_owned(), slot, read_only });
         slot
     };
+    let agent = places.ssh_agent.iter().map(|agent| agent.at.as_path());
+    let put_back: Vec<&Path> = kept.iter().map(|kept| kept.path).chain(agent).collect();
+    let is_filled = |cover: &Cover| {
+        let covers = places.covers.iter().map(|cover| cover.path.as_path());
+        covers.chain(put_back.iter().copied()).any(|path| path != cover.path && path.starts_with(&cover.path))
+    };
+    let mut seals = Vec::new();
     for cover in &places.covers {
         puts.push(match &cover.by {
             Some(own) => {
                 let slot = copy(own, false, &mut steps);
                 (cover.path.clone(), None, Step::Put { slot, path: cover.path.clone(), optional: false })
+            }
+            None if is_filled(cover) => {
+                seals.push(Step::Seal(cover.path.clone()));
+                (cover.path.clone(), None, Step::Bare(cover.path.clone()))
             }
             None => (cover.path.clone(), None, Step::Empty(cover.path.clone())),
         });
@@ -152,7 +172,10 @@ pub fn steps(places: &Places) -> Vec<Step> {
     if let Some(slot) = console {
         steps.push(Step::Put { slot, path: PathBuf::from(CONSOLE), optional: true });
     }
+    steps.extend(pinned(places, &kept).into_iter().map(Step::Pin));
     steps.extend(hidden(places, &kept));
+    // What is put back last is there before.
+    steps.extend(seals);
     steps
 }
 
@@ -171,6 +194,8 @@ fn kept(places: &Places) -> Vec<Kept<'_>> {
             kept.extend(outputs.map(|path| Kept { path: Path::new(path), directory: true, read_only: false }));
         }
     }
+    let system = places.system.iter().filter(|place| covered(&place.path));
+    kept.extend(system.map(|place| Kept { path: &place.path, directory: place.directory, read_only: true }));
     let tools = places.tools.iter().filter(|tool| covered(&tool.path));
     kept.extend(tools.map(|tool| Kept { path: &tool.path, directory: tool.directory, read_only: true }));
     // Rights add up: what may be changed from above is not put back read-only below, and nothing twice.
@@ -202,6 +227,24 @@ fn mount_point(cover: &Path, path: &Path, directory: bool, made: &mut BTreeSet<P
     steps
 }
 
+/// Directories above secrets, and above where secrets may be put, which could be renamed with what is in them: the next
+/// session would find the secret where nobody looks for one. What something is mounted on keeps its name.
+fn pinned(places: &Places, kept: &[Kept<'_>]) -> BTreeSet<PathBuf> {
+    let secrets = places.secrets.iter().map(|secret| &secret.path).chain(&places.unguarded);
+    let hidden = |path: &Path| places.secrets.iter().any(|secret| path.starts_with(&secret.path));
+    let mut pinned = BTreeSet::new();
+    for secret in secrets {
+        let above = kept.iter().filter(|kept| !kept.read_only && secret.starts_with(kept.path));
+        // Whatever is deepest was put last.
+        let Some(root) = above.max_by_key(|kept| kept.path.as_os_str().len()) else { continue };
+        let between = secret.ancestors().skip(1).take_while(|path| *path != root.path);
+        // A usual place of secrets may lie behind a link; what is mounted is what that leads to.
+        let between = between.filter_map(|path| path.canonicalize().ok()).filter(|path| path.is_dir() && !hidden(path));
+        pinned.extend(between.filter(|path| path != root.path && path.starts_with(root.path)));
+    }
+    pinned
+}
+
 /// Secrets that would still be seen.
 fn hidden(places: &Places, kept: &[Kept<'_>]) -> Vec<Step> {
     let seen = |secret: &&Place| {
@@ -229,7 +272,6 @@ mod tests {
     use baton_proto::spec::Grant;
 
     use super::*;
-    use crate::places::Cover;
 
     fn directory(path: &str) -> Place {
         Place { path: path.into(), directory: true }
@@ -251,6 +293,9 @@ mod tests {
             Step::Bounded { path, bytes } => format!("bounded {} {bytes}", path.display()),
             Step::ReadOnly => "read-only".to_owned(),
             Step::Empty(path) => format!("empty {}", path.display()),
+            Step::Bare(path) => format!("bare {}", path.display()),
+            Step::Seal(path) => format!("seal {}", path.display()),
+            Step::Pin(path) => format!("pin {}", path.display()),
             Step::Null(path) => format!("null {}", path.display()),
             Step::Terminals(_) => "terminals".to_owned(),
             Step::MakeDirectory(path) => format!("mkdir {}", path.display()),

@@ -32,6 +32,12 @@ const TESTS: &[Test] = &[
     ("descriptors, privileges and limits", descriptors_and_privileges),
     ("what may not be granted is refused", refused_grants),
     ("other names of secrets are no way to them", other_names),
+    ("a secret that is replaced or made later is not among the tools", replaced_secrets),
+    ("no directory above a secret is renamed", no_renames_above_secrets),
+    ("what a link among secrets leads to is a secret", linked_secrets),
+    ("sockets anywhere are not there", sockets_anywhere),
+    ("a grant that is swapped after it was looked at is refused", swapped_grants),
+    ("a grant that is swapped all the time never shows a secret", grants_swapped_all_the_time),
     ("a program that can't be found is said as ever", missing_program),
 ];
 
@@ -118,6 +124,11 @@ struct Ran {
 }
 
 fn start(request: &Request, script: &str) -> Result<Ran, ExecError> {
+    start_after(request, script, || {})
+}
+
+/// Does something else when the program's view is made, and before the program runs.
+fn start_after(request: &Request, script: &str, meanwhile: impl FnOnce()) -> Result<Ran, ExecError> {
     let mut launch = Launch::new("/bin/sh");
     launch.args = vec!["-c".into(), script.into()];
     launch.env = vec![("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), request.home.clone().unwrap().into())];
@@ -126,7 +137,9 @@ fn start(request: &Request, script: &str) -> Result<Ran, ExecError> {
     launch.fds.push((write.try_clone().unwrap(), 2));
     launch.fds.push((write, 1));
     launch.jail = Some(Box::new(Jail::prepare(request).unwrap()));
-    let (child, gate) = launch.spawn_gated()?;
+    let (child, mut gate) = launch.spawn_gated()?;
+    gate.has_own_network();
+    meanwhile();
     let layers = match gate.release() {
         Ok(confined) => confined.unwrap().layers().to_vec(),
         Err(err) => {
@@ -378,6 +391,218 @@ fn other_names(host: &Host) {
     assert!(host.path("home/project/sub/other").exists());
 }
 
+/// Tools keep their secrets beside what a program needs of them, and write them anew by renaming.
+fn replaced_secrets(host: &Host) {
+    fs::create_dir_all(host.path("home/.config/git")).unwrap();
+    fs::write(host.path("home/.config/git/config"), "[user]\n").unwrap();
+    let request = Request { required: true, ..host.request(Profile::Workspace, host.project()) };
+    let script = "cd ~; cat .cargo/credentials.toml .config/git/credentials; cat .config/git/config; .cargo/bin/tool; ls -A .cargo";
+    let meanwhile = || {
+        fs::write(host.path("home/.cargo/new"), "registry token").unwrap();
+        fs::rename(host.path("home/.cargo/new"), host.path("home/.cargo/credentials.toml")).unwrap();
+        fs::write(host.path("home/.config/git/credentials"), "git token").unwrap();
+    };
+    let ran = start_after(&request, script, meanwhile).unwrap();
+    assert!(!ran.output.contains("token"), "{}", ran.output);
+    assert!(ran.output.ends_with("[user]\ntool runs\nbin\n"), "{}", ran.output);
+    // In a grant it can't be helped, so it is said.
+    let home = host.request(Profile::Workspace, vec![Grant::whole(host.text("home"))]);
+    let mounts = run(&home, "true").layers.into_iter().find(|layer| layer.name == "mounts").unwrap();
+    let detail = mounts.detail.unwrap();
+    assert_eq!(mounts.status, LayerStatus::Partial);
+    for place in ["home/.cargo/credentials.toml", "home/.ssh", "home/.netrc"] {
+        assert!(detail.contains(&host.text(place)), "{detail}");
+    }
+}
+
+/// The next session would look for the secret where it was.
+fn no_renames_above_secrets(host: &Host) {
+    for directory in ["home/.config/gh", "home/.local/state/baton", "home/.config/other"] {
+        fs::create_dir_all(host.path(directory)).unwrap();
+    }
+    fs::write(host.path("home/.config/gh/hosts.yml"), "oauth token").unwrap();
+    fs::write(host.path("home/.local/state/baton/install.key"), "install key").unwrap();
+    let mut request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home"))]);
+    request.hidden = vec![host.path("home/.local/state/baton")];
+    for command in [
+        "mv .config cfg",
+        "mv .cargo c",
+        "mv .local l",
+        "mv .local/state s",
+        "mv .local/state/baton b",
+        "mv .config/gh gh",
+        "mv .config/gh/hosts.yml h",
+    ] {
+        assert!(!works(&request, command), "`{command}` is not refused");
+    }
+    let allowed = "echo x > .config/other/new && mv .config/other .config/away && rm -r .config/away && mv project p && mv p project";
+    assert!(works(&request, allowed), "{}", run(&request, allowed).output);
+    let next = run(&request, "cat .config/gh/* cfg/gh/* .local/state/baton/* l/state/baton/* 2>/dev/null");
+    assert_eq!(next.output, "");
+    assert!(host.path("home/.config/gh/hosts.yml").exists() && host.path("home/.local/state/baton").exists());
+}
+
+/// As those have them who keep their configuration in a repository.
+fn linked_secrets(host: &Host) {
+    for directory in ["home/dotfiles/aws", "home/dotfiles/keys/more", "home/.aws"] {
+        fs::create_dir_all(host.path(directory)).unwrap();
+    }
+    for (file, text) in [
+        ("home/dotfiles/aws/credentials", "access token"),
+        ("home/dotfiles/keys/one", "access token"),
+        ("home/dotfiles/vimrc", "set nocompatible"),
+        ("home/dotfiles/far", "access token"),
+    ] {
+        fs::write(host.path(file), text).unwrap();
+    }
+    let link = |target: &str, name: &str| std::os::unix::fs::symlink(host.path(target), host.path(name)).unwrap();
+    link("home/dotfiles/aws/credentials", "home/.aws/credentials");
+    link("home/dotfiles/keys", "home/.ssh/keys");
+    link("home/dotfiles/far", "home/dotfiles/keys/more/far");
+    // To everything, and in circles: hides nothing, and ends.
+    link("home", "home/.ssh/home");
+    link("home/.aws/circle", "home/.aws/circle");
+    let request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home/dotfiles"))]);
+    let ran = run(&request, "cat vimrc; cat aws/credentials keys/one far; mv aws a; ls -A keys");
+    assert!(!ran.output.contains("token") && ran.output.contains("nocompatible"), "{}", ran.output);
+    assert!(!ran.output.contains("more") && host.path("home/dotfiles/aws").exists(), "{}", ran.output);
+}
+
+/// Where sockets are that root made for everybody, one in each directory; passed on to the same test as an ordinary user.
+const SOCKETS: &str = "BATON_JAILED_SOCKETS";
+
+fn sockets_anywhere(host: &Host) {
+    let Ok(directories) = std::env::var(SOCKETS) else { return println!("not tried: sockets that only root can make") };
+    fs::copy(std::env::current_exe().unwrap(), host.path("home/project/connect")).unwrap();
+    for directory in directories.split(':') {
+        let socket = format!("{directory}/socket");
+        let connect = format!("./connect --connect {socket}");
+        std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        for profile in [Profile::Workspace, Profile::Locked] {
+            let request = host.request(profile, host.project());
+            assert!(!works(&request, &connect) && !works(&request, &format!("test -e {directory}")), "{socket}");
+            // What nobody may write to stays so, where something is put back in it, too.
+            let beside = Path::new(directory).with_file_name("new");
+            assert!(!works(&request, &format!("mkdir {}", beside.display())));
+        }
+        // A granted directory is put back, and its sockets with it: that is told in the documentation.
+        let read = Grant { root: directory.to_owned(), ..Grant::default() };
+        let request = host.request(Profile::Workspace, vec![host.project().remove(0), read]);
+        assert!(works(&request, &format!("test -e {socket} && cat {directory}/file")));
+        let beside = Path::new(directory).with_file_name("new");
+        assert!(!works(&request, &format!("mkdir {}", beside.display())));
+    }
+}
+
+/// Sockets outside of every place that is covered for another reason, for as long as this lives.
+struct Sockets(Vec<(PathBuf, std::os::unix::net::UnixListener)>);
+
+impl Sockets {
+    fn new() -> Self {
+        let make = |above: &str| {
+            let directory = PathBuf::from(format!("{above}/baton-jailed-{}", std::process::id()));
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("file"), "granted").unwrap();
+            let listener = std::os::unix::net::UnixListener::bind(directory.join("socket")).unwrap();
+            fs::set_permissions(directory.join("socket"), fs::Permissions::from_mode(0o777)).unwrap();
+            (directory, listener)
+        };
+        Self(["/srv", "/var/lib", "/var/cache", "/home"].map(make).into())
+    }
+
+    fn directories(&self) -> String {
+        self.0.iter().map(|(path, _)| path.to_str().unwrap()).collect::<Vec<_>>().join(":")
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        for (directory, _) in &self.0 {
+            let _ = fs::remove_dir_all(directory);
+        }
+    }
+}
+
+/// What is judged is what is mounted and allowed: not what is at its path later.
+fn swapped_grants(host: &Host) {
+    let sub = host.path("home/project/sub");
+    for link in [true, false] {
+        let request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home/project/sub"))]);
+        let jail = Jail::prepare(&request).unwrap();
+        fs::rename(&sub, host.path("home/project/away")).unwrap();
+        if link {
+            std::os::unix::fs::symlink(host.path("home/.ssh"), &sub).unwrap();
+        } else {
+            fs::rename(host.path("home/.ssh"), &sub).unwrap();
+        }
+        let mut launch = Launch::new("/bin/cat");
+        launch.args = vec![sub.join("id_test").into()];
+        launch.cwd = Some(sub.clone());
+        launch.jail = Some(Box::new(jail));
+        let err = launch.spawn().map(drop).unwrap_err();
+        assert!(matches!(err, ExecError::Confinement { step: Step::Moved, .. }) && err.hint().is_some(), "{err:?}");
+        if link {
+            fs::remove_file(&sub).unwrap();
+        } else {
+            fs::rename(&sub, host.path("home/.ssh")).unwrap();
+        }
+        fs::rename(host.path("home/project/away"), &sub).unwrap();
+    }
+}
+
+/// How often a session is started while what it was granted is swapped for a link and back.
+const SWAPPED_STARTS: usize = 120;
+
+fn grants_swapped_all_the_time(host: &Host) {
+    let (sub, link) = (host.path("home/project/sub"), host.path("home/project/other"));
+    fs::write(sub.join("file"), "granted").unwrap();
+    std::os::unix::fs::symlink(host.path("home/.ssh"), &link).unwrap();
+    let own = std::env::current_exe().unwrap();
+    let mut swapper = std::process::Command::new(own).arg("--swap").args([&sub, &link]).spawn().unwrap();
+    let (mut started, mut refused) = (0, 0);
+    for _ in 0..SWAPPED_STARTS {
+        let mut request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home/project/sub"))]);
+        request.cwd = "/usr".into();
+        let Ok(jail) = Jail::prepare(&request) else {
+            refused += 1;
+            continue;
+        };
+        let mut launch = Launch::new("/bin/cat");
+        launch.args = ["id_test", "file"].map(|name| sub.join(name).into()).to_vec();
+        let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC).unwrap();
+        launch.fds.push((write, 1));
+        launch.jail = Some(Box::new(jail));
+        let child = match launch.spawn() {
+            Ok(child) => child,
+            Err(ExecError::Confinement { step: Step::Moved, .. }) => {
+                refused += 1;
+                continue;
+            }
+            Err(other) => panic!("{other:?}"),
+        };
+        let mut output = String::new();
+        fs::File::from(read).read_to_string(&mut output).unwrap();
+        wait(&child.pidfd);
+        started += 1;
+        if output.contains("private key") {
+            let _ = (swapper.kill(), swapper.wait());
+            panic!("a session that was granted `sub` reads the key, after {started} starts");
+        }
+    }
+    swapper.kill().unwrap();
+    swapper.wait().unwrap();
+    println!("{started} started, {refused} refused");
+    assert_eq!(started + refused, SWAPPED_STARTS);
+}
+
+/// Swaps two names until it is ended.
+fn swap(one: &str, other: &str) -> ! {
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+    loop {
+        renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE).unwrap();
+    }
+}
+
 /// Where no namespaces can be had: narrower rules, said as they are; and no secret is shown.
 const WITHOUT_NAMESPACES: &[Test] = &[("without namespaces", without_namespaces)];
 
@@ -429,9 +654,24 @@ fn without_namespaces(host: &Host) {
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, one, other] = args.as_slice()
+        && first == "--swap"
+    {
+        swap(one, other);
+    }
+    if let [first, socket] = args.as_slice()
+        && first == "--connect"
+    {
+        std::process::exit(i32::from(std::os::unix::net::UnixStream::connect(socket).is_err()));
+    }
     let again = args.iter().any(|arg| arg == "--as-ordinary-user");
     let Some(filter) = asked::wanted(&args) else { return };
     let without = args.iter().any(|arg| arg == "--without-namespaces");
+    let sockets = (nix::unistd::geteuid().is_root() && !again && !without).then(Sockets::new);
+    if let Some(sockets) = &sockets {
+        // SAFETY: this process has one thread.
+        unsafe { std::env::set_var(SOCKETS, sockets.directories()) };
+    }
     let tests = if without { WITHOUT_NAMESPACES } else { TESTS };
     for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {
         let host = Host::new();

@@ -392,7 +392,37 @@ fn reasons() {
     // A session that would not be started has no answers, but a reason.
     let keys = world.request(Profile::Workspace, vec![world.grant("home/.ssh", "")]);
     assert!(Evaluator::new(&keys, Beside::Namespaces).is_err());
+    replaced(&world);
     println!("test reasons ... ok");
+}
+
+/// What a session that runs is granted, and then a tool writes a secret in it anew.
+fn replaced(world: &World) {
+    let request = world.request(Profile::Workspace, vec![world.grant("home", "wcd")]);
+    // Times of files are the kernel's ticks: the next one, so that nothing of the world is of this one.
+    let of = |name: &str| fs::metadata(world.path(name)).unwrap().created().unwrap();
+    let made = of("outside/file");
+    let begun = loop {
+        fs::write(world.path("tick"), "").unwrap();
+        let tick = of("tick");
+        fs::remove_file(world.path("tick")).unwrap();
+        if tick > made {
+            break tick;
+        }
+    };
+    let secret = world.path("home/.cargo/credentials.toml");
+    let told = |begun| Evaluator::since(&request, Beside::Namespaces, begun).unwrap().explain(&secret);
+    let before = told(Some(begun));
+    assert_eq!((before.read.allowed, before.read.by), (false, Decides::Secret), "{before:?}");
+    assert!(before.read.why.contains("as it is when a session begins"), "{before:?}");
+    fs::write(world.path("home/.cargo/new"), "anew").unwrap();
+    fs::rename(world.path("home/.cargo/new"), &secret).unwrap();
+    let after = told(Some(begun));
+    assert!(after.read.allowed && after.remarks.iter().any(|it| it.contains("since the session began")), "{after:?}");
+    assert!(!told(None).read.allowed, "one that would begin now hides it");
+    let keys =
+        Evaluator::since(&request, Beside::Namespaces, Some(begun)).unwrap().explain(&world.path("home/.ssh/file"));
+    assert!(!keys.read.allowed, "{keys:?}");
 }
 
 fn main() {

@@ -43,7 +43,8 @@ fn explain(home: &Home, question: Explain) -> anyhow::Result<Explained> {
         None => PathBuf::new(),
     };
     // A session that has none any more, or is not there yet, finds its own places empty.
-    let (private, _stand_in) = if private.is_dir() {
+    let runs = private.is_dir();
+    let (private, _stand_in) = if runs {
         (private, None)
     } else {
         let stand_in = StandIn::new().context("making a directory in the place of the session's own")?;
@@ -67,7 +68,9 @@ fn explain(home: &Home, question: Explain) -> anyhow::Result<Explained> {
             instances.flatten().map(|instance| agent::directory(&instance.path())).find(|directory| directory.is_dir())
         }),
     };
-    match Evaluator::new(&request, beside) {
+    // Made when the session began, and anew by each respawn.
+    let begun = request.private.metadata().and_then(|found| found.created().or_else(|_| found.modified())).ok();
+    match Evaluator::since(&request, beside, begun.filter(|_| runs)) {
         Ok(evaluator) => Ok(evaluator.explain(Path::new(&question.path))),
         Err(refusal) => Err(refused(refusal)),
     }
