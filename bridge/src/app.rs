@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::ids::{ClientId, SessionId};
@@ -12,9 +13,14 @@ use tokio::sync::{Mutex, watch};
 
 use crate::access::logins::Logins;
 use crate::access::origin::Names;
+use crate::access::proxies::Proxies;
 use crate::access::rate::Limiter;
+use crate::access::shares::Shares;
 use crate::access::tokens::Tokens;
 use crate::access::{Principal, Right, reach};
+use crate::approval::inbox::Inbox;
+use crate::audit::Audit;
+use crate::clock;
 use crate::config::Options;
 use crate::events::EventLog;
 use crate::hub::session::{HubContext, Session};
@@ -24,6 +30,8 @@ use crate::store::Store;
 use crate::upstream::catalog::Catalog;
 use crate::upstream::sessiond::Sessiond;
 
+/// How often it is looked whether a token's time is up, at least.
+const EXPIRY_LOOK: Duration = Duration::from_secs(30);
 /// Client ids whose principal is remembered without asking the database.
 const BINDINGS_MAX: usize = 50_000;
 
@@ -55,6 +63,10 @@ pub struct App {
     pub store: Store,
     /// The event log.
     pub events: EventLog,
+    /// The audit log.
+    pub audit: Audit,
+    /// What waits for a person.
+    pub inbox: Inbox,
     /// All sessions.
     pub catalog: Arc<Catalog>,
     /// The control connection.
@@ -65,13 +77,17 @@ pub struct App {
     pub tokens: Tokens,
     /// Logins of browsers.
     pub logins: Logins,
+    /// Share links.
+    pub shares: Shares,
+    /// What stands in front of us.
+    pub proxies: Proxies,
     /// What requests may call us.
     pub names: Names,
     /// Where the page is.
     pub url: String,
     /// Requests of a principal.
     pub by_principal: Limiter<String>,
-    /// Requests of an address.
+    /// Requests of an address by nobody we know.
     pub by_address: Limiter<IpAddr>,
     /// Failed attempts to sign in from an address.
     pub failures: Limiter<Option<IpAddr>>,
@@ -85,12 +101,36 @@ pub struct App {
     pub counters: Counters,
     /// True once the bridge stops.
     pub stopping: watch::Receiver<bool>,
-    /// Changes whenever a token is removed.
+    /// Changes whenever a token or a share link is removed.
     pub revoked: watch::Sender<()>,
     pub(crate) bindings: RwLock<HashMap<ClientId, String>>,
 }
 
 impl App {
+    /// Who is behind the id of a token, of a share link, or of a name that a proxy said; while it is good.
+    #[must_use]
+    pub fn principal(&self, id: &str) -> Option<Principal> {
+        if let Some((principal, maker)) = self.shares.principal(id) {
+            let maker = self.tokens.by_id(&maker).or_else(|| self.proxies.principal(&maker));
+            return maker.map(|_| principal);
+        }
+        self.tokens.by_id(id).or_else(|| self.proxies.principal(id))
+    }
+
+    /// Resolves when a principal is no longer good: removed, or its time is up.
+    pub async fn until_revoked(&self, principal: &Principal) {
+        let mut revoked = self.revoked.subscribe();
+        while let Some(good) = self.principal(&principal.id) {
+            let left = good.expires_us.map(|at| Duration::from_micros(at.saturating_sub(clock::now_us())));
+            // The clock may be set meanwhile.
+            let look = left.map_or(EXPIRY_LOOK, |left| left.min(EXPIRY_LOOK));
+            tokio::select! {
+                changed = revoked.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(look), if left.is_some() => {}
+            }
+        }
+    }
+
     /// A session that this principal may see.
     ///
     /// # Errors
@@ -113,13 +153,15 @@ impl App {
     pub fn may_be_given_control(&self, session: &Session, client: &ClientId) -> Outcome<()> {
         // Who is attached was bound here; who is not is refused by the worker.
         let bound = self.bindings.read().unwrap_or_else(PoisonError::into_inner).get(client).cloned();
-        let principal = bound.and_then(|id| self.tokens.by_id(&id));
+        let principal = bound.and_then(|id| self.principal(&id));
         if principal.as_ref().is_some_and(|principal| !principal.has(Right::Control)) {
             return Err(Failure::new(ErrorCode::Forbidden, "that client may only watch: control can't be given to it"));
         }
         let class = if client.agent_id().is_some() { Class::Agent } else { Class::Person };
         let class = principal.map_or(class, |principal| principal.class());
-        if !reach::reaches(class, session.entry().spec.profile) {
+        let entry = session.entry();
+        let its_own = client.agent_id().is_some() && entry.spec.creator.as_ref() == Some(client);
+        if !its_own && !reach::reaches(class, entry.spec.profile) {
             let detail = "that client is an agent, and this session is not confined: it may only watch";
             return Err(Failure::new(ErrorCode::Forbidden, detail));
         }

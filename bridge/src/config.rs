@@ -34,6 +34,9 @@ pub enum StartError {
     /// `sandbox.require` can't be met.
     #[error("{0}")]
     Unconfined(String),
+    /// A value of the configuration makes no sense.
+    #[error("the configuration is refused: {0}")]
+    Refused(String),
     /// A file or socket of ours.
     #[error("{what} failed")]
     Io {

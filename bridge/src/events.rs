@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use baton_proto::api::{Event, Mark, Scope};
-use baton_proto::ids::{Cursor, SessionId};
+use baton_proto::ids::{ApprovalId, Cursor, SessionId};
 use baton_proto::v1::{ClientEntry, ExitRecord, LeaseRecord};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -81,6 +81,11 @@ impl EventLog {
     /// Something happened to a session.
     pub fn session(&self, id: SessionId, kind: &str, data: Value) {
         self.append(Scope::Session, id.to_string(), kind, data);
+    }
+
+    /// Something happened to an approval. `data` never holds what is asked for.
+    pub fn approval(&self, id: ApprovalId, kind: &str, data: Value) {
+        self.append(Scope::Approval, id.to_string(), kind, data);
     }
 
     /// Something happened to Baton.

@@ -75,6 +75,19 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Id<T> {
     }
 }
 
+/// The request's `Idempotency-Key`, if it has one; what it may be was looked at on the way in.
+#[derive(Debug)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+        let key = parts.headers.get(crate::idempotency::HEADER).and_then(|key| key.to_str().ok());
+        Ok(Self(key.map(str::to_owned)))
+    }
+}
+
 /// The query.
 #[derive(Debug)]
 pub struct Filter<T>(pub T);

@@ -4,16 +4,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
 use baton_proto::api::KEY_SUBPROTOCOL_PREFIX;
+use futures_util::StreamExt as _;
+use futures_util::stream::try_unfold;
 use http::{HeaderMap, Method, header};
 
 use crate::access::Principal;
 use crate::access::logins::{cookie, cookie_name};
+use crate::access::proxies::Face;
 use crate::app::App;
 use crate::idempotency;
 use crate::problem::{Failure, Outcome};
@@ -25,15 +29,6 @@ pub enum Peer {
     Tcp(IpAddr),
     /// Over `bridge.sock`.
     Unix,
-}
-
-impl Peer {
-    fn address(self) -> Option<IpAddr> {
-        match self {
-            Self::Tcp(address) => Some(address),
-            Self::Unix => None,
-        }
-    }
 }
 
 /// Who is behind the request, if anybody we know.
@@ -78,44 +73,75 @@ fn is_public(path: &str) -> bool {
 /// Checks a request and hands it on with its principal.
 pub async fn admit(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     app.counters.requests.fetch_add(1, Ordering::Relaxed);
-    let principal = match check(&app, &request) {
-        Ok(principal) => principal,
+    let (principal, face) = match check(&app, &request) {
+        Ok(checked) => checked,
         Err(failure) => return failure.into_response(),
     };
     request.extensions_mut().insert(Caller(principal.clone()));
+    request.extensions_mut().insert(face);
     let mutates = matches!(*request.method(), Method::POST | Method::PATCH | Method::PUT | Method::DELETE);
-    match principal {
-        Some(principal) if mutates && request.headers().contains_key(idempotency::HEADER) => {
-            idempotency::once(&app, &principal, request, next).await
-        }
-        _ => next.run(request).await,
+    let Some(principal) = principal else { return next.run(request).await };
+    if mutates && request.headers().contains_key(idempotency::HEADER) {
+        return idempotency::once(&app, &principal, request, next).await;
+    }
+    // What only waits or reads ends with the token it was asked with; what is being carried out is carried out.
+    if mutates && !request.uri().path().ends_with("/wait") {
+        return next.run(request).await;
+    }
+    tokio::select! {
+        response = next.run(request) => while_good(app, principal, response),
+        () = app.until_revoked(&principal) => unauthenticated().into_response(),
     }
 }
 
-fn check(app: &App, request: &Request) -> Outcome<Option<Principal>> {
-    let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Unix);
-    app.names.check(request.headers(), request.uri(), peer != Peer::Unix)?;
-    let path = request.uri().path();
-    if let Some(address) = peer.address() {
-        app.by_address.check(address)?;
+/// Breaks a body off that is still being written when its reader's token has become worthless.
+fn while_good(app: Arc<App>, principal: Principal, response: Response) -> Response {
+    if response.body().size_hint().exact().is_some() {
+        return response;
     }
-    let public = is_public(path);
+    let (parts, body) = response.into_parts();
+    let revoked = Box::pin(async move { app.until_revoked(&principal).await });
+    let pieces = try_unfold((body.into_data_stream(), revoked), |(mut pieces, mut revoked)| async move {
+        tokio::select! {
+            piece = pieces.next() => Ok(piece.transpose()?.map(|piece| (piece, (pieces, revoked)))),
+            () = &mut revoked => Err(axum::Error::new(unauthenticated())),
+        }
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+fn check(app: &App, request: &Request) -> Outcome<(Option<Principal>, Face)> {
+    let peer = request.extensions().get::<Peer>().copied().unwrap_or(Peer::Unix);
+    app.proxies.admit(peer)?;
+    app.names.check(request.headers(), request.uri(), peer != Peer::Unix)?;
+    let face = app.proxies.face(peer, request.headers());
+    let public = is_public(request.uri().path());
     let upgrade =
         request.headers().get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
     match authenticate(app, request.headers()) {
+        // Who is known has a limit of its own: neighbours at one address, or behind one proxy, do not use each other's up.
         Ok(Some(principal)) => {
-            if !public {
-                app.by_principal.check(principal.id.clone())?;
+            match face.address.filter(|_| public) {
+                Some(address) => app.by_address.check(address)?,
+                None if public => {}
+                None => app.by_principal.check(principal.id.clone())?,
             }
-            Ok(Some(principal))
+            Ok((Some(principal), face))
         }
         outcome => {
+            if let Some(address) = face.address {
+                app.by_address.check(address)?;
+            }
             if outcome.is_err() {
                 // Guessing is slowed down per address; whoever has the right token is not.
-                app.failures.check(peer.address())?;
+                app.failures.check(face.address)?;
             }
             // A browser sees no status of a refused upgrade: WebSockets are told by their close code.
-            if public || (upgrade && request.method() == Method::GET) { Ok(None) } else { Err(unauthenticated()) }
+            if public || (upgrade && request.method() == Method::GET) {
+                Ok((None, face))
+            } else {
+                Err(unauthenticated())
+            }
         }
     }
 }
@@ -136,10 +162,7 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Outcome<Option<Principal>> {
     let Some(key) = login_key(headers) else { return Ok(None) };
     let cookie = cookie(headers, &cookie_name(app.names.port));
     let token_id = cookie.and_then(|cookie| app.logins.token_id(cookie, key));
-    match token_id.and_then(|id| app.tokens.by_id(&id)) {
-        Some(principal) => Ok(Some(Principal { by_cookie: true, ..principal })),
-        None => Err(unauthenticated()),
-    }
+    token_id.and_then(|id| app.principal(&id)).map(Some).ok_or_else(unauthenticated)
 }
 
 /// The key of a login: a header, or for WebSockets (which can't set headers) a subprotocol.

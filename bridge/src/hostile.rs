@@ -4,13 +4,14 @@
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("text", crate::text::hostile::any_bytes),
     ("query", crate::routes::hostile::any_query),
     ("body", crate::routes::hostile::any_body),
     ("socket", crate::ws::hostile::any_bytes),
     ("recording", crate::recording::hostile::any_bytes),
     ("search", crate::search::hostile::any_bytes),
+    ("policy", crate::policy::hostile::any_bytes),
     ("said", crate::exec::hostile::any_bytes),
 ];
 

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a mutation that is repeated gets the answer of the first time, for a day and per principal.
 //!
-//! Answers that carry secrets (`/v1/auth/…`) are not kept: those routes ignore the header. Nor is what failed for a
-//! reason that passes (429, 5xx): a repeat may do better.
+//! Answers that carry secrets (`/v1/auth/…`) are not kept: those routes ignore the header. Of answers with what a terminal
+//! showed (`exec`, `wait`), which may be secret and has no place in the database, only that they were given is kept. Nor is
+//! what failed for a reason that passes (429, 5xx): a repeat may do better.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,8 +28,14 @@ pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_BYTES_MAX: usize = 255;
 /// Largest body of a mutation.
 const BODY_BYTES_MAX: usize = 1 << 20;
+/// The status of an answer that must not be kept (`Cache-Control: no-store`), of which only that it was given is.
+const NOT_KEPT: u16 = 0;
 /// Largest answer that is kept.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
+
+/// Marks an answer that says where an approval is.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits;
 
 /// Keys of mutations that are being carried out.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +92,11 @@ async fn attempt(app: &App, principal: &Principal, request: Request, next: Next)
             let detail = "this `Idempotency-Key` was used for another request; choose a new one";
             return Err(Failure::new(ErrorCode::IdempotencyMismatch, detail));
         }
+        if kept.status == NOT_KEPT {
+            let detail = "it was done, and the answer held what is shown once and not kept, a secret or a terminal's output: it \
+                          is not done again; look at the session, or choose a new key to do it again";
+            return Err(Failure::new(ErrorCode::IdempotencyMismatch, detail));
+        }
         return Ok(replay(kept));
     }
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
@@ -113,15 +125,22 @@ async fn keep(
 ) -> Outcome<Response> {
     let passes = response.status() == StatusCode::TOO_MANY_REQUESTS || response.status().is_server_error();
     // A failure is rendered further out, with an id of its own; a repeat fails anew.
-    if passes || response.extensions().get::<Failure>().is_some() {
+    // What waits for a person is found by its key, as it is then.
+    let waits = response.extensions().get::<Waits>().is_some();
+    if passes || waits || response.extensions().get::<Failure>().is_some() {
         return Ok(response);
     }
+    let secret = response.headers().get(header::CACHE_CONTROL).is_some_and(|value| value == "no-store");
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, ANSWER_BYTES_MAX)
         .await
         .map_err(|_| Failure::new(ErrorCode::Internal, "the answer is too large to be kept for its idempotency key"))?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
-    let answer = KeptAnswer { request_hash, status: parts.status.as_u16(), content_type, body: body.to_vec() };
+    let answer = if secret && !body.is_empty() {
+        KeptAnswer { request_hash, status: NOT_KEPT, content_type: None, body: Vec::new() }
+    } else {
+        KeptAnswer { request_hash, status: parts.status.as_u16(), content_type, body: body.to_vec() }
+    };
     // It happened: an answer that could not be kept is given all the same.
     drop(app.store.keep_answer(principal.id.clone(), key, answer).await);
     Ok(Response::from_parts(parts, Body::from(body)))

@@ -14,8 +14,11 @@
 //! | [`hub`] | one task per session: worker connection, attachments, the feed that all its subscribers share |
 //! | [`upstream`] | dialling with mutual proof; sessiond; which sessions there are |
 //! | [`store`], [`events`] | SQLite: intents and history, never the truth about a session |
+//! | [`policy`], [`approval`] | whether an action may happen; what waits for a person, and how it is done once |
+//! | [`audit`] | who did what: a chain of hashes that nobody changes unseen |
 //! | [`exec`], [`wait`], [`tail`], [`keys`] | a command at a prompt; waiting for output; key names |
 //! | [`confine`], [`person`] | what the bridge gives up at its start; what it has to know before |
+//! | [`policy`] | whether something may happen: rules, command lines as what they run |
 //! | [`text`], [`search`], [`recording`] | output as lines of text; looking for something in them; asciicasts |
 //!
 //! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
@@ -24,7 +27,9 @@
 
 pub mod access;
 pub mod app;
+pub mod approval;
 pub mod assets;
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod confine;
@@ -37,6 +42,7 @@ pub mod hub;
 pub mod idempotency;
 pub mod keys;
 pub mod person;
+pub mod policy;
 pub mod problem;
 pub mod recording;
 pub mod routes;
@@ -62,9 +68,13 @@ use std::time::Duration;
 
 use access::logins::Logins;
 use access::origin::Names;
+use access::proxies::Proxies;
 use access::rate::Limiter;
+use access::shares::Shares;
 use access::tokens::{Tokens, owner_token};
 use app::{App, Counters};
+use approval::inbox::{self, Inbox};
+use audit::Audit;
 use baton_proto::home::runtime;
 use config::{Options, StartError};
 use events::EventLog;
@@ -104,6 +114,7 @@ impl Bridge {
     pub async fn new(options: Options, tcp: TcpListener, unix: Option<UnixListener>) -> Result<Self, StartError> {
         let listen = tcp.local_addr().map_err(StartError::io("asking the listener for its address"))?;
         options.check_listen(listen)?;
+        let proxies = Proxies::new(&options.config.server, listen).map_err(StartError::Refused)?;
         let home = Arc::new(options.home.clone());
         let token_file = home.token_file();
         let token = owner_token(&token_file)
@@ -112,10 +123,12 @@ impl Bridge {
         store.prune_clients();
         store.prune_answers();
         let events = EventLog::open(store.clone()).await;
+        let audit = Audit::open(store.clone(), &home.key_file());
         let context = Arc::new(HubContext {
             home: Arc::clone(&home),
             sessiond: OnceLock::new(),
             events: events.clone(),
+            audit: audit.clone(),
             lease_ttl: Duration::from_secs(options.config.session.lease_ttl_s),
             chunk_bytes: Arc::new(AtomicUsize::new(0)),
             output_bytes: std::sync::atomic::AtomicU64::new(0),
@@ -127,11 +140,17 @@ impl Bridge {
         let owner_name = person::user().map_or_else(|| "owner".to_owned(), |user| user.name.clone());
         let (stop, stopping) = watch::channel(false);
         let rate = f64::from(options.config.server.rate_limit);
+        let key = std::fs::read(options.home.key_file()).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
+        let ttl = Duration::from_secs(options.config.approval.ttl_s);
+        let inbox = Inbox::open(&options.home.policy_file(), key.as_ref(), ttl);
         let app = Arc::new(App {
+            inbox,
             names: Names { port: listen.port(), allowed: options.config.server.allowed_hosts.clone() },
             url: format!("http://{listen}"),
             tokens: Tokens::new(&token, owner_name, store.tokens().await.unwrap_or_default()),
             logins: Logins::new(store.logins().await.unwrap_or_default()),
+            shares: Shares::new(store.shares().await.unwrap_or_default()),
+            proxies,
             by_principal: Limiter::new(rate, 2.0 * rate),
             by_address: Limiter::new(4.0 * rate, 8.0 * rate),
             failures: Limiter::new(FAILURES_PER_SECOND, FAILURES_BURST),
@@ -144,11 +163,14 @@ impl Bridge {
             options,
             store,
             events,
+            audit,
             catalog,
             sessiond,
             context,
             stopping,
         });
+        tokio::spawn(app.audit.clone().tend(app.options.config.logs.clone(), app.stopping.clone()));
+        tokio::spawn(inbox::tend(Arc::clone(&app)));
         app.events.system("bridge", serde_json::json!({ "started": true, "pid": std::process::id() }));
         Ok(Self { app, stop, tcp, unix })
     }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail};
 use baton_bridge::Bridge;
 use baton_bridge::config::Options;
+use baton_proto::home::Home;
 use baton_proto::ids::SessionId;
 use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_sandbox::fds::inherited;
@@ -35,7 +36,7 @@ pub fn main() -> ExitCode {
         .log_internal_errors(false)
         .init();
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(err) => {
             tracing::error!("{err:#}");
             ExitCode::FAILURE
@@ -47,18 +48,26 @@ fn level(text: Option<&str>) -> tracing::Level {
     text.and_then(|text| text.parse().ok()).unwrap_or(tracing::Level::INFO)
 }
 
-fn run() -> anyhow::Result<()> {
-    let mut arguments = std::env::args().skip(1);
+fn run() -> anyhow::Result<ExitCode> {
+    let all: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("policy", rest)) = all.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        let home = Home::from_env(|name| std::env::var(name).ok())?;
+        let in_force = home.config.join(baton_bridge::policy::file::NAME);
+        return Ok(baton_bridge::policy::program::run(rest, &in_force).into());
+    }
+    let mut arguments = all.into_iter();
     match (arguments.next().as_deref(), arguments.next()) {
         (None, _) => {}
         (Some("openapi"), None) => {
             let document = baton_bridge::routes::openapi()?;
-            return writeln!(io::stdout(), "{document}").context("writing the document");
+            writeln!(io::stdout(), "{document}").context("writing the document")?;
+            return Ok(ExitCode::SUCCESS);
         }
         (Some("--version"), None) => {
-            return writeln!(io::stdout(), "baton-bridge {}", env!("CARGO_PKG_VERSION")).context("writing the version");
+            writeln!(io::stdout(), "baton-bridge {}", env!("CARGO_PKG_VERSION")).context("writing the version")?;
+            return Ok(ExitCode::SUCCESS);
         }
-        _ => bail!("usage: baton-bridge [openapi | --version]; it is started by `baton up`"),
+        _ => bail!("usage: baton-bridge [openapi | policy | --version]; it is started by `baton up`"),
     }
     // Whatever this process makes is its user's alone: SQLite would make its files readable to all.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
@@ -75,7 +84,7 @@ fn run() -> anyhow::Result<()> {
     runtime.block_on(serve(options, tcp, unix, life))?;
     // Whatever still blocks in a thread must not keep the process.
     runtime.shutdown_background();
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Each connection is a descriptor, and the usual soft limit is 1024; the hard one is meant to be taken.

@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use baton_proto::ErrorCode;
 use baton_proto::api::{Problem, ServerFrame};
-use baton_proto::ids::{Cursor, InstanceId};
+use baton_proto::ids::{ApprovalId, Cursor, InstanceId};
 use baton_proto::v1::{ClientKind, Failed};
 use http::{HeaderValue, StatusCode, header};
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct Failure {
     pub oldest: Option<Cursor>,
     /// For `rate_limited`: seconds to wait.
     pub retry_after_s: Option<u64>,
+    /// For `approval_required`: which approval asks.
+    pub approval: Option<Box<ApprovalId>>,
 }
 
 /// What a fallible thing of the bridge returns.
@@ -35,7 +37,7 @@ pub type Outcome<T> = Result<T, Failure>;
 impl Failure {
     /// A failure with nothing beside its code and detail.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), owner: None, oldest: None, retry_after_s: None }
+        Self { code, detail: detail.into(), owner: None, oldest: None, retry_after_s: None, approval: None }
     }
 
     /// The request is malformed.
@@ -58,7 +60,14 @@ impl Failure {
     #[must_use]
     pub fn of(failed: Failed, instance: Option<InstanceId>) -> Self {
         let oldest = failed.oldest.zip(instance).map(|(offset, instance)| Cursor { instance, offset });
-        Self { code: failed.code, detail: failed.message, owner: failed.owner, oldest, retry_after_s: None }
+        Self {
+            code: failed.code,
+            detail: failed.message,
+            owner: failed.owner,
+            oldest,
+            retry_after_s: None,
+            approval: None,
+        }
     }
 
     /// The failure as a WebSocket frame.
@@ -74,7 +83,16 @@ impl Failure {
             since: None,
             owner_name,
             owner_kind,
+            approval_id: self.approval.map(|id| *id),
         }
+    }
+
+    /// A person is asked.
+    #[must_use]
+    pub fn asked(id: ApprovalId) -> Self {
+        let detail =
+            format!("a person is asked ({id}); it is done once they say yes, and what becomes of it is told as events");
+        Self { approval: Some(Box::new(id)), ..Self::new(ErrorCode::ApprovalRequired, detail) }
     }
 
     fn problem(self, status: StatusCode, request_id: String) -> Problem {

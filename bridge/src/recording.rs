@@ -48,6 +48,9 @@ pub struct Range {
     pub to: Option<Moment>,
     /// Go on until the program ends; then `to` is none.
     pub follow: bool,
+    /// Output before this is not for who asks, as if it were no longer kept; nor is any screen, which would show it, or what was
+    /// typed.
+    pub floor: Option<u64>,
     /// Longer pauses are shortened to this.
     pub idle_max: Option<Duration>,
     /// The version of the format.
@@ -62,6 +65,7 @@ pub struct Recorder {
     source: Source,
     scribe: Scribe,
     follow: bool,
+    screens: bool,
 }
 
 /// What turns records into events.
@@ -74,6 +78,8 @@ struct Scribe {
     until: u64,
     size: Dimensions,
     wall_us: u64,
+    /// Whether what was typed is told.
+    typed: bool,
     over: bool,
 }
 
@@ -88,7 +94,8 @@ impl Recorder {
                 Failure::new(ErrorCode::RateLimited, "too many recordings are being written; try again later");
             Failure { retry_after_s: Some(5), ..failure }
         })?;
-        let inspection = session.inspect().await?;
+        let mut inspection = session.inspect().await?;
+        inspection.oldest = inspection.oldest.max(range.floor.unwrap_or(0));
         let from = match range.from {
             None => inspection.oldest,
             Some(moment) => offset_of(&session, moment, "from").await?,
@@ -109,7 +116,10 @@ impl Recorder {
         if from > until {
             return Err(Failure::invalid("`to` lies before `from`"));
         }
-        let drawn = screen_at(&session, from, range.from.is_none()).await?;
+        let drawn = match range.floor {
+            Some(_) => None,
+            None => screen_at(&session, from, range.from.is_none()).await?,
+        };
         // Without any screen, a range that begins with the journal is what the journal has.
         let begin = drawn.as_ref().map_or(from, |drawn| drawn.offset);
         let size = drawn.as_ref().map_or(inspection.size, |drawn| drawn.size);
@@ -130,11 +140,13 @@ impl Recorder {
         let command = session.entry().spec.command.join(" ");
         let facts = Facts { size, begin_us, title, command, term: TERM };
         let cast = Cast::new(range.version, range.idle_max, &facts);
-        let mut scribe = Scribe { cast, at: begin, until, size, wall_us: begin_us, over: false };
+        let mut scribe =
+            Scribe { cast, at: begin, until, size, wall_us: begin_us, typed: range.floor.is_none(), over: false };
         if let Some(drawn) = drawn.filter(|_| begin > 0) {
             scribe.cast.output(begin_us, &drawn.payload());
         }
-        let mut recorder = Self { session, _place: place, source, scribe, follow: range.follow };
+        let mut recorder =
+            Self { session, _place: place, source, scribe, follow: range.follow, screens: range.floor.is_none() };
         recorder.write(first, whole).await?;
         Ok(recorder)
     }
@@ -179,7 +191,7 @@ impl Recorder {
                 let before = self.scribe.at;
                 self.scribe.gap(behind);
                 // What follows would be drawn over a screen that is not the right one. One from before the hole is no better.
-                let drawn = screen_at(&self.session, behind, true).await?;
+                let drawn = if self.screens { screen_at(&self.session, behind, true).await? } else { None };
                 if let Some(drawn) = drawn.filter(|drawn| drawn.offset > before) {
                     self.scribe.screen(&drawn);
                     if drawn.offset > behind {
@@ -215,7 +227,7 @@ impl Scribe {
     fn away() -> Self {
         let size = Dimensions { cols: 1, rows: 1 };
         let facts = Facts { size, begin_us: 0, title: String::new(), command: String::new(), term: TERM };
-        Self { cast: Cast::new(Version::V3, None, &facts), at: 0, until: 0, size, wall_us: 0, over: true }
+        Self { cast: Cast::new(Version::V3, None, &facts), at: 0, until: 0, size, wall_us: 0, typed: false, over: true }
     }
 
     fn records(&mut self, records: &[u8]) {
@@ -248,7 +260,7 @@ impl Scribe {
                     self.resize(wall_us, Dimensions { cols, rows });
                 }
             }
-            Kind::InputMark => {
+            Kind::InputMark if self.typed => {
                 if let Ok(InputRecord { bytes: Some(bytes), .. }) = read_body(kind, frame.payload) {
                     self.cast.input(wall_us, &bytes);
                 }

@@ -62,6 +62,8 @@ pub struct Query {
     pub limit: usize,
     /// Where to begin; none = the oldest line kept.
     pub cursor: Option<Cursor>,
+    /// Output before this is not for who asks, as if it were no longer kept.
+    pub floor: u64,
 }
 
 /// What was found.
@@ -135,7 +137,7 @@ async fn place() -> Outcome<SemaphorePermit<'static>> {
 /// `sessiond_down`.
 pub async fn run(session: &Session, query: Query) -> Outcome<Found> {
     let inspection = session.inspect().await?;
-    let (oldest, head) = (inspection.oldest, inspection.head);
+    let (oldest, head) = (inspection.oldest.max(query.floor), inspection.head);
     let from = match query.cursor {
         Some(cursor) if cursor.instance != session.instance() => {
             return Err(trimmed(session, oldest, "this cursor is of an earlier life of the session's program"));

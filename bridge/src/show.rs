@@ -119,6 +119,7 @@ pub fn input_refused(refused: &InputRefused) -> ServerFrame {
         since: refused.since_us.map(rfc3339),
         owner_name: None,
         owner_kind: None,
+        approval_id: None,
     }
 }
 
@@ -134,6 +135,7 @@ pub fn input_uncertain(seq: u64) -> ServerFrame {
         since: None,
         owner_name: None,
         owner_kind: None,
+        approval_id: None,
     }
 }
 

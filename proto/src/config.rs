@@ -1,7 +1,11 @@
 //! The configuration file as a value: TOML, every key also as `BATON_SECTION__KEY` in the environment.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+
+use crate::api::PrincipalRole;
 
 /// Why a configuration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +36,10 @@ pub struct Config {
     pub sandbox: Sandbox,
     /// The command line.
     pub cli: Cli,
+    /// What waits for a person.
+    pub approval: Approval,
+    /// What is kept of what happened.
+    pub logs: Logs,
     /// What new sessions get when nobody says otherwise.
     pub defaults: Defaults,
 }
@@ -46,8 +54,11 @@ pub struct Server {
     pub allow_remote: bool,
     /// Further names that a request's `Host` and `Origin` may have.
     pub allowed_hosts: Vec<String>,
-    /// Reverse proxies (addresses) that may stand in front of a non-loopback bind.
+    /// Reverse proxies (addresses, or networks such as `10.0.0.0/8`): the only ones that may connect to an address that is not
+    /// loopback, and whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<String>,
+    /// Who may sign in by `Tailscale-User-Login`, which `tailscale serve` sets, and as what. Empty: the header is ignored.
+    pub tailscale: BTreeMap<String, PrincipalRole>,
     /// Requests a second and principal, keystrokes of a lease owner not counted.
     pub rate_limit: u32,
 }
@@ -59,6 +70,7 @@ impl Default for Server {
             allow_remote: false,
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
+            tailscale: BTreeMap::new(),
             rate_limit: 500,
         }
     }
@@ -119,6 +131,37 @@ pub struct Cli {
 impl Default for Cli {
     fn default() -> Self {
         Self { detach_key: "Ctrl-\\".to_owned() }
+    }
+}
+
+/// `[approval]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Approval {
+    /// Seconds after which silence is a no.
+    pub ttl_s: u64,
+}
+
+impl Default for Approval {
+    fn default() -> Self {
+        Self { ttl_s: 900 }
+    }
+}
+
+/// `[logs]`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Logs {
+    /// Days that rows of the audit log are kept; older ones are sealed.
+    pub retention_days: u64,
+    /// Bytes of them that are kept, about.
+    pub max_bytes: u64,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        // A row has about 500 bytes: a hundred thousand of them.
+        Self { retention_days: 30, max_bytes: 64 << 20 }
     }
 }
 

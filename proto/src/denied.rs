@@ -75,6 +75,8 @@ impl Denied {
     /// For a person.
     #[must_use]
     pub fn text(&self) -> String {
-        format!("the sandbox refused {} `{}`: {}", self.act.doing(), self.path, self.why)
+        // A host the proxy refused; of a path it is known from the program's own words that it was tried.
+        let refused = if self.act == Act::Reach { "refused" } else { "refuses" };
+        format!("the sandbox {refused} {} `{}`: {}", self.act.doing(), self.path, self.why)
     }
 }

@@ -158,6 +158,8 @@ error_codes! {
     Refused = 33, "refused", 403, "Refused";
     /// There is no room on the disk for what was asked.
     DiskFull = 34, "disk_full", 507, "The disk is full";
+    /// A person has to approve it first; which approval asks is beside the code.
+    ApprovalRequired = 35, "approval_required", 409, "A person has to approve it";
 }
 
 // By hand: the derived codec would send a code's place in the list instead of its number.

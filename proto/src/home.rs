@@ -67,6 +67,12 @@ impl Home {
         self.config.join("config.toml")
     }
 
+    /// The policy, beside the configuration file.
+    #[must_use]
+    pub fn policy_file(&self) -> PathBuf {
+        self.config.join("policy.toml")
+    }
+
     /// The install key, 32 bytes, 0600.
     #[must_use]
     pub fn key_file(&self) -> PathBuf {

@@ -126,6 +126,12 @@ prefixed_id!(
     "a workspace id (`wsp_` and 32 hexadecimal digits)"
 );
 prefixed_id!(
+    /// Something that waits for a person, or did: `apr_` and a UUIDv7.
+    ApprovalId,
+    "apr_",
+    "an approval id (`apr_` and 32 hexadecimal digits)"
+);
+prefixed_id!(
     /// One life of a session's program: minted anew at each respawn, so that "restarted" and "ended" differ.
     InstanceId,
     "ins_",

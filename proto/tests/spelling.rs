@@ -171,6 +171,7 @@ fn what_the_bridge_sends() {
             since: Some(AT.to_owned()),
             owner_name: None,
             owner_kind: None,
+            approval_id: None,
         },
         json!({"type": "error", "code": "lease_lost", "message": "`tab` has control", "seq": 9, "accepted": 8,
             "by": "tab", "since": AT}),

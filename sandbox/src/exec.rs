@@ -238,6 +238,10 @@ impl Report {
 
     /// Reads up to the first word on a layer; `None` when the report ends before that, as [`Report::read`] says later.
     fn until(&mut self, kind: Kind) -> Option<Fact> {
+        // It says so once, however often it is asked.
+        if let Some(said) = self.facts.iter().find(|fact| fact.kind == kind) {
+            return Some(*said);
+        }
         while self.last.is_none() {
             // What can't be read now can't be read later either.
             let bytes = self.next().ok()?;
@@ -293,6 +297,13 @@ impl Report {
     }
 }
 
+/// How many files a process of a confined program may have open, where Baton's own may have so many. The kernel counts what all
+/// of a user's processes have sent to each other and not received, and holds each sender to its own limit ([`crate::fds::may_pass`]): whoever
+/// fills that count comes to its end with half of what Baton needs to come to its own.
+const fn confined_files(hard: u64) -> u64 {
+    hard / 2
+}
+
 const REPORT_BYTES: usize = Fact::BYTES;
 
 /// More than a child has to say.
@@ -317,7 +328,7 @@ struct Plan {
     no_new_privs: bool,
     parent_death_signal: Option<Signal>,
     parent: libc::pid_t,
-    nofile: Option<libc::rlimit>,
+    nofile: libc::rlimit,
     limits: Bounds,
     jail: Option<Box<Jail>>,
     _strings: Vec<CString>,
@@ -371,14 +382,10 @@ impl Plan {
             }
         }
         let above = fds.iter().map(|(_, target)| target + 1).max().unwrap_or(3).max(10);
-        let nofile = match launch.rlimit_nofile {
-            None => None,
-            Some(soft) => {
-                let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-                    .map_err(|source| ExecError::Prepare { what: "reading the descriptor limit", source })?;
-                Some(libc::rlimit { rlim_cur: soft.min(hard), rlim_max: hard })
-            }
-        };
+        let (soft, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+            .map_err(|source| ExecError::Prepare { what: "reading the descriptor limit", source })?;
+        let hard = if jail.is_some() { confined_files(hard) } else { hard };
+        let nofile = libc::rlimit { rlim_cur: launch.rlimit_nofile.unwrap_or(soft).min(hard), rlim_max: hard };
         Ok(Self {
             program,
             argv,
@@ -449,10 +456,8 @@ impl Plan {
             let done = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1 as libc::c_ulong, 0, 0, 0) };
             check(Step::NoNewPrivileges, done)?;
         }
-        if let Some(limit) = &self.nofile {
-            // SAFETY: the structure lives in `self`.
-            check(Step::DescriptorLimit, unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, limit) })?;
-        }
+        // SAFETY: the structure lives in `self`.
+        check(Step::DescriptorLimit, unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const self.nofile) })?;
         self.limits.lower_group();
         if let Some(jail) = &mut self.jail {
             jail.enter(self.report)?;

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, SealFlag, fcntl};
@@ -45,6 +46,31 @@ pub fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Resu
         }
     }
 }
+
+/// Whether the kernel lacks something just now that others may give back. Above all descriptors that are in flight: those of all
+/// of a user's processes are counted together, and whoever sends any is held to its own limit of open files (unix(7)). Any of them
+/// can fill that count, with what it sends to itself and never receives.
+#[must_use]
+pub fn may_pass(err: &io::Error) -> bool {
+    matches!(err.raw_os_error(), Some(libc::ETOOMANYREFS | libc::ENOMEM | libc::ENOBUFS))
+}
+
+/// As [`send`] on a blocking socket, and tried again for so long while [`may_pass`] says that it makes sense.
+///
+/// # Errors
+/// As [`send`], and what there was no room for all the time.
+pub fn send_patiently(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>], within: Duration) -> io::Result<usize> {
+    let until = Instant::now() + within;
+    loop {
+        match send(&socket, bytes, fds) {
+            Err(err) if may_pass(&err) && Instant::now() < until => std::thread::sleep(AGAIN),
+            other => return other,
+        }
+    }
+}
+
+/// Between two tries of [`send_patiently`].
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Receives one message into `bytes`, and the descriptors beside it. `Ok((0, []))` is the end of the conversation.
 ///

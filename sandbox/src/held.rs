@@ -28,6 +28,17 @@ pub struct Identity {
     pub inode: u64,
 }
 
+/// What a grant's root or output root turned out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// As it was asked for.
+    pub asked: String,
+    /// Without symbolic links.
+    pub path: String,
+    /// Which directory that is.
+    pub identity: Identity,
+}
+
 /// A file or directory, open only to be named.
 #[derive(Debug, Clone)]
 struct Held {

@@ -24,7 +24,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::error::Step;
-use crate::held::Identity;
+use crate::held::{Granted, Identity};
 use crate::landlock::{self, Beside};
 use crate::places::{Places, Refusal, Request, StartFile};
 use crate::report::{Context, Fact, Kind};
@@ -48,6 +48,8 @@ pub struct Jail {
     uid_map: String,
     gid_map: String,
     mounts: Vec<Prepared>,
+    /// What its grants turned out to be.
+    granted: Vec<Granted>,
     /// The directory it starts in, where that is a granted one.
     starts_in: Option<Identity>,
     copies: Vec<RawFd>,
@@ -66,7 +68,8 @@ pub struct Jail {
     /// Without a view of its own the program would see a secret in what was granted.
     must_hide: bool,
     nothing_changes: bool,
-    probe: CString,
+    /// Every path of the file that must be closed.
+    probes: Vec<CString>,
     /// What the child's failure was about.
     failed_at: u16,
     context: Context,
@@ -102,8 +105,8 @@ impl Jail {
             let is = places.roots.identity(step.place()).filter(|_| !covered);
             mounts.push(Prepared { step, path, is });
         }
+        let granted = granted(request, &places);
         let copies = mounts.iter().filter(|it| matches!(it.step, Mount::Copy { .. })).count();
-        let unguarded: Vec<String> = places.unguarded.iter().map(|path| format!("`{}`", path.display())).collect();
         let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
         Ok(Self {
             privileged: uid.is_root() && effective_capabilities() & MAY_UNSHARE == MAY_UNSHARE,
@@ -113,12 +116,8 @@ impl Jail {
             context: Context {
                 landlock: version,
                 places: mounts.iter().map(|it| it.step.place().display().to_string()).collect(),
-                unguarded: (!unguarded.is_empty()).then(|| {
-                    format!(
-                        "a secret that is made or replaced while the session runs is not hidden: {}",
-                        unguarded.join(", ")
-                    )
-                }),
+                unguarded: unguarded(&places),
+                linked: linked(&granted),
             },
             mounts,
             with: ruleset(Beside::Namespaces)?,
@@ -130,10 +129,17 @@ impl Jail {
             required: request.required,
             must_hide: places.shows_secrets(),
             nothing_changes: !places.grants.iter().any(|it| grant::changes(it) || !it.output_roots.is_empty()),
+            granted,
             starts_in: places.starts_in,
-            probe: cstring(&request.probe)?,
+            probes: places.keys.iter().map(|path| cstring(path)).collect::<Result<_, _>>()?,
             failed_at: Fact::NOWHERE,
         })
+    }
+
+    /// What its grants turned out to be: each root and output root, as they were judged.
+    #[must_use]
+    pub fn granted(&self) -> &[Granted] {
+        &self.granted
     }
 
     /// What the report is read with.
@@ -214,7 +220,7 @@ impl Jail {
         }
         // Where neither a view nor Landlock could be had, it is readable, and the report says so.
         let closed = unshared.is_ok() || self.context.landlock > 0;
-        if closed && sys::is_readable(&self.probe) {
+        if closed && self.probes.iter().any(|probe| sys::is_readable(probe)) {
             return Err((Step::Probe, Errno::EEXIST));
         }
         Ok(())
@@ -379,6 +385,46 @@ fn mounted(places: &Places, request: &Request, version: u32) -> Result<Vec<(CStr
         }
     }
     Ok(mounted)
+}
+
+fn granted(request: &Request, places: &Places) -> Vec<Granted> {
+    let asked = request.grants.iter().flat_map(|grant| std::iter::once(&grant.root).chain(&grant.output_roots));
+    let found = places.grants.iter().flat_map(|grant| std::iter::once(&grant.root).chain(&grant.output_roots));
+    let one = |(asked, path): (&String, &String)| {
+        let identity = places.roots.identity(Path::new(path))?;
+        Some(Granted { asked: asked.clone(), path: path.clone(), identity })
+    };
+    asked.zip(found).filter_map(one).collect()
+}
+
+/// Grants that were named by way of a link: where they are.
+fn linked(granted: &[Granted]) -> Option<String> {
+    let other = |it: &&Granted| Path::new(&it.asked).components().ne(Path::new(&it.path).components());
+    let said: Vec<String> = granted
+        .iter()
+        .filter(other)
+        .take(NAMED_MAX)
+        .map(|it| format!("`{}`, which is granted, is `{}` by way of a link", it.asked, it.path))
+        .collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+/// Most places that are named; a list of hundreds is not read by anybody.
+const NAMED_MAX: usize = 64;
+
+/// What is not hidden, for a person; `None` = nothing.
+fn unguarded(places: &Places) -> Option<String> {
+    let mut said = Vec::new();
+    let named: Vec<String> =
+        places.unguarded.iter().take(NAMED_MAX).map(|path| format!("`{}`", path.display())).collect();
+    if !named.is_empty() {
+        let more = places.unguarded.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let what = "a secret that is made or replaced while the session runs is not hidden";
+        said.push(format!("{what}: {}{more}", named.join(", ")));
+    }
+    said.extend(places.open.iter().take(NAMED_MAX).cloned());
+    (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// The options of a file system in memory that holds so many bytes. A file takes memory of the kernel's, too: for each

@@ -52,8 +52,12 @@ pub fn version() -> u32 {
 #[must_use]
 pub fn rules(places: &Places, beside: Beside) -> Vec<Rule> {
     let rule = |path: &Path, rights, directory| Rule { path: path.to_owned(), rights, directory };
-    let mut rules: Vec<Rule> =
-        places.system.iter().map(|place| rule(&place.path, grant::READ, place.directory)).collect();
+    let parts = places.parts.as_ref();
+    let whole = places.system.iter().filter(|place| parts.is_none_or(|(path, _)| *path != place.path));
+    let read = whole.chain(parts.iter().flat_map(|(_, parts)| parts));
+    let mut rules: Vec<Rule> = read.map(|place| rule(&place.path, grant::READ, place.directory)).collect();
+    // Names may be seen: a shell that completes them looks through the directory.
+    rules.extend(parts.map(|(path, _)| rule(path, grant::LIST, true)));
     rules.extend(profile::LISTED.iter().map(|path| rule(Path::new(path), grant::LIST, true)));
     let devices = places.devices.iter().chain(&places.terminal);
     rules.extend(devices.map(|device| rule(device, grant::DEVICE, false)));

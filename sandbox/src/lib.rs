@@ -9,7 +9,7 @@
 //! | [`places`], [`view`] | that data held against this host; the steps to a view of the file system of one's own |
 //! | [`seen`], [`verdict`] | what a program finds at a path, and what it may do there: the same data, asked instead of enforced |
 //! | [`limits`] | what a program may use at most: set for it, and read back |
-//! | [`links`] | other names that secrets have in what was granted |
+//! | [`secrets`] | where they are on this host; [`links`], [`aliases`]: other names and other paths of them; [`closed`]: what only root reads |
 //! | [`jail`] | a confined program's start: namespaces, mounts, privileges, Landlock, seccomp, in this order |
 //! | [`landlock`] | which files it uses, in the kernel's words |
 //! | [`report`] | what was achieved, as the process itself tells; the proof that it was |
@@ -20,6 +20,8 @@
 //! This crate holds the `unsafe` that starting processes needs, each block with its argument, so that the others do
 //! without. It decides nothing: who is started, and with what, is the caller's business.
 
+pub mod aliases;
+pub mod closed;
 pub mod error;
 pub mod exec;
 pub mod fds;
@@ -35,6 +37,7 @@ pub mod process;
 pub mod profile;
 pub mod report;
 pub mod seccomp;
+pub mod secrets;
 pub mod seen;
 mod sys;
 pub mod verdict;

@@ -11,8 +11,8 @@ use nix::libc;
 
 use crate::grant;
 use crate::held::{Identity, Roots};
-use crate::links;
 use crate::profile;
+use crate::secrets::{self, Around, Secrets};
 
 /// What a session asks for.
 #[derive(Debug, Clone)]
@@ -182,6 +182,12 @@ pub struct Places {
     /// Secrets and those places below a grant: what is put there while the session runs, or in the place of what is hidden
     /// there, would be seen. Of a file that is renamed over another a mount on the other does not outlast it.
     pub unguarded: Vec<PathBuf>,
+    /// Of a directory of the system of which not everything is read: which, and what is.
+    pub parts: Option<(PathBuf, Vec<Place>)>,
+    /// What else is not hidden, a sentence each.
+    pub open: Vec<String>,
+    /// All paths of the file that must turn out to be closed.
+    pub keys: Vec<PathBuf>,
     /// Its terminal's device.
     pub terminal: Option<PathBuf>,
     /// The directory of its ssh agent's socket.
@@ -208,14 +214,11 @@ impl Places {
             .canonicalize()
             .map_err(|source| Refusal::Prepare { what: "the session's private directory".to_owned(), source })?;
         let own: Vec<PathBuf> = request.hidden.iter().filter_map(|path| path.canonicalize().ok()).collect();
-        let mut secret_paths: Vec<PathBuf> = own.clone();
-        secret_paths.extend(profile::SYSTEM_SECRETS.iter().map(PathBuf::from));
-        secret_paths.extend(home.iter().flat_map(|home| profile::HOME_SECRETS.iter().map(|secret| home.join(secret))));
-        let mut secrets: Vec<Place> = secret_paths.iter().filter_map(|path| place(path)).collect();
         let mut roots = Roots::default();
-        let grants = resolve_grants(&request.grants, &system, &secrets, &mut roots)?;
-        let links = links::in_grants(&secrets, grants.iter().map(|grant| Path::new(&grant.root)))?;
-        secrets.extend(links);
+        let grants = resolve_grants(&request.grants, &system, &mut roots)?;
+        let around = Around { system: &system, home: home.as_deref(), grants: &grants, cwd: &request.cwd, own: &own };
+        let Secrets { places: secrets, usual, named, lasting, open, parts } = Secrets::find(&around)?;
+        refuse_secrets(&grants, &secrets)?;
         let granted_home = home.as_ref().is_some_and(|home| grants.iter().any(|grant| home.starts_with(&grant.root)));
         let mut covers = covers(&private);
         if let Some(home) = home.as_ref().filter(|_| !granted_home) {
@@ -233,16 +236,15 @@ impl Places {
             .filter(|tool| !secrets.iter().any(|secret| tool.path.starts_with(&secret.path)))
             // Nor one that has a secret in it, or may have one later.
             .filter(|tool| {
-                let paths = secrets.iter().map(|secret| &secret.path).chain(&secret_paths);
+                let paths = secrets.iter().map(|secret| &secret.path).chain(&named);
                 !paths.into_iter().any(|secret| secret.starts_with(&tool.path))
             })
             // One that is swapped meanwhile is not shown.
             .filter(|tool| roots.hold(&tool.path).is_ok())
             .collect();
-        let usual: Vec<PathBuf> = secret_paths.into_iter().filter(|path| fs::symlink_metadata(path).is_err()).collect();
         let granted = |path: &&PathBuf| grants.iter().any(|grant| path.starts_with(&grant.root));
         // Baton's own directories stay what they are while a session runs.
-        let replaced = secrets.iter().map(|secret| &secret.path).filter(|path| !own.contains(path));
+        let replaced = secrets.iter().map(|secret| &secret.path).filter(|path| !lasting.contains(*path));
         let unguarded = usual.iter().chain(replaced).filter(granted).cloned().collect();
         let ssh_agent = request.ssh_agent.as_deref().map(shown_agent).transpose()?;
         let mut places = Self {
@@ -254,6 +256,10 @@ impl Places {
             secrets,
             usual,
             unguarded,
+            parts,
+            open,
+            keys: secrets::all_paths(&request.probe)
+                .map_err(|source| Refusal::Prepare { what: "reading what is mounted".to_owned(), source })?,
             terminal: request.terminal.clone().filter(|path| is_device(path)),
             ssh_agent,
             roots,
@@ -313,7 +319,7 @@ fn shown_agent(directory: &Path) -> Result<Shown, Refusal> {
     Ok(Shown { path, at: above.canonicalize().map_err(failed)?.join(name) })
 }
 
-fn place(path: &Path) -> Option<Place> {
+pub(crate) fn place(path: &Path) -> Option<Place> {
     let path = path.canonicalize().ok()?;
     let directory = path.is_dir();
     Some(Place { path, directory })
@@ -348,19 +354,14 @@ fn unread(system: &[Place], covers: &[Cover], grants: &[Grant]) -> Vec<Cover> {
     directories.filter(|path| !stays(path)).map(|path| Cover { path, by: None }).collect()
 }
 
-fn resolve_grants(
-    asked: &[Grant],
-    system: &[Place],
-    secrets: &[Place],
-    roots: &mut Roots,
-) -> Result<Vec<Grant>, Refusal> {
+fn resolve_grants(asked: &[Grant], system: &[Place], roots: &mut Roots) -> Result<Vec<Grant>, Refusal> {
     if asked.len() > GRANTS_MAX || asked.iter().any(|grant| grant.output_roots.len() > OUTPUT_ROOTS_MAX) {
         return Err(Refusal::TooMany);
     }
-    asked.iter().map(|grant| resolve_grant(grant, system, secrets, roots)).collect()
+    asked.iter().map(|grant| resolve_grant(grant, system, roots)).collect()
 }
 
-fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place], roots: &mut Roots) -> Result<Grant, Refusal> {
+fn resolve_grant(asked: &Grant, system: &[Place], roots: &mut Roots) -> Result<Grant, Refusal> {
     let root = directory(&asked.root, roots)?;
     let never = |path: &Path, why| Err(Refusal::Never { path: path.to_owned(), why });
     let mut outputs = Vec::with_capacity(asked.output_roots.len());
@@ -381,9 +382,6 @@ fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place], roots: &mut
         if profile::TEMPORARY.iter().any(|(temporary, _)| Path::new(temporary).starts_with(path)) {
             return never(path, "everybody's temporary files are in it; the session has its own");
         }
-        if secrets.iter().any(|secret| path.starts_with(&secret.path)) {
-            return never(path, "it holds secrets, which no confined session reads");
-        }
     }
     let changed = if grant::changes(asked) { std::slice::from_ref(&root) } else { &[] };
     for path in changed.iter().chain(&outputs) {
@@ -402,6 +400,18 @@ fn resolve_grant(asked: &Grant, system: &[Place], secrets: &[Place], roots: &mut
         output_roots: outputs.into_iter().map(text).collect::<Result<_, _>>()?,
         ..asked.clone()
     })
+}
+
+/// A grant that lies in a secret shows nothing else.
+fn refuse_secrets(grants: &[Grant], secrets: &[Place]) -> Result<(), Refusal> {
+    let paths = grants.iter().flat_map(|grant| std::iter::once(&grant.root).chain(&grant.output_roots));
+    let is_secret = |path: &&String| secrets.iter().any(|secret| Path::new(path).starts_with(&secret.path));
+    match paths.into_iter().find(is_secret) {
+        Some(path) => {
+            Err(Refusal::Never { path: path.into(), why: "it holds secrets, which no confined session reads" })
+        }
+        None => Ok(()),
+    }
 }
 
 /// Where it is, held from here on: what is judged, mounted and put into rules is this one directory.

@@ -117,6 +117,19 @@ pub const HOME_SECRETS: &[&str] = &[
     ".var/app",
 ];
 
+/// Whether a secret of [`HOME_SECRETS`] usually holds more files than are worth a search for other names of each.
+#[must_use]
+pub fn is_large(secret: &str) -> bool {
+    HOME_SECRETS.iter().skip_while(|it| **it != FIRST_BROWSER).any(|it| *it == secret)
+}
+
+/// Where the browsers begin in [`HOME_SECRETS`].
+const FIRST_BROWSER: &str = ".mozilla";
+
+/// Names of which a directory that holds one is somebody's home.
+pub const SIGNS_OF_HOME: &[&str] =
+    &[".ssh", ".gnupg", ".aws", ".profile", ".bash_profile", ".bashrc", ".bash_history", ".zshrc", ".zsh_history"];
+
 /// Files of the system that root could read, and no confined program does.
 pub const SYSTEM_SECRETS: &[&str] = &[
     "/etc/shadow",
@@ -132,6 +145,10 @@ pub const SYSTEM_SECRETS: &[&str] = &[
     "/etc/krb5.keytab",
 ];
 
+/// Where a confined program of root's reads what everybody may, and nothing else: there others keep what only they and root
+/// should read.
+pub const CLOSED_IN: &str = "/etc";
+
 /// Directories full of other programs' sockets, of which some start whatever they are asked to: the buses, service
 /// managers, container engines. Confined programs find them empty.
 pub const SOCKETS: &[&str] = &["/run", "/var/run"];
@@ -140,7 +157,8 @@ pub const SOCKETS: &[&str] = &["/run", "/var/run"];
 /// which programs anywhere on a system make at paths of their own, and to connect to one took no right before Landlock 9.
 pub const COVERED_IN: &[&str] = &["/", "/var"];
 
-/// Among those, what stays: the kernel's own, in which nobody makes a socket but where it is covered ([`TEMPORARY`]).
+/// Among those, what stays: the kernel's own. Sockets are made in `/dev/shm`, which is covered ([`TEMPORARY`]), and by loggers of hosts
+/// without systemd as `/dev/log`, which is not: its permissions decide.
 pub const OF_THE_KERNEL: &[&str] = &["/proc", "/sys", "/dev"];
 
 /// Directories of temporary files, shared by all of the host; a confined program has its own.

@@ -11,7 +11,7 @@
 //! An answer is about now: a file that is made, linked or granted later may get another.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -60,6 +60,8 @@ pub struct Evaluator {
     /// `None` = no Landlock: nothing is refused by it.
     rules: Option<Vec<Rule>>,
     cwd: PathBuf,
+    /// The user's, resolved; `None` = it is not known.
+    home: Option<PathBuf>,
     remarks: Vec<String>,
 }
 
@@ -102,6 +104,21 @@ fn is_newer(secret: &Place, begun: SystemTime) -> bool {
     let changed = SystemTime::UNIX_EPOCH + seconds + nanoseconds;
     let at = if found.is_dir() { found.created().unwrap_or(changed) } else { changed };
     at >= begun
+}
+
+/// What is written to a FIFO goes to whoever reads it, and changes no file system: read-only mounts let it pass.
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+}
+
+/// As a word of a shell's command line, for who copies it there; `None` for what a terminal would take for more than text, or a
+/// shell could.
+fn quoted(word: &str) -> Option<String> {
+    if word.chars().any(|char| char.is_control() || char == '\u{fffd}') {
+        return None;
+    }
+    let plain = |char: char| char.is_alphanumeric() || "/._-+=:,@%".contains(char);
+    Some(if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) })
 }
 
 fn yes(by: Decides, why: impl Into<String>) -> Verdict {
@@ -158,12 +175,14 @@ impl Evaluator {
                 path.display()
             )
         }));
+        remarks.extend(places.open.iter().cloned());
         Ok(Self {
             profile: request.profile,
             view: View::of(&steps, &request.cwd),
             rules: (version > 0).then(|| rules::rules(&places, beside)),
             places,
             cwd: request.cwd.clone(),
+            home: request.home.as_ref().map(|home| home.canonicalize().unwrap_or_else(|_| home.clone())),
             remarks,
         })
     }
@@ -175,6 +194,7 @@ impl Evaluator {
             view: View::of(&[], cwd),
             rules: None,
             cwd: cwd.to_owned(),
+            home: None,
             remarks: Vec::new(),
         }
     }
@@ -218,7 +238,7 @@ impl Evaluator {
             Err(refused) => return refused,
         };
         // A device is written to wherever it is; a directory's own permissions say nothing of the files in it.
-        if matches!(what, What::Write) && found != Found::Device {
+        if matches!(what, What::Write) && found != Found::Device && !is_fifo(path) {
             if let Some(refused) = self.unchanging(path, what) {
                 return refused;
             }
@@ -446,8 +466,46 @@ impl Evaluator {
         if self.places.system.iter().any(|place| directory.starts_with(&place.path)) || directory.parent().is_none() {
             return "programs of the system are there, and no grant changes those".to_owned();
         }
+        // Whoever wrote the path may have written it to be told this.
+        if self.home.as_ref().is_some_and(|home| home.starts_with(directory)) {
+            return "HOME is nothing to grant for that, nor what is above it: put what is needed into a directory of its own".to_owned();
+        }
         let letter = what.letter();
         let rights = if letter == 'r' { "r".to_owned() } else { format!("r{letter}") };
-        format!("grant it with `--grant {}:{rights}`", directory.display())
+        match quoted(&format!("{}:{rights}", directory.display())) {
+            Some(grant) => format!("grant it with `--grant {grant}`"),
+            None => "the directory that it is in can be granted".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_advised_is_one_word_of_a_command_line() {
+        for (word, expected) in [
+            ("/home/u/p:rw", Some("/home/u/p:rw")),
+            ("/h/a; touch pwned:r", Some("'/h/a; touch pwned:r'")),
+            ("/h/$(id)`id`:r", Some("'/h/$(id)`id`:r'")),
+            ("/h/it's:r", Some(r"'/h/it'\''s:r'")),
+            ("/h/~ *?[a]{b}#!&|<>\"\\:r", Some("'/h/~ *?[a]{b}#!&|<>\"\\:r'")),
+            ("/h/\u{1b}[2J:r", None),
+            ("/h/a\nb:r", None),
+        ] {
+            assert_eq!(quoted(word).as_deref(), expected, "{word:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_advised_to_grant_home_or_what_is_above_it() {
+        let evaluator =
+            Evaluator { home: Some("/home/u".into()), ..Evaluator::unconfined(Path::new("/home/u/project")) };
+        for path in ["/home/u/.bashrc", "/home/u", "/home/x", "/home"] {
+            assert!(!evaluator.cure(Path::new(path), What::Read).contains("--grant"), "{path}");
+        }
+        let cure = evaluator.cure(Path::new("/home/u/a; touch pwned/file"), What::Write);
+        assert_eq!(cure, "grant it with `--grant '/home/u/a; touch pwned:rw'`");
     }
 }

@@ -70,6 +70,19 @@ const ATTEMPTS: &[Attempt] = &[
     ("session", "ioctl", args(0, 0x5412 | HIGH, 0, 0), Errno::EPERM),
     ("session", "ioctl", args(0, 0x541c, 0, 0), Errno::EPERM),
     ("session", "ioctl", args(0, 0x5423, 0, 0), Errno::EPERM),
+    // Snapshots and subvolumes, made and removed: `btrfs_ioctl_vol_args` and its second version, then those of bcachefs.
+    ("session", "ioctl", args(99, 0x5000_9401, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_9417, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_9417 | HIGH, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_940e, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_9418, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_940f, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x5000_943f, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x4008_941a, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0xc0c8_9425, 0, 0), Errno::EPERM),
+    ("session", "ioctl", args(99, 0x4020_bc10, 0, 0), Errno::EPERM),
+    ("browser", "ioctl", args(99, 0x5000_9417, 0, 0), Errno::EPERM),
+    ("session", "io_setup", args(1, 0, 0, 0), Errno::ENOSYS),
     ("session", "socket", args(libc::AF_PACKET as u64, 3, 0, 0), Errno::EAFNOSUPPORT),
     ("session", "socket", args(libc::AF_VSOCK as u64, 1, 0, 0), Errno::EAFNOSUPPORT),
     ("session", "socket", args(libc::AF_ALG as u64, 5, 0, 0), Errno::EAFNOSUPPORT),
@@ -150,6 +163,11 @@ const HARMLESS: &[Attempt] = &[
     ("session", "personality", args(0xffff_ffff, 0, 0, 0), Errno::UnknownErrno),
     ("session", "unshare", args(libc::CLONE_FILES as u64, 0, 0, 0), Errno::UnknownErrno),
     ("session", "inotify_init1", args(0, 0, 0, 0), Errno::UnknownErrno),
+    // `cp --reflink`, and who looks for the same bytes twice.
+    ("session", "ioctl", args(99, 0x4004_9409, 0, 0), Errno::EBADF),
+    ("session", "ioctl", args(99, 0x4020_940d, 0, 0), Errno::EBADF),
+    ("session", "ioctl", args(99, 0xc018_9436, 0, 0), Errno::EBADF),
+    ("session", "ioctl", args(99, 0x5401, 0, 0), Errno::EBADF),
     ("session", "memfd_create", args(0, 0, 0, 0), Errno::EFAULT),
     ("session", "fchmod", args(99, 0o755, 0, 0), Errno::EBADF),
     ("session", "fchmod", args(99, 0o1777, 0, 0), Errno::EBADF),
@@ -263,6 +281,7 @@ fn other_names() {
         if matches!(
             *call,
             "ioctl"
+                | "io_setup"
                 | "move_pages"
                 | "ptrace"
                 | "process_vm_readv"

@@ -35,6 +35,10 @@ const TESTS: &[Test] = &[
     ("a secret that is replaced or made later is not among the tools", replaced_secrets),
     ("no directory above a secret is renamed", no_renames_above_secrets),
     ("what a link among secrets leads to is a secret", linked_secrets),
+    ("many files among secrets hide no other name of one", many_secrets),
+    ("a link in a secret's place takes nothing from a session", links_to_what_is_needed),
+    ("where a link to nothing leads is told", links_to_nothing),
+    ("a home that is granted has its secrets hidden, whose it may be", homes_of_others),
     ("sockets anywhere are not there", sockets_anywhere),
     ("a grant that is swapped after it was looked at is refused", swapped_grants),
     ("a grant that is swapped all the time never shows a secret", grants_swapped_all_the_time),
@@ -468,6 +472,203 @@ fn linked_secrets(host: &Host) {
     assert!(!ran.output.contains("more") && host.path("home/dotfiles/aws").exists(), "{}", ran.output);
 }
 
+fn mounts_detail(ran: &Ran) -> (LayerStatus, String) {
+    let layer = ran.layers.iter().find(|layer| layer.name == "mounts").unwrap();
+    (layer.status, layer.detail.clone().unwrap_or_default())
+}
+
+/// A browser's thousands of files come after the keys.
+fn many_secrets(host: &Host) {
+    fs::create_dir_all(host.path("home/.mozilla/ff")).unwrap();
+    let fill = |directory: &str| {
+        (0..4200).for_each(|n| drop(fs::File::create(host.path(directory).join(n.to_string())).unwrap()));
+    };
+    fill("home/.mozilla/ff");
+    fs::hard_link(host.path("home/.ssh/id_test"), host.path("home/project/other")).unwrap();
+    let ran = run(&host.request(Profile::Workspace, host.project()), "cat other");
+    assert!(!ran.output.contains("private key"), "{}", ran.output);
+    assert!(!mounts_detail(&ran).1.contains(".mozilla"));
+    // What can't be searched to its end is told.
+    fs::create_dir_all(host.path("home/.gnupg")).unwrap();
+    fill("home/.gnupg");
+    let ran = run(&host.request(Profile::Workspace, host.project()), "cat other");
+    let (status, detail) = mounts_detail(&ran);
+    assert!(!ran.output.contains("private key") && status == LayerStatus::Partial, "{detail}");
+    assert!(detail.contains(&host.text("home/.gnupg")), "{detail}");
+}
+
+/// Who may write to HOME once would otherwise keep every later session from starting, and nobody would find out why.
+fn links_to_what_is_needed(host: &Host) {
+    for (link, target) in [
+        (".docker", PathBuf::from("/usr")),
+        (".kube", host.path("home/project")),
+        (".azure", host.path("home")),
+        (".npmrc", PathBuf::from("/etc/passwd")),
+        (".aws", host.path("home/project/sub")),
+        (".netrc", PathBuf::from("/dev/null")),
+    ] {
+        std::os::unix::fs::symlink(&target, host.path("home").join(link)).unwrap();
+        let request =
+            Request { cwd: host.path("home/project/sub"), ..host.request(Profile::Workspace, host.project()) };
+        let ran = run(&request, "cat ../file /etc/passwd");
+        assert!(ran.output.contains("mine") && ran.output.contains("root:"), "{link}: {}", ran.output);
+        let (status, detail) = mounts_detail(&ran);
+        if link == ".netrc" {
+            assert_eq!(status, LayerStatus::Enforced, "{detail}");
+        } else {
+            assert!(status == LayerStatus::Partial && detail.contains(link), "{link}: {detail}");
+        }
+        fs::remove_file(host.path("home").join(link)).unwrap();
+    }
+    assert!(!works(&host.request(Profile::Workspace, host.project()), "cat link"));
+}
+
+/// The host writes through it, and the session reads what was written.
+fn links_to_nothing(host: &Host) {
+    std::os::unix::fs::symlink("project/sub/../leak", host.path("home/.netrc")).unwrap();
+    std::os::unix::fs::symlink(host.path("home/project/key"), host.path("home/.ssh/later")).unwrap();
+    let ran = run(&host.request(Profile::Workspace, host.project()), "true");
+    let (status, detail) = mounts_detail(&ran);
+    assert_eq!(status, LayerStatus::Partial);
+    for leak in ["home/project/leak", "home/project/key"] {
+        assert!(detail.contains(&format!("`{}`", host.text(leak))), "{detail}");
+    }
+    fs::write(host.path("home/.netrc"), "token").unwrap();
+    let ran = run(&host.request(Profile::Workspace, host.project()), "cat leak");
+    assert_eq!(ran.output, "");
+}
+
+fn homes_of_others(host: &Host) {
+    fs::create_dir_all(host.path("outside/.ssh")).unwrap();
+    fs::write(host.path("outside/.ssh/id"), "private key").unwrap();
+    fs::write(host.path("outside/.netrc"), "private key").unwrap();
+    let request = host.request(Profile::Workspace, vec![Grant::whole(host.text("outside"))]);
+    let ran = run(&request, "cat file .ssh/id .netrc");
+    assert_eq!(ran.output.matches("outside").count(), 1, "{}", ran.output);
+    assert!(!ran.output.contains("private key"), "{}", ran.output);
+    let (status, detail) = mounts_detail(&ran);
+    assert!(status == LayerStatus::Partial && detail.contains(&host.text("outside/.aws")), "{detail}");
+}
+
+/// In a mount namespace of this process's own.
+const MOUNTED: &[Test] = &[
+    ("what is mounted elsewhere is as secret there", mounted_elsewhere),
+    ("what only root reads of the system stays so", only_for_root),
+];
+
+/// What is renamed over a file takes what hid that with it; and others keep keys where no list names them.
+fn only_for_root(host: &Host) {
+    if !nix::unistd::geteuid().is_root() {
+        return println!("not tried: what only root reads");
+    }
+    // A system of its own: the tests change it.
+    let etc = host.path("etc");
+    for directory in ["etc/letsencrypt/archive/x", "etc/ssh", "etc/plain", "etc/mine"] {
+        fs::create_dir_all(host.path(directory)).unwrap();
+    }
+    let write = |path: &Path, mode, text: &str| {
+        fs::write(path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for (file, mode, text) in [
+        ("passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
+        ("ssh/ssh_config", 0o644, "public"),
+        ("plain/file", 0o644, "public"),
+        ("shadow", 0o640, "SECRET"),
+        ("ssh/ssh_host_dsa_key", 0o600, "SECRET"),
+        ("letsencrypt/archive/x/privkey.pem", 0o600, "SECRET"),
+        ("mine/config", 0o600, "granted"),
+    ] {
+        write(&etc.join(file), mode, text);
+    }
+    let _bound = bind(&etc, Path::new("/etc"));
+    let request = Request { required: true, ..host.request(Profile::Workspace, host.project()) };
+    let script = "cd /etc; cat passwd ssh/ssh_config plain/file; ls; \
+        cat shadow ssh/* letsencrypt/archive/x/* letsencrypt/archive/x2/* wireguard/* new; find . -type f | xargs cat";
+    let meanwhile = || {
+        write(&etc.join("shadow.new"), 0o640, "SECRET");
+        fs::rename(etc.join("shadow.new"), etc.join("shadow")).unwrap();
+        write(&etc.join("ssh/key.new"), 0o600, "SECRET");
+        fs::rename(etc.join("ssh/key.new"), etc.join("ssh/ssh_host_dsa_key")).unwrap();
+        write(&etc.join("letsencrypt/archive/x/privkey2.pem"), 0o600, "SECRET");
+        fs::create_dir_all(etc.join("wireguard")).unwrap();
+        write(&etc.join("wireguard/wg0.conf"), 0o600, "SECRET");
+        write(&etc.join("new"), 0o600, "SECRET");
+    };
+    let ran = start_after(&request, script, meanwhile).unwrap();
+    assert!(!ran.output.contains("SECRET"), "{}", ran.output);
+    assert!(ran.output.starts_with("root:x:0:0") && ran.output.matches("public").count() >= 2, "{}", ran.output);
+    // What is granted for itself is meant; the same secret by another path is none the less one.
+    let read = Grant { root: "/etc/mine".to_owned(), ..Grant::default() };
+    let ran = run(&host.request(Profile::Workspace, vec![host.project().remove(0), read]), "cat /etc/mine/config");
+    assert_eq!(ran.output, "granted");
+    let etc = Grant { root: "/etc".to_owned(), ..Grant::default() };
+    let ran =
+        run(&host.request(Profile::Workspace, vec![host.project().remove(0), etc]), "cd /etc; cat shadow ssh/* new");
+    assert!(!ran.output.contains("SECRET") && mounts_detail(&ran).0 == LayerStatus::Partial, "{}", ran.output);
+    let read = Grant { root: host.text("etc"), ..Grant::default() };
+    let ran = run(
+        &host.request(Profile::Workspace, vec![host.project().remove(0), read]),
+        &format!("cd {}; cat shadow ssh/* new", host.text("etc")),
+    );
+    assert!(!ran.output.contains("SECRET"), "{}", ran.output);
+}
+
+/// What is mounted, for as long as this lives.
+struct Bound(std::ffi::CString);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // SAFETY: a NUL-terminated string.
+        unsafe { nix::libc::umount2(self.0.as_ptr(), nix::libc::MNT_DETACH) };
+    }
+}
+
+fn bind(from: &Path, at: &Path) -> Bound {
+    let text = |path: &Path| std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    fs::create_dir_all(at).unwrap();
+    let (from, at) = (text(from), text(at));
+    let flags = nix::libc::MS_BIND;
+    // SAFETY: NUL-terminated strings; type and data are not looked at.
+    let bound = unsafe { nix::libc::mount(from.as_ptr(), at.as_ptr(), std::ptr::null(), flags, std::ptr::null()) };
+    assert_eq!(bound, 0, "{}", std::io::Error::last_os_error());
+    Bound(at)
+}
+
+fn mounted_elsewhere(host: &Host) {
+    fs::write(host.path("state/token"), "install token").unwrap();
+    let whole = |path: &str| host.request(Profile::Workspace, vec![Grant::whole(host.text(path))]);
+    let _bound = [
+        bind(&host.path("home"), &host.path("home/project/chroot")),
+        bind(&host.path("home/.ssh"), &host.path("home/project/keys")),
+        bind(&host.root, &host.path("outside/alias")),
+    ];
+    let ran = run(
+        &whole("home/project"),
+        "cat file chroot/read/file chroot/.ssh/id_test chroot/.cargo/credentials.toml keys/id_test; ls -A chroot/.ssh keys; echo x >keys/new",
+    );
+    assert!(ran.output.contains("mine") && ran.output.contains("read me"), "{}", ran.output);
+    assert!(!ran.output.contains("id_test\n") && !host.path("home/.ssh/new").exists(), "{}", ran.output);
+    assert!(!ran.output.contains("private key") && !ran.output.contains("token"), "{}", ran.output);
+    let (status, detail) = mounts_detail(&ran);
+    assert!(status == LayerStatus::Partial && detail.contains(&host.text("home/project/chroot/.netrc")), "{detail}");
+    for grant in ["outside/alias", "outside"] {
+        let script = "cd \"$0\"; cat outside/file state/* home/.ssh/* home/.cargo/credentials.toml; mv state s; echo x >state/x; mv home/.ssh s";
+        let script = script.replace("\"$0\"", &host.text("outside/alias"));
+        let ran = run(&whole(grant), &script);
+        assert!(ran.output.contains("outside"), "{}", ran.output);
+        for secret in ["install key", "install token", "private key", "registry token"] {
+            assert!(!ran.output.contains(secret), "{grant}: {}", ran.output);
+        }
+        assert!(!host.path("state/x").exists() && host.path("state").exists() && host.path("home/.ssh").exists());
+    }
+    for secret in ["outside/alias/state", "home/project/keys", "home/project/chroot/.ssh"] {
+        let read = Grant { root: host.text(secret), ..Grant::default() };
+        let refused = Jail::prepare(&host.request(Profile::Workspace, vec![read])).map(drop);
+        assert!(matches!(refused, Err(Refusal::Never { .. })), "{secret}: {refused:?}");
+    }
+}
+
 /// Where sockets are that root made for everybody, one in each directory; passed on to the same test as an ordinary user.
 const SOCKETS: &str = "BATON_JAILED_SOCKETS";
 
@@ -667,22 +868,44 @@ fn main() {
     let again = args.iter().any(|arg| arg == "--as-ordinary-user");
     let Some(filter) = asked::wanted(&args) else { return };
     let without = args.iter().any(|arg| arg == "--without-namespaces");
-    let sockets = (nix::unistd::geteuid().is_root() && !again && !without).then(Sockets::new);
+    let first = !again && !without && !args.iter().any(|arg| arg == "--mounted");
+    let sockets = (nix::unistd::geteuid().is_root() && first).then(Sockets::new);
     if let Some(sockets) = &sockets {
         // SAFETY: this process has one thread.
         unsafe { std::env::set_var(SOCKETS, sockets.directories()) };
     }
-    let tests = if without { WITHOUT_NAMESPACES } else { TESTS };
+    let mounted = args.iter().any(|arg| arg == "--mounted");
+    let tests = match (without, mounted) {
+        (true, _) => WITHOUT_NAMESPACES,
+        (_, true) => MOUNTED,
+        _ => TESTS,
+    };
     for (name, test) in tests.iter().filter(|(name, _)| name.contains(&filter)) {
         let host = Host::new();
         test(&host);
         drop(host);
         println!("test {name}{} ... ok", if again { " (as an ordinary user)" } else { "" });
     }
-    if nix::unistd::geteuid().is_root() && !again && !without {
+    if !without && !mounted && MOUNTED.iter().any(|(name, _)| name.contains(&filter)) {
+        let own = std::env::current_exe().unwrap();
+        // An ordinary user mounts in a user namespace, as the same user.
+        let user: &[&str] =
+            if nix::unistd::geteuid().is_root() { &[] } else { &["--user", "--map-current-user", "--keep-caps"] };
+        let again = again.then_some("--as-ordinary-user");
+        let status = std::process::Command::new("unshare")
+            .arg("--mount")
+            .args(user)
+            .arg(own)
+            .arg("--mounted")
+            .args(again)
+            .arg(&filter)
+            .status();
+        assert!(status.unwrap().success(), "with mounts");
+    }
+    if nix::unistd::geteuid().is_root() && first {
         as_ordinary_user(&filter);
     }
-    if !without && !again && filter.is_empty() {
+    if first && filter.is_empty() {
         // In a user namespace that allows no further ones of what is needed.
         let script = "echo 0 > /proc/sys/user/max_mnt_namespaces && exec \"$0\" --without-namespaces";
         let own = std::env::current_exe().unwrap();

@@ -82,6 +82,7 @@ impl World {
         ] {
             symlink(target, world.path("home/project").join(name)).unwrap();
         }
+        nix::unistd::mkfifo(&world.path("home/read/fifo"), nix::sys::stat::Mode::from_bits_truncate(0o600)).unwrap();
         fs::hard_link(program(), world.path("home/project/probe")).unwrap();
         world
     }
@@ -150,6 +151,7 @@ const OWN: &[&str] = &[
     "home/read",
     "home/read/file",
     "home/read/new",
+    "home/read/fifo",
     "home/part",
     "home/part/file",
     "home/part/new",
@@ -252,7 +254,9 @@ fn probe(path: &Path, own: bool) -> String {
     };
     let change = if is_dir { path.join("file") } else { path.to_owned() };
     let opened = OpenOptions::new().append(true).custom_flags(libc::O_NONBLOCK).open(&change);
-    let write = if is_dir && !change.exists() { None } else { Some(!null && opened.is_ok()) };
+    // A FIFO that nobody reads from says so only to who may write to it.
+    let opened = opened.is_ok() || opened.is_err_and(|err| err.raw_os_error() == Some(libc::ENXIO));
+    let write = if is_dir && !change.exists() { None } else { Some(!null && opened) };
     let was_there = fs::symlink_metadata(path).is_ok();
     let new = match &found {
         Ok(_) if is_dir => path.join("made"),
@@ -331,8 +335,9 @@ fn compare(profile: Profile, grants: &dyn Fn(&World) -> Vec<Grant>, below: &str,
 
 fn agree() {
     type Grants = (&'static str, fn(&World) -> Vec<Grant>);
-    let sets: [Grants; 4] = [
+    let sets: [Grants; 5] = [
         ("project", |world| vec![world.grant("home/project", "wcd")]),
+        ("read", |world| vec![world.grant("home/project", "wcd"), world.grant("home/read", "")]),
         ("several", |world| {
             let outputs = vec![world.path("home/part/out").to_str().unwrap().to_owned()];
             vec![
@@ -378,7 +383,7 @@ fn reasons() {
         (of("state/file").read, false, Decides::Secret, "secret"),
         (of("home/other/file").read, false, Decides::Covered, "home/other:r"),
         (of("home/read/file").write, false, Decides::Grant, "home/read:rw"),
-        (evaluator.explain(Path::new("/etc/passwd")).read, true, Decides::Profile, "`/etc`"),
+        (evaluator.explain(Path::new("/etc/passwd")).read, true, Decides::Profile, "`/etc"),
         (evaluator.explain(Path::new("/etc/passwd")).write, false, Decides::Grant, "no grant changes those"),
         (evaluator.explain(Path::new("/run/x")).read, false, Decides::Covered, "sockets"),
         (evaluator.explain(Path::new("/dev/shm/x")).create, true, Decides::Own, "gone with it"),

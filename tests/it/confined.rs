@@ -166,8 +166,8 @@ fn no_way_out_and_every_way_is_one_where_nothing_confines() {
         // Otherwise a test that fails to attack would look like one that is defended.
         let (inside, outside) = world.attack(baton, Profile::Host).await;
         // Not everywhere in a kernel; limited by whoever started the tests; or nobody's at all.
-        const ELSEWHERE: [&str; 5] =
-            ["mptcp", "core_dumps", "make_in_home", "more_descriptors", "root_reads_kernel_log"];
+        const ELSEWHERE: [&str; 6] =
+            ["mptcp", "core_dumps", "make_in_home", "more_descriptors", "root_reads_kernel_log", "snapshot_of_grant"];
         for line in &outside {
             let name = line.split(' ').next().unwrap();
             let only_root = name.starts_with("root_") && !nix::unistd::geteuid().is_root();
@@ -183,7 +183,9 @@ fn no_way_out_and_every_way_is_one_where_nothing_confines() {
             let (inside, outside_again) = world.attack(baton, profile).await;
             assert!(inside.is_empty(), "{profile:?}: got in by {inside:?}");
             // Refused by the filter, not because this terminal is no console, or the kernel has no such thing.
-            for call in ["io_uring", "type_into_terminal", "paste_into_console", "set_user_by_openat2"] {
+            for call in
+                ["io_uring", "type_into_terminal", "paste_into_console", "set_user_by_openat2", "snapshot_of_grant"]
+            {
                 let line = outside_again.iter().find(|line| line.starts_with(&format!("{call} out "))).unwrap();
                 // Programs that would use these go on without when the kernel has none: that is what they are told.
                 let fall_back = ["io_uring", "set_user_by_openat2"].contains(&call);
@@ -471,6 +473,40 @@ fn what_is_asked_for_is_what_is_given_or_refused_with_a_reason() {
     });
 }
 
+/// A session that may write beside one of its grants puts a link to something else of the person's in its place.
+#[test]
+fn a_respawn_means_the_directories_that_were_granted_first() {
+    let setup = Setup::plain();
+    scenario(Duration::from_secs(60), setup, async |baton: &Baton| {
+        let (project, private) = (baton.person().join("project"), baton.person().join("private"));
+        fs::create_dir_all(project.join("sub")).unwrap();
+        fs::create_dir_all(&private).unwrap();
+        fs::write(private.join("diary"), "TOPSECRET").unwrap();
+        let script = format!("cat {0}/diary; rmdir sub; ln -s {0} sub; echo END", private.display());
+        let request = CreateTerminal {
+            command: Some(vec!["sh".to_owned(), "-c".to_owned(), script]),
+            cwd: Some(project.to_str().unwrap().to_owned()),
+            sandbox: Some(Profile::Workspace),
+            grants: Some(vec![grant(&project, "wcd"), grant(&project.join("sub"), "wcd")]),
+            ..CreateTerminal::default()
+        };
+        let id = baton.create(&request).await;
+        let path = format!("/v1/sessions/{id}");
+        let ended = |detail: &SessionDetail| detail.session.status == SessionStatus::Exited;
+        let _: SessionDetail = baton.api().get_until(&path, ended).await;
+        assert!(project.join("sub").is_symlink());
+        let failed = |detail: &SessionDetail| detail.session.status == SessionStatus::Failed;
+        let _: SessionDetail = baton.api().post(&format!("{path}/respawn"), &json!({})).await;
+        let detail: SessionDetail = baton.api().get_until(&path, failed).await;
+        let failure = detail.session.failure.unwrap();
+        for said in [project.join("sub"), private] {
+            assert!(failure.contains(&format!("`{}`", said.display())), "{failure}");
+        }
+        let output = String::from_utf8_lossy(&baton.output(id).await).into_owned();
+        assert!(!output.contains("TOPSECRET"), "{output}");
+    });
+}
+
 #[test]
 fn the_command_line_says_how_a_session_is_confined() {
     scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
@@ -504,4 +540,104 @@ fn the_command_line_says_how_a_session_is_confined() {
         let odd = baton.cli(["new", "-d", "--grant", project]).await;
         assert_eq!(odd.code, Some(2), "{odd:?}");
     });
+}
+
+#[test]
+fn nothing_that_a_confined_program_started_outlives_its_session() {
+    scenario(
+        Duration::from_secs(120),
+        Setup::plain().env("BATON_SESSION__CLOSE_GRACE_S", "1"),
+        async |baton: &Baton| {
+            let project = baton.person().join("project");
+            fs::create_dir_all(&project).unwrap();
+            // Every mark of the session left behind, by two forks, a session of its own, an empty environment; deaf to SIGHUP.
+            let hidden = "trap '' HUP TERM; setsid env -i /bin/sh -c '(while :; do date +%s%N >beat; sleep 0.05; done) & exit 0' & \
+                      while [ ! -s beat ]; do sleep 0.05; done; exit 3";
+            let start = async |sandbox: Profile, limits: Limits, script: &str| {
+                let _ = fs::remove_file(project.join("beat"));
+                let confined = sandbox != Profile::Host;
+                baton
+                    .create(&CreateTerminal {
+                        sandbox: Some(sandbox),
+                        cwd: Some(project.to_str().unwrap().to_owned()),
+                        grants: confined.then(|| vec![grant(&project, "rwcd")]),
+                        limits,
+                        ..session::shell_script(script)
+                    })
+                    .await
+            };
+            let ended = async |id: SessionId| -> SessionDetail {
+                let over = |detail: &SessionDetail| {
+                    matches!(detail.session.status, SessionStatus::Exited | SessionStatus::Closed)
+                };
+                baton.api().get_until(&format!("/v1/sessions/{id}"), over).await
+            };
+            // What it says is that it exits, and how; not that somebody closed it.
+            let id = start(Profile::Workspace, Limits::default(), hidden).await;
+            let exit = ended(id).await.session.exit.unwrap();
+            assert_eq!((exit.code, exit.reason.as_str()), (Some(3), "exit"));
+            still(&project).await;
+            // Nor past a limit, or a `close`, or the death of the worker that knew it.
+            let limits = Limits { wall_s: Some(2), ..Limits::default() };
+            let goes_on = hidden.replace("exit 3", "sleep 1000");
+            let id = start(Profile::Workspace, limits, &goes_on).await;
+            let exit = ended(id).await.session.exit.unwrap();
+            assert_eq!(exit.reason, "killed: wall time limit 2 s");
+            still(&project).await;
+            let id = start(Profile::Locked, Limits::default(), &hidden.replace("exit 3", "read go; exit 4")).await;
+            let mut client = baton.attach(id, Attach::named("A")).await;
+            client.claim(false).await.unwrap();
+            let worker = baton.session(id).await.session.worker_pid.unwrap();
+            Process::of(worker).kill().await;
+            let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != worker);
+            let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{id}"), next).await;
+            let mut client = baton.attach(id, Attach::named("B")).await;
+            client.claim(true).await.unwrap();
+            beats(&project).await;
+            client.type_text("go\r").await;
+            assert_eq!(ended(id).await.session.exit.unwrap().code, Some(4));
+            still(&project).await;
+            // Whoever starts a daemon where nothing confines it may have meant to.
+            let id = start(Profile::Host, Limits::default(), hidden).await;
+            assert_eq!(ended(id).await.session.exit.unwrap().code, Some(3));
+            beats(&project).await;
+            let mut left = beating(&project);
+            assert!(!left.is_empty(), "this test would find nothing");
+            while !left.is_empty() {
+                for pid in left {
+                    // What sleeps between two beats may be gone.
+                    let _ =
+                        nix::sys::signal::kill(baton_tests::process::pid_of(pid), nix::sys::signal::Signal::SIGKILL);
+                }
+                left = beating(&project);
+            }
+        },
+    );
+    again_as_ordinary_user("nothing_that_a_confined_program_started_outlives_its_session");
+}
+
+/// Processes that are in this directory.
+fn beating(project: &std::path::Path) -> Vec<u32> {
+    let project = project.canonicalize().unwrap();
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == project)).collect()
+}
+
+fn beat(project: &std::path::Path) -> String {
+    fs::read_to_string(project.join("beat")).unwrap()
+}
+
+async fn beats(project: &std::path::Path) {
+    let before = beat(project);
+    while beat(project) == before {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Nobody writes to `beat` any more, and nobody is there who could.
+async fn still(project: &std::path::Path) {
+    assert_eq!(beating(project), [0; 0], "left running");
+    let before = beat(project);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(beat(project), before);
 }

@@ -17,7 +17,7 @@ use baton_tests::{Attach, Baton, Setup, StreamClient, ordinary, scenario, sessio
 async fn shell(baton: &Baton) -> SessionId {
     let home = baton.person();
     let (project, notes) = (home.join("project"), home.join("notes"));
-    for directory in [&project, &notes, &home.join(".ssh"), &home.join("other")] {
+    for directory in [&project, &notes, &home.join(".ssh"), &home.join("other"), &home.join("a; touch pwned")] {
         fs::create_dir_all(directory).unwrap();
     }
     for (file, mode) in [("project/plain", 0o644), ("project/closed", 0o000), (".ssh/id", 0o600), ("other/file", 0o644)]
@@ -27,6 +27,8 @@ async fn shell(baton: &Baton) -> SessionId {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
     }
     fs::write(notes.join("note"), "note").unwrap();
+    fs::write(home.join("in-home"), "content").unwrap();
+    fs::write(home.join("a; touch pwned/file"), "content").unwrap();
     let mut request = session::bash();
     let env = [
         ("PS1", "\\[\\e]133;A\\e\\\\\\]$ \\[\\e]133;B\\e\\\\\\]"),
@@ -75,7 +77,11 @@ fn a_refusal_of_the_sandbox_is_told_with_what_to_do_and_no_other() {
         }
         // Each of these the sandbox alone refuses.
         let (other, notes) = (path("other"), path("notes"));
+        let odd = path("a; touch pwned");
         let refused = [
+            // The path is whoever's the output is: what is advised does nothing else where it is pasted, and never grants HOME.
+            (format!("cat '{odd}/file'"), Act::Read, format!("{odd}/file"), format!("--grant '{odd}:r'`")),
+            (format!("cat {}", path("in-home")), Act::Read, path("in-home"), "HOME is nothing to grant".to_owned()),
             (format!("cat {}", path(".ssh/id")), Act::Read, path(".ssh/id"), "secret".to_owned()),
             (format!("cat {}", path("other/file")), Act::Read, path("other/file"), format!("--grant {other}:r`")),
             (format!("echo x > {}", path("notes/new")), Act::Create, path("notes/new"), format!("--grant {notes}:rc`")),
@@ -91,7 +97,7 @@ fn a_refusal_of_the_sandbox_is_told_with_what_to_do_and_no_other() {
             client.type_text(&format!("{line}\r")).await;
             let (told_act, told_path, message) = until_denied(&mut client).await;
             assert_eq!((told_act, &told_path), (*act, path), "{line}: {message}");
-            let begin = format!("the sandbox refused {} `{path}`: ", act.doing());
+            let begin = format!("the sandbox refuses {} `{path}`: ", act.doing());
             assert!(message.starts_with(&begin) && message.contains(cure), "{line}: {message}");
         }
         // The same again is known; what comes after it shows that it was looked at.
@@ -164,17 +170,17 @@ fn exec_says_at_its_end_what_was_refused_meanwhile() {
         assert_eq!((fine.code, fine.stdout.trim(), fine.stderr.as_str()), (Some(0), "fine", ""));
         let refused = exec(false, &format!("cat {}", file.display())).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        let told = format!("baton: the sandbox refused reading `{}`: ", file.display());
+        let told = format!("baton: the sandbox refuses reading `{}`: ", file.display());
         assert!(
             refused.stderr.contains(&told) && refused.stderr.contains(&format!("--grant {other}:r`")),
             "{refused:?}"
         );
-        assert!(!refused.stdout.contains("the sandbox refused"), "{refused:?}");
+        assert!(!refused.stdout.contains("the sandbox refuses"), "{refused:?}");
         // What was refused before is not told again, nor what nobody refused.
         let missing = exec(false, "cat missing").await;
         assert_eq!((missing.code, missing.stderr.as_str()), (Some(1), ""), "{missing:?}");
         let json = exec(true, "touch /usr/exec").await;
-        assert!(json.stderr.contains("the sandbox refused making `/usr/exec`"), "{json:?}");
+        assert!(json.stderr.contains("the sandbox refuses making `/usr/exec`"), "{json:?}");
         let answer: baton_proto::api::ExecAnswer = serde_json::from_str(&json.stdout).unwrap();
         assert_eq!(answer.exit_code, Some(1));
     });

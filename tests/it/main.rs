@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what is wrong by panicking")]
 #![allow(clippy::print_stdout, reason = "figures belong into the test's output")]
 
+mod access;
+mod approvals;
 mod attach_size;
+mod audit;
 mod browser;
+mod canary;
 mod chaos;
 mod cli;
 mod confined;
@@ -14,9 +18,11 @@ mod disk;
 mod egress;
 mod exec;
 mod explain;
+mod flood;
 mod given_up;
 mod handoff;
 mod hostile;
+mod in_flight;
 mod input;
 mod journal;
 mod lease;
@@ -28,6 +34,8 @@ mod marks;
 mod needless;
 mod openapi;
 mod parked;
+mod policy;
+mod proxied;
 mod queries;
 mod recording;
 mod respawn;
@@ -40,6 +48,7 @@ mod screens;
 mod search;
 mod security;
 mod service;
+mod share;
 mod shells;
 mod skew;
 mod slow_reader;

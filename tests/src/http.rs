@@ -32,6 +32,43 @@ impl Socket for TcpStream {
 
 impl Socket for UnixStream {}
 
+impl Socket for tokio_rustls::client::TlsStream<TcpStream> {}
+
+/// A TLS server of a test's own: where it is, what it is called, and the one certificate it is believed with.
+#[derive(Clone)]
+pub struct Tls {
+    address: SocketAddr,
+    name: String,
+    connector: tokio_rustls::TlsConnector,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} at {}", self.name, self.address)
+    }
+}
+
+impl Tls {
+    /// One whose certificate is in this PEM file.
+    ///
+    /// # Panics
+    /// When that is no certificate.
+    #[must_use]
+    pub fn new(address: SocketAddr, name: &str, certificate: &std::path::Path) -> Self {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate).expect("a certificate")).expect("to believe it");
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions of TLS")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { address, name: name.to_owned(), connector: std::sync::Arc::new(config).into() }
+    }
+}
+
 /// Where the bridge listens.
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -39,6 +76,10 @@ pub enum Place {
     Tcp(SocketAddr),
     /// `bridge.sock`.
     Unix(PathBuf),
+    /// From this address of ours to that one.
+    From(std::net::IpAddr, SocketAddr),
+    /// A reverse proxy in front of it.
+    Tls(Tls),
 }
 
 impl Place {
@@ -54,6 +95,17 @@ impl Place {
                 Box::new(stream)
             }
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Self::From(own, address) => {
+                let socket = tokio::net::TcpSocket::new_v4()?;
+                socket.bind(SocketAddr::new(*own, 0))?;
+                Box::new(socket.connect(*address).await?)
+            }
+            Self::Tls(Tls { address, name, connector }) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                let name = name.clone().try_into().map_err(std::io::Error::other)?;
+                Box::new(connector.connect(name, stream).await?)
+            }
         })
     }
 
@@ -61,8 +113,9 @@ impl Place {
     #[must_use]
     pub fn host(&self) -> String {
         match self {
-            Self::Tcp(address) => address.to_string(),
+            Self::Tcp(address) | Self::From(_, address) => address.to_string(),
             Self::Unix(_) => "localhost".to_owned(),
+            Self::Tls(tls) => format!("{}:{}", tls.name, tls.address.port()),
         }
     }
 }

@@ -14,6 +14,7 @@ mod freshness;
 mod fuzz;
 mod openapi;
 mod project;
+mod schemathesis;
 mod steps;
 mod suite;
 mod tidy;
@@ -37,6 +38,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   fuzz [target…]     fuzz targets, each for `--minutes N` (1), `--jobs N` at a time (1); needs a nightly compiler
   deb [--debug]      the Debian package, unpacked and tried; needs cargo-deb
   chaos [options]    everything killed, stopped and cut off, and every byte checked: --seed N --minutes M --sessions S
+  schemathesis       random requests against the API's document: --seed N; needs python3 with venv
   openapi            write clients/web/openapi.json and the page's types from the bridge
   tidy               checks of the tree: layers, documented dependencies, links, forgotten tests";
 
@@ -64,6 +66,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["fuzz", words @ ..] => fuzz::run(&project, words),
         ["deb", words @ ..] => deb::run(&project, words),
         ["chaos", options @ ..] => chaos::run_with(&project, options.strip_prefix(&["--"]).unwrap_or(options)),
+        ["schemathesis", words @ ..] => schemathesis::run_with(&project, words),
         ["openapi"] => openapi::write(&project),
         ["tidy"] => tidy::run(&project),
         _ => bail!("{USAGE}"),

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::binaries::{self, Profile};
 use crate::project::Project;
 use crate::steps::{self, Steps, cargo};
-use crate::{openapi, tidy, web};
+use crate::{openapi, schemathesis, tidy, web};
 
 /// Runs everything.
 pub fn run(project: &Project) -> Result<()> {
@@ -44,5 +44,6 @@ fn all(project: &Project, times: &mut Steps) -> Result<()> {
             cargo_step(&["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])
         }
     })?;
+    times.step("requests by the document", || schemathesis::check(project))?;
     times.step("documentation tests", || cargo_step(&["test", "--locked", "--workspace", "--doc"]))
 }

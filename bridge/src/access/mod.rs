@@ -6,11 +6,14 @@
 //! | cookie **and** `X-Baton-Key`, or cookie and the subprotocol `baton.key.<k>` | the login's principal |
 //! | cookie alone | nothing: browsers send it to every port of 127.0.0.1 |
 //! | query, uid of the peer | nothing |
+//! | `Tailscale-User-Login` | only to `POST /v1/auth/login`, and only where [`proxies`] believes it |
 
 pub mod logins;
 pub mod origin;
+pub mod proxies;
 pub mod rate;
 pub mod reach;
+pub mod shares;
 pub mod tokens;
 
 use baton_proto::ErrorCode;
@@ -18,6 +21,7 @@ use baton_proto::api::{self, PrincipalRole};
 use baton_proto::ids::ClientId;
 use baton_proto::v1::{Class, ClientKind};
 
+use self::shares::Share;
 use crate::hub::presence::Identity;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
@@ -30,6 +34,8 @@ pub enum Right {
     Observe,
     /// Create, type, hold leases.
     Control,
+    /// Decide what agents ask for.
+    Approve,
     /// Tokens, settings.
     Admin,
 }
@@ -41,6 +47,7 @@ impl Right {
         match self {
             Self::Observe => "observe",
             Self::Control => "control",
+            Self::Approve => "approve",
             Self::Admin => "admin",
         }
     }
@@ -64,17 +71,28 @@ pub struct Principal {
     pub scopes: Option<Vec<String>>,
     /// Narrows what it sees.
     pub workspace_ids: Option<Vec<String>>,
-    /// Signed in by cookie and key (not by a bearer token).
-    pub by_cookie: bool,
+    /// For the holder of a share link: what that shows.
+    pub share: Option<Share>,
+    /// Until when it is good, microseconds since 1970.
+    pub expires_us: Option<u64>,
 }
 
 impl Principal {
+    /// One that nothing narrows.
+    #[must_use]
+    pub const fn new(id: String, name: String, role: PrincipalRole) -> Self {
+        Self { id, name, role, agent_id: None, scopes: None, workspace_ids: None, share: None, expires_us: None }
+    }
+
     /// Whether it may do such things at all.
     #[must_use]
     pub fn has(&self, right: Right) -> bool {
         let by_role = match self.role {
-            PrincipalRole::Owner => true,
-            PrincipalRole::Collaborator | PrincipalRole::Agent => right != Right::Admin,
+            // What needs this is about all of Baton: a token of some workspaces could make itself one of all.
+            PrincipalRole::Owner => right != Right::Admin || self.workspace_ids.is_none(),
+            PrincipalRole::Collaborator => right != Right::Admin,
+            // An agent never decides, whatever its token says.
+            PrincipalRole::Agent => matches!(right, Right::Observe | Right::Control),
             PrincipalRole::Viewer => right == Right::Observe,
         };
         by_role && self.scopes.as_ref().is_none_or(|scopes| scopes.iter().any(|scope| scope == right.as_str()))
@@ -92,15 +110,19 @@ impl Principal {
         Err(Failure::new(ErrorCode::Forbidden, detail))
     }
 
-    /// Whether it may see this session: an agent what it made, a narrowed person its workspaces and what it made, any
-    /// other person everything.
+    /// Whether it may see this session: an agent what it made, a narrowed person its workspaces and what it made, a share
+    /// link's holder the one that is shared, any other person everything.
     #[must_use]
     pub fn sees(&self, session: &Session, row: Option<&SessionRow>) -> bool {
+        if let Some(share) = self.share {
+            return share.session == session.id;
+        }
         let made = row.is_some_and(|row| row.creator == self.id);
         if self.role == PrincipalRole::Agent {
             let entry = session.entry();
             let of_agent = entry.spec.creator.as_ref().and_then(ClientId::agent_id);
-            return made || (of_agent.is_some() && of_agent == self.agent_id.as_deref());
+            let given = row.and_then(|row| row.owner_agent_id.as_deref());
+            return made || (self.agent_id.is_some() && [of_agent, given].contains(&self.agent_id.as_deref()));
         }
         match &self.workspace_ids {
             None => true,
@@ -168,13 +190,8 @@ mod tests {
 
     fn principal(role: PrincipalRole) -> Principal {
         Principal {
-            id: "tok_1".to_owned(),
-            name: "Ada".to_owned(),
-            role,
             agent_id: (role == PrincipalRole::Agent).then(|| "fixer".to_owned()),
-            scopes: None,
-            workspace_ids: None,
-            by_cookie: false,
+            ..Principal::new("tok_1".to_owned(), "Ada".to_owned(), role)
         }
     }
 
@@ -182,21 +199,26 @@ mod tests {
     fn roles_hold() {
         use PrincipalRole::{Agent, Collaborator, Owner, Viewer};
         let table = [
-            (Owner, [true, true, true]),
-            (Collaborator, [true, true, false]),
-            (Agent, [true, true, false]),
-            (Viewer, [true, false, false]),
+            (Owner, [true, true, true, true]),
+            (Collaborator, [true, true, true, false]),
+            (Agent, [true, true, false, false]),
+            (Viewer, [true, false, false, false]),
         ];
         for (role, expected) in table {
             let who = principal(role);
             assert_eq!(
-                [Right::Observe, Right::Control, Right::Admin].map(|right| who.has(right)),
+                [Right::Observe, Right::Control, Right::Approve, Right::Admin].map(|right| who.has(right)),
                 expected,
                 "{role:?}"
             );
         }
         let narrowed = Principal { scopes: Some(vec!["observe".to_owned()]), ..principal(Owner) };
         assert!(narrowed.has(Right::Observe) && !narrowed.has(Right::Admin));
+        let limited = Principal { workspace_ids: Some(Vec::new()), ..principal(Owner) };
+        assert!(
+            limited.has(Right::Control) && !limited.has(Right::Admin),
+            "it could make itself one of all workspaces"
+        );
     }
 
     #[test]

@@ -7,17 +7,19 @@
 //! | who | confined as | may act in |
 //! | --- | --- | --- |
 //! | a person | not at all: it could do the same without Baton | every session it sees |
-//! | an agent | every session it makes: never `host` | `workspace` and `locked` sessions it sees |
+//! | an agent | every session it makes, unless a person approved another | `workspace` and `locked` sessions it sees, and what was approved |
 //!
 //! An agent sees what it made, and what was made for its id (`Principal::sees`), so the grants and hosts of what it sees
 //! are those it was allowed when they were made. Agents have no grants of their own to compare with yet.
 
 use baton_proto::ErrorCode;
+use baton_proto::ids::ClientId;
 use baton_proto::spec::Profile;
 use baton_proto::v1::Class;
 use baton_sandbox::profile;
 
 use super::Principal;
+use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
 
 /// Whether somebody of this class may act in a session of this profile.
@@ -30,6 +32,20 @@ pub const fn reaches(class: Class, profile: Profile) -> bool {
 }
 
 impl Principal {
+    /// The same of a session that is there. One that is not confined, and that this agent made, a person approved
+    /// (`session.unsandboxed`).
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn need_reach_into(&self, session: &Session) -> Outcome<()> {
+        let entry = session.entry();
+        let made_by = entry.spec.creator.as_ref().and_then(ClientId::agent_id);
+        if self.agent_id.is_some() && made_by == self.agent_id.as_deref() {
+            return Ok(());
+        }
+        self.need_reach(entry.spec.profile)
+    }
+
     /// Refuses an agent what it would do in a session that is less confined than itself.
     ///
     /// # Errors
@@ -60,13 +76,8 @@ mod tests {
     #[test]
     fn the_refusal_says_what_to_do() {
         let agent = Principal {
-            id: "tok_1".to_owned(),
-            name: "fixer".to_owned(),
-            role: baton_proto::api::PrincipalRole::Agent,
             agent_id: Some("fixer".to_owned()),
-            scopes: None,
-            workspace_ids: None,
-            by_cookie: false,
+            ..Principal::new("tok_1".to_owned(), "fixer".to_owned(), baton_proto::api::PrincipalRole::Agent)
         };
         let failure = agent.need_reach(Profile::Host).unwrap_err();
         assert_eq!(failure.code, ErrorCode::Forbidden);

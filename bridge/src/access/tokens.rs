@@ -125,15 +125,7 @@ impl Tokens {
     }
 
     fn owner(&self) -> Principal {
-        Principal {
-            id: OWNER_ID.to_owned(),
-            name: self.owner_name.clone(),
-            role: PrincipalRole::Owner,
-            agent_id: None,
-            scopes: None,
-            workspace_ids: None,
-            by_cookie: false,
-        }
+        Principal::new(OWNER_ID.to_owned(), self.owner_name.clone(), PrincipalRole::Owner)
     }
 }
 
@@ -149,7 +141,8 @@ fn of_row(row: &TokenRow) -> Principal {
         agent_id: row.agent_id.clone(),
         scopes: row.scopes.clone(),
         workspace_ids: row.workspace_ids.clone(),
-        by_cookie: false,
+        share: None,
+        expires_us: row.expires_us,
     }
 }
 

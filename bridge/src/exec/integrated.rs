@@ -248,7 +248,7 @@ async fn hear_marks(tail: &mut Tail<'_>, from: u64, progress: &mut Progress) -> 
 /// keeps it to be mended; any other wants more of it.
 async fn give_up(run: &Run<'_>, tail: &mut Tail<'_>, from: u64) -> Outcome<Became> {
     let until = tail.offset();
-    type_bytes(run.session, run.attached, run.epoch, b"\x03").await?;
+    type_bytes(run.session, run.attached, run.epoch, b"\x03", run.permit).await?;
     // Whoever tries again finds the shell at its prompt.
     let back = Instant::now() + BEGINS_WITHIN;
     loop {

@@ -18,6 +18,7 @@ use baton_proto::ids::Epoch;
 use baton_proto::v1::ExitRecord;
 
 use crate::app::App;
+use crate::approval::gate::Permit;
 use crate::hub::session::{RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
 use crate::routes::input::type_bytes;
@@ -48,6 +49,7 @@ struct Run<'a> {
     deadline: Instant,
     /// A sign of life is due so often.
     alive: Duration,
+    permit: &'a Permit,
 }
 
 /// How a command ended, as far as anybody knows.
@@ -95,7 +97,7 @@ impl Run<'_> {
         } else {
             format!(" \x15{line}\r")
         };
-        type_bytes(self.session, self.attached, self.epoch, typed.as_bytes()).await
+        type_bytes(self.session, self.attached, self.epoch, typed.as_bytes(), self.permit).await
     }
 
     /// Until when to wait for what comes next. Whoever waits here is alive, and keeps its lease.
@@ -124,17 +126,11 @@ impl Run<'_> {
     }
 }
 
-/// Runs a command in the session's shell.
+/// The line as it is typed, if it can be. What can't be typed is not judged either.
 ///
 /// # Errors
-/// `busy` when the shell does not wait for a line; `invalid`; what typing may fail with.
-pub async fn run(
-    app: &App,
-    session: &Session,
-    attached: &RestAttachment,
-    epoch: Epoch,
-    request: &ExecRequest,
-) -> Outcome<ExecAnswer> {
+/// `invalid`.
+pub fn check(request: &ExecRequest) -> Outcome<String> {
     let command = request.command.replace("\r\n", "\n");
     let command = command.trim_end_matches(['\r', '\n']);
     if command.len() > COMMAND_BYTES_MAX {
@@ -145,6 +141,25 @@ pub async fn run(
             "`command` has no control characters but tabs and line ends: type others with `input`",
         ));
     }
+    timeout(request.timeout_s)?;
+    Ok(command.to_owned())
+}
+
+/// Runs a command in the session's shell, once it was judged.
+///
+/// # Errors
+/// `busy` when the shell does not wait for a line; `invalid`; what typing may fail with.
+pub async fn run(
+    app: &App,
+    session: &Session,
+    attached: &RestAttachment,
+    epoch: Epoch,
+    request: &ExecRequest,
+    permit: Permit,
+) -> Outcome<ExecAnswer> {
+    let permit = &permit;
+    let command = check(request)?;
+    let command = command.as_str();
     let deadline = Instant::now() + timeout(request.timeout_s)?;
     // Two lines at one prompt would be each other's output.
     let _turn = tokio::time::timeout(TURN_TIMEOUT.min(deadline - Instant::now()), session.exec_turn())
@@ -152,7 +167,7 @@ pub async fn run(
         .map_err(|_| Failure::new(ErrorCode::Busy, "another `exec` is under way in this session; wait for its end"))?;
     let prompt = prompt::wait(session, attached).await?;
     let alive = (app.context.lease_ttl / 3).max(Duration::from_millis(50));
-    let run = Run { session, attached, epoch, command, prompt: &prompt, deadline, alive };
+    let run = Run { session, attached, epoch, command, prompt: &prompt, deadline, alive, permit };
     if command.trim().is_empty() {
         // Nothing is what runs, and what it writes.
         let part = Part { start: prompt.head, bytes: Vec::new(), marks: 0, truncated: false };

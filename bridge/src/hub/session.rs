@@ -20,6 +20,7 @@ use super::marks::Round;
 use super::presence::{Identity, Presence};
 use super::screens::{Drawn, Newest, SCREENS_AT_ONCE};
 use super::task;
+use crate::audit::Audit;
 use crate::events::EventLog;
 use crate::problem::{Failure, Outcome};
 use crate::upstream::conn::{RawFrame, Writer, message};
@@ -39,6 +40,8 @@ pub struct HubContext {
     pub sessiond: OnceLock<Sessiond>,
     /// Where events go.
     pub events: EventLog,
+    /// Where it is recorded who had control.
+    pub audit: Audit,
     /// How long a lease outlives its owner's last sign of life.
     pub lease_ttl: Duration,
     /// Bytes of chunks in all feeds.

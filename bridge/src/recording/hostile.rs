@@ -23,7 +23,7 @@ pub fn any_bytes(data: &[u8]) {
     let begin_us = first_wall_us(&records, begin).unwrap_or(0);
     let facts = Facts { size, begin_us, title: "a \"b\"\n".to_owned(), command: "sh".to_owned(), term: TERM };
     let cast = Cast::new(version, idle_max, &facts);
-    let mut scribe = Scribe { cast, at: begin, until, size, wall_us: begin_us, over: false };
+    let mut scribe = Scribe { cast, at: begin, until, size, wall_us: begin_us, typed: true, over: false };
     scribe.records(&records);
     scribe.finish();
     is_cast(&scribe.cast.take(), version);

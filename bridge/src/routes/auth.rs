@@ -1,68 +1,106 @@
-//! Logging in and out, and login links.
+//! Logging in and out, and links: those that sign in, and those that share a session.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use baton_proto::ErrorCode;
-use baton_proto::api::{Link, LinkRequest, LoginAnswer, LoginRequest, Principal, Problem};
+use baton_proto::api::{Link, LinkKind, LinkRequest, LoginAnswer, LoginRequest, Principal, Problem, ShareFrom};
+use baton_proto::ids::Cursor;
+use baton_proto::v1::Class;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
-use crate::access::Right;
 use crate::access::logins::{LOGIN_TTL_S, cookie, cookie_name};
+use crate::access::proxies::{Face, TAILSCALE_PREFIX, base_url};
+use crate::access::shares::Boundary;
 use crate::access::tokens::{hash, mint};
+use crate::access::{self, Right};
 use crate::app::App;
+use crate::audit::{Action, Actor, Details, Entry};
 use crate::clock;
-use crate::extract::{Body, Id};
+use crate::extract::{Body, Id, bounded};
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
+use crate::store;
 use crate::store::links::LinkRow;
 use crate::store::logins::LoginRow;
 
 /// How long a login link works, in seconds.
 const LINK_TTL_S: u64 = 60;
+/// How long a share link works if nothing is said, and at most, in seconds.
+const SHARE_TTL_S: u64 = 86_400;
+const SHARE_TTL_MAX_S: u64 = 30 * 86_400;
+/// Share links of one token at a time.
+const SHARES_MAX: usize = 1000;
 
 fn no_randomness(err: std::io::Error) -> Failure {
     Failure::new(ErrorCode::Internal, format!("the kernel gives no randomness: {err}"))
 }
 
-/// Signs a browser in with a token or with the code of a login link: sets a cookie and answers its key. Both are needed
+/// Signs a browser in with a token or with the code of a link: sets a cookie and answers its key. Both are needed
 /// from then on: the cookie goes by itself, the key into `X-Baton-Key` and the subprotocol `baton.key.<k>`.
+///
+/// With neither it signs in whom `tailscale serve` names, where `server.tailscale` says so.
 #[utoipa::path(
     post, path = "/v1/auth/login", tag = "access", request_body = LoginRequest, security(()),
     responses((status = 200, body = LoginAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
 )]
-pub async fn login(State(app): State<Arc<App>>, Body(request): Body<LoginRequest>) -> Outcome<Response> {
+pub async fn login(
+    State(app): State<Arc<App>>,
+    Extension(face): Extension<Face>,
+    Body(request): Body<LoginRequest>,
+) -> Outcome<Response> {
     let refused = || {
-        let detail = "the token or code is not good; a login link works once and for 60 s (`baton open` makes one)";
+        let detail = "the token or code is not good; a login link works once and for 60 s (`baton open` makes one), a share \
+                      link until it expires or is taken back";
         Failure::new(ErrorCode::Unauthenticated, detail)
     };
-    let principal = match (request.token, request.code) {
-        (Some(token), None) => app.tokens.principal(token.trim()),
-        (None, Some(code)) => app.store.use_link(hash(code.trim())).await?.and_then(|id| app.tokens.by_id(&id)),
+    let by = match (&request.token, &request.code) {
+        (Some(_), _) => "token",
+        (None, Some(_)) => "code",
+        (None, None) => "tailscale",
+    };
+    let entry = |actor: Actor| Entry::new(actor, Action::Login).details(Details::none().text("by", by));
+    let principal = match (request.token, request.code, face.tailscale) {
+        (Some(token), None, _) => app.tokens.principal(token.trim()),
+        (None, Some(code), _) => {
+            let code = hash(code.trim());
+            let id = match app.shares.by_code(code) {
+                Some(id) => Some(id),
+                None => app.store.use_link(code).await?,
+            };
+            id.and_then(|id| app.principal(&id))
+        }
+        (None, None, Some(login)) => app.principal(&format!("{TAILSCALE_PREFIX}{login}")),
         _ => return Err(Failure::invalid("send exactly one of `token` and `code`")),
     };
     let Some(principal) = principal else {
-        app.failures.check(None)?;
+        app.failures.check(face.address)?;
+        app.audit.refused(entry(Actor::nobody()), ErrorCode::Unauthenticated).await;
         return Err(refused());
     };
     let (cookie, key) = (mint().map_err(no_randomness)?, mint().map_err(no_randomness)?);
     let now = clock::now_us();
+    let expires_us = (now + LOGIN_TTL_S * 1_000_000).min(principal.expires_us.unwrap_or(u64::MAX));
     let row = LoginRow {
         cookie_hash: hash(&cookie),
         key_hash: hash(&key),
         token_id: principal.id.clone(),
         created_us: now,
-        expires_us: now + LOGIN_TTL_S * 1_000_000,
+        expires_us,
     };
-    app.logins.add(row.clone());
-    // Not on disk it lasts as long as the bridge.
-    drop(app.store.add_login(row).await);
+    // Nobody signs in without a record of it.
+    let kept = row.clone();
+    let entry = entry(Actor::from(&principal));
+    app.audit.with(entry, move |connection| store::logins::add(connection, &kept)).await?;
+    app.logins.add(row);
     let mut response = Json(LoginAnswer { key, principal: principal.shown() }).into_response();
     let name = cookie_name(app.names.port);
-    set_cookie(&mut response, &format!("{name}={cookie}; Path=/; Max-Age={LOGIN_TTL_S}; HttpOnly; SameSite=Strict"));
+    let ttl_s = expires_us.saturating_sub(now).div_ceil(1_000_000);
+    let secure = if face.https { "; Secure" } else { "" };
+    set_cookie(&mut response, &format!("{name}={cookie}; Path=/; Max-Age={ttl_s}; HttpOnly; SameSite=Strict{secure}"));
     Ok(response)
 }
 
@@ -78,11 +116,13 @@ fn set_cookie(response: &mut Response, cookie: &str) {
     post, path = "/v1/auth/logout", tag = "access",
     responses((status = 204, description = "signed out")),
 )]
-pub async fn logout(State(app): State<Arc<App>>, _: Known, headers: HeaderMap) -> Outcome<Response> {
+pub async fn logout(State(app): State<Arc<App>>, Known(principal): Known, headers: HeaderMap) -> Outcome<Response> {
     let name = cookie_name(app.names.port);
     if let Some(cookie) = cookie(&headers, &name) {
         app.logins.remove(cookie);
-        app.store.remove_login(hash(cookie)).await?;
+        let cookie = hash(cookie);
+        let entry = Entry::new(&principal, Action::Logout);
+        app.audit.with(entry, move |connection| store::logins::remove(connection, cookie)).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     set_cookie(&mut response, &format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
@@ -95,7 +135,9 @@ pub async fn me(Known(principal): Known) -> Json<Principal> {
     Json(principal.shown())
 }
 
-/// Makes a link that signs in as the caller, once, within 60 s. Its code sits in the fragment, which browsers never send.
+/// Makes a link. `login` signs in as the caller, once, within 60 s. `share` shows one session and nothing else to whoever
+/// has it, until it expires, is taken back, or the token it was made with is gone. Its code sits in the fragment, which
+/// browsers never send.
 #[utoipa::path(
     post, path = "/v1/auth/links", tag = "access", request_body = LinkRequest,
     responses((status = 201, body = Link), (status = "4XX", body = Problem, content_type = "application/problem+json")),
@@ -103,32 +145,95 @@ pub async fn me(Known(principal): Known) -> Json<Principal> {
 pub async fn create_link(
     State(app): State<Arc<App>>,
     Known(principal): Known,
+    face: Option<Extension<Face>>,
+    headers: HeaderMap,
     Body(request): Body<LinkRequest>,
 ) -> Outcome<Response> {
-    principal.need(Right::Observe)?;
-    if let Some(id) = request.session_id {
-        app.session(&principal, id).await?;
+    let made = make_link(&app, &principal, &request).await;
+    let (row, code) = match made {
+        Ok(made) => made,
+        Err(failure) => {
+            app.audit.refused(Entry::new(&principal, Action::LinkCreate), failure.code).await;
+            return Err(failure);
+        }
+    };
+    let session_id = row.session_id.map(|id| id.to_string());
+    let (kind, name) = match row.kind {
+        LinkKind::Login => ("login", "code"),
+        LinkKind::Share => ("share", "share"),
+    };
+    let details = Details::none()
+        .text("kind", kind)
+        .maybe("session_id", session_id.as_deref())
+        .maybe("from", row.from.map(|from| Cursor { instance: from.instance, offset: from.offset }.to_string()));
+    let entry = Entry::new(&principal, Action::LinkCreate).subject(&row.id).details(details);
+    let kept = row.clone();
+    app.audit.with(entry, move |connection| store::links::add(connection, &kept)).await?;
+    let session = session_id.map(|id| format!("&session={id}")).unwrap_or_default();
+    let base = base_url(face.as_deref(), &headers, &app.url);
+    let link = Link {
+        id: row.id.clone(),
+        url: format!("{base}/#{name}={code}{session}"),
+        expires_at: clock::rfc3339(row.expires_us),
+    };
+    if row.kind == LinkKind::Share {
+        app.shares.add(row);
     }
-    let code = mint().map_err(no_randomness)?;
-    let expires_us = clock::now_us() + LINK_TTL_S * 1_000_000;
-    let id = format!("lnk_{}", Uuid::now_v7().simple());
-    app.store
-        .add_link(LinkRow {
-            id: id.clone(),
-            code_hash: hash(&code),
-            token_id: principal.id,
-            session_id: request.session_id.map(|id| id.to_string()),
-            expires_us,
-        })
-        .await?;
-    let session = request.session_id.map(|id| format!("&session={id}")).unwrap_or_default();
-    let link = Link { id, url: format!("{}/#code={code}{session}", app.url), expires_at: clock::rfc3339(expires_us) };
     let mut response = (StatusCode::CREATED, Json(link)).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }
 
-/// Takes a link back.
+/// The link that is asked for, if the caller may have it, and its code.
+async fn make_link(app: &App, principal: &access::Principal, request: &LinkRequest) -> Outcome<(LinkRow, String)> {
+    principal.need_account()?;
+    principal.need(Right::Observe)?;
+    let mut from = None;
+    let ttl_s = match request.kind {
+        LinkKind::Login => {
+            if request.from.is_some() || request.ttl_s.is_some() {
+                return Err(Failure::invalid("`from` and `ttl_s` are for share links"));
+            }
+            if let Some(id) = request.session_id {
+                app.session(principal, id).await?;
+            }
+            LINK_TTL_S
+        }
+        LinkKind::Share => {
+            // To show a session to others is more than to see it.
+            principal.need(Right::Control)?;
+            if principal.class() == Class::Agent {
+                return Err(Failure::new(ErrorCode::Forbidden, "an agent shares nothing: let a person make the link"));
+            }
+            let id = request.session_id.ok_or_else(|| Failure::invalid("`session_id` says which session is shared"))?;
+            let session = app.session(principal, id).await?;
+            if app.shares.count_of(&principal.id) >= SHARES_MAX {
+                let detail = "there are 1000 share links of this token; take some back, or let them expire";
+                return Err(Failure::new(ErrorCode::Busy, detail));
+            }
+            if request.from != Some(ShareFrom::Start) {
+                let (instance, seq) = (session.instance(), app.events.newest());
+                from = Some(Boundary { instance, offset: session.inspect().await?.head, seq });
+            }
+            bounded("ttl_s", request.ttl_s, 1..=SHARE_TTL_MAX_S)?.unwrap_or(SHARE_TTL_S)
+        }
+    };
+    let now = clock::now_us();
+    let expires_us = (now + ttl_s * 1_000_000).min(principal.expires_us.unwrap_or(u64::MAX));
+    let code = mint().map_err(no_randomness)?;
+    let row = LinkRow {
+        id: format!("lnk_{}", Uuid::now_v7().simple()),
+        code_hash: hash(&code),
+        kind: request.kind,
+        token_id: principal.id.clone(),
+        session_id: request.session_id,
+        from,
+        expires_us,
+    };
+    Ok((row, code))
+}
+
+/// Takes a link back. Whoever came by a share link is signed out and cut off.
 #[utoipa::path(
     delete, path = "/v1/auth/links/{id}", tag = "access", params(("id" = String, Path)),
     responses((status = 204, description = "gone"), (status = 404, body = Problem, content_type = "application/problem+json")),
@@ -138,8 +243,17 @@ pub async fn delete_link(
     Known(principal): Known,
     Id(id): Id<String>,
 ) -> Outcome<StatusCode> {
-    let whose = (!principal.has(Right::Admin)).then_some(principal.id);
+    principal.need_account()?;
+    let entry = Entry::new(&principal, Action::LinkDelete).subject(&id);
+    let whose = (!principal.has(Right::Admin)).then(|| principal.id.clone());
+    // First in memory, so that it is of no use from here on, whatever the disk does.
+    if app.shares.principal(&id).is_some_and(|(_, maker)| whose.as_ref().is_none_or(|whose| *whose == maker)) {
+        app.shares.remove(&id);
+        app.logins.remove_token(&id);
+        app.revoked.send_replace(());
+    }
     if app.store.remove_link(id, whose).await? {
+        app.audit.note(entry).await;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Failure::new(ErrorCode::NotFound, "there is no such link"))

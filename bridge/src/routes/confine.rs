@@ -14,6 +14,7 @@ use baton_proto::v1::Class;
 use baton_sandbox::profile;
 
 use crate::access::Principal;
+use crate::approval::gate::Permit;
 use crate::problem::{Failure, Outcome};
 
 /// What a session's program may do.
@@ -35,6 +36,7 @@ pub(super) fn confinement(
     principal: &Principal,
     config: &Sandbox,
     inherited: &[(String, String)],
+    permit: Option<&Permit>,
 ) -> Outcome<Confinement> {
     let home = inherited.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
     let denied = |detail: &str| Err(Failure::new(ErrorCode::Denied, detail));
@@ -43,19 +45,10 @@ pub(super) fn confinement(
         Class::Agent => Profile::Workspace,
     });
     if !profile::is_confined(profile) {
-        if principal.class() == Class::Agent {
+        if principal.class() == Class::Agent && permit.is_none() {
             return denied("an agent's session is confined: leave `sandbox` out, or let a person start this one");
         }
-        if !config.allow_host {
-            return denied(
-                "`sandbox.allow_host = false`: sessions that are not confined are forbidden here; ask for `workspace`",
-            );
-        }
-        if request.grants.is_some() || !request.allow_hosts.is_empty() {
-            return Err(Failure::invalid(
-                "a session that is not confined may use everything: ask for `sandbox: \"workspace\"` to grant it less",
-            ));
-        }
+        may_be_unconfined(request, config)?;
         if request.ssh_agent {
             return Err(Failure::invalid(
                 "a session that is not confined has your ssh agent as it is, where `SSH_AUTH_SOCK` is set: leave `ssh_agent` out, or \
@@ -89,6 +82,24 @@ pub(super) fn confinement(
         }
     }
     Ok(Confinement { profile, grants, allow_hosts: request.allow_hosts.clone(), ssh_agent })
+}
+
+/// Whether there may be a session that is not confined, whoever asks.
+///
+/// # Errors
+/// As [`confinement`].
+pub(super) fn may_be_unconfined(request: &CreateTerminal, config: &Sandbox) -> Outcome<()> {
+    if !config.allow_host {
+        let detail =
+            "`sandbox.allow_host = false`: sessions that are not confined are forbidden here; ask for `workspace`";
+        return Err(Failure::new(ErrorCode::Denied, detail));
+    }
+    if request.grants.is_some() || !request.allow_hosts.is_empty() {
+        return Err(Failure::invalid(
+            "a session that is not confined may use everything: ask for `sandbox: \"workspace\"` to grant it less",
+        ));
+    }
+    Ok(())
 }
 
 /// The socket of the person's ssh agent, for a session that asks to use it.

@@ -4,17 +4,24 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
-use baton_proto::api::{ClaimRequest, ClientRequest, CloseRequest, DenyRequest, LeaseAnswer, Problem, TransferRequest};
+use baton_proto::api::{
+    AwaitingApproval, ClaimRequest, ClientRequest, CloseRequest, DenyRequest, LeaseAnswer, Problem, TransferRequest,
+};
 use baton_proto::frame::Kind;
 use baton_proto::ids::{ClientId, SessionId};
 use baton_proto::v1::{Claim, Close, DenyControl, LeaseRecord, Release, RequestControl, Transfer};
 use http::StatusCode;
 
+use super::approvals::{WaitQuery, awaiting};
 use super::session_id;
 use crate::access::{Principal, Right};
 use crate::app::App;
-use crate::extract::{Body, Id, MaybeBody};
+use crate::approval::gate::{Gate, Permit, gate};
+use crate::approval::gated::{Gated, LeaseTake, own_epoch};
+use crate::audit::{Action, Entry};
+use crate::extract::{Body, Filter, Id, IdempotencyKey, MaybeBody};
 use crate::gate::Known;
 use crate::hub::presence::End;
 use crate::hub::session::{RestAttachment, Session, until_us};
@@ -54,7 +61,7 @@ pub(super) async fn acting(
 ) -> Outcome<(Arc<Session>, RestAttachment)> {
     principal.need(Right::Control)?;
     // Before it is attached: who may not act gets no attachment by trying.
-    principal.need_reach(app.session(principal, session_id(id)?).await?.entry().spec.profile)?;
+    principal.need_reach_into(&*app.session(principal, session_id(id)?).await?)?;
     controlled(app, principal, id, client, join).await
 }
 
@@ -71,25 +78,85 @@ pub(super) fn answer(app: &App, session: &Session, attached: &RestAttachment, re
 
 /// Takes control. The client is attached until its lease ends.
 #[utoipa::path(
-    post, path = "/v1/terminal/sessions/{session_id}/claim", tag = "control", params(("session_id" = SessionId, Path)),
-    request_body = ClaimRequest,
-    responses((status = 200, body = LeaseAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+    post, path = "/v1/terminal/sessions/{session_id}/claim", tag = "control",
+    params(("session_id" = SessionId, Path), WaitQuery), request_body = ClaimRequest,
+    responses(
+        (status = 200, body = LeaseAnswer),
+        (status = 202, body = AwaitingApproval, description = "a person is asked"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 pub async fn claim(
     State(app): State<Arc<App>>,
     Known(principal): Known,
     Id(id): Id<String>,
+    Filter(query): Filter<WaitQuery>,
+    key: IdempotencyKey,
     Body(request): Body<ClaimRequest>,
-) -> Outcome<Json<LeaseAnswer>> {
+) -> Outcome<Response> {
+    let permit = match taking(&app, &principal, &id, &request.client_id, request.force, key.0).await? {
+        Gate::Go(permit) => permit,
+        Gate::Asked(row) => return awaiting(&app, &principal, &row, &query).await,
+    };
+    let claimed = claim_now(&app, &principal, &id, &request.client_id, request.force, &permit).await?;
+    Ok(Json(claimed).into_response())
+}
+
+/// Judges a claim: an agent that takes control of what it did not make asks for it.
+pub(super) async fn taking(
+    app: &Arc<App>,
+    principal: &Principal,
+    id: &str,
+    client: &ClientId,
+    force: bool,
+    key: Option<String>,
+) -> Outcome<Gate> {
+    principal.need(Right::Control)?;
+    let session = app.session(principal, session_id(id)?).await?;
+    principal.need_reach_into(&session)?;
+    app.bind(principal, client).await?;
+    let gated = LeaseTake { session_id: session.id, client_id: client.clone(), force };
+    take(app, principal, &session, gated, key).await
+}
+
+/// The same for a client whose session and id were looked at.
+pub(crate) async fn take(
+    app: &Arc<App>,
+    principal: &Principal,
+    session: &Session,
+    gated: LeaseTake,
+    key: Option<String>,
+) -> Outcome<Gate> {
+    let entry = session.entry();
+    let made_by = entry.spec.creator.as_ref().and_then(ClientId::agent_id);
+    if principal.agent_id.is_some() && made_by == principal.agent_id.as_deref() {
+        return Ok(Gate::Go(Permit::of_its_own()));
+    }
+    // To claim what one holds is a sign of life.
+    if own_epoch(session, &gated.client_id).is_some() {
+        return Ok(Gate::Go(Permit::of_its_own()));
+    }
+    gate(app, principal, Gated::LeaseTake(gated), key).await
+}
+
+/// Claims what was judged.
+pub(crate) async fn claim_now(
+    app: &App,
+    principal: &Principal,
+    id: &str,
+    client: &ClientId,
+    force: bool,
+    _permit: &Permit,
+) -> Outcome<LeaseAnswer> {
     // The worker repeats its answer for a repeated number, so that a claim whose answer was lost is not made twice.
     let number = u64::from_le_bytes(uuid::Uuid::new_v4().into_bytes()[..8].try_into().unwrap_or([1; 8])) | 1;
     let mut tries = 0;
     loop {
         tries += 1;
-        let (session, attached) = acting(&app, &principal, &id, &request.client_id, true).await?;
-        let claim = Claim { attachment: attached.attachment, force: request.force, if_epoch: None, request: number };
+        let (session, attached) = acting(app, principal, id, client, true).await?;
+        let claim = Claim { attachment: attached.attachment, force, if_epoch: None, request: number };
         match session.lease_call(Kind::Claim, &claim).await {
-            Ok(record) => return Ok(Json(answer(&app, &session, &attached, &record))),
+            Ok(record) => return Ok(answer(app, &session, &attached, &record)),
             Err(failure) if failure.code == ErrorCode::SessiondDown && tries < CLAIM_TRIES => {}
             Err(failure) => {
                 if attached.fresh {
@@ -140,19 +207,28 @@ pub async fn transfer(
 /// Asks for control: a standing claim for 60 s, carried out when control becomes free. The answer is the lease now.
 #[utoipa::path(
     post, path = "/v1/terminal/sessions/{session_id}/request-control", tag = "control",
-    params(("session_id" = SessionId, Path)), request_body = ClientRequest,
-    responses((status = 200, body = LeaseAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+    params(("session_id" = SessionId, Path), WaitQuery), request_body = ClientRequest,
+    responses(
+        (status = 200, body = LeaseAnswer),
+        (status = 202, body = AwaitingApproval, description = "a person is asked"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 pub async fn request_control(
     State(app): State<Arc<App>>,
     Known(principal): Known,
     Id(id): Id<String>,
+    Filter(query): Filter<WaitQuery>,
+    key: IdempotencyKey,
     Body(request): Body<ClientRequest>,
-) -> Outcome<Json<LeaseAnswer>> {
+) -> Outcome<Response> {
+    if let Gate::Asked(row) = taking(&app, &principal, &id, &request.client_id, false, key.0).await? {
+        return awaiting(&app, &principal, &row, &query).await;
+    }
     let (session, attached) = acting(&app, &principal, &id, &request.client_id, true).await?;
     let asked = RequestControl { attachment: attached.attachment };
     let record = session.lease_call(Kind::RequestControl, &asked).await?;
-    Ok(Json(answer(&app, &session, &attached, &record)))
+    Ok(Json(answer(&app, &session, &attached, &record)).into_response())
 }
 
 /// The owner says no to `to_client_id`, who asked.
@@ -206,12 +282,18 @@ pub async fn close(
     Id(id): Id<String>,
     MaybeBody(request): MaybeBody<CloseRequest>,
 ) -> Outcome<StatusCode> {
+    let closed = close_session(&app, &principal, &id, request.reason).await;
+    app.audit.outcome(Entry::new(&principal, Action::SessionClose).subject(&id), &closed).await;
+    closed
+}
+
+async fn close_session(app: &App, principal: &Principal, id: &str, reason: Option<String>) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
-    let session = app.session(&principal, session_id(&id)?).await?;
+    let session = app.session(principal, session_id(id)?).await?;
     if session.has_ended() {
         return Err(Failure::new(ErrorCode::SessionEnded, "the session has ended already"));
     }
-    let reason = request.reason.unwrap_or_default();
+    let reason = reason.unwrap_or_default();
     let reason: String = reason.chars().filter(|char| !char.is_control()).take(REASON_CHARS_MAX).collect();
     let reason = if reason.trim().is_empty() { format!("closed by {}", principal.name) } else { reason };
     let grace_ms = u32::try_from(app.options.config.session.close_grace_s.saturating_mul(1000)).unwrap_or(u32::MAX);

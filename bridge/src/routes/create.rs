@@ -7,19 +7,23 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
-use baton_proto::api::{CreateTerminal, Created, Problem};
+use baton_proto::api::{AwaitingApproval, CreateTerminal, Created, Problem};
 use baton_proto::ids::{InstanceId, SessionId};
 use baton_proto::spec::{SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, SizePolicy};
 use http::StatusCode;
 use uuid::Uuid;
 
+use super::approvals::{WaitQuery, awaiting};
 use super::confine::{self, Confinement};
 use super::sessions::{check_labels, policy};
 use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::approval::gate::{Gate, Permit, gate};
+use crate::approval::gated::{Gated, is_unconfined};
+use crate::audit::{Action, Details, Entry};
 use crate::clock;
-use crate::extract::Body;
+use crate::extract::{Body, Filter, IdempotencyKey};
 use crate::gate::Known;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
@@ -50,10 +54,11 @@ pub(super) fn check_title(title: &str) -> Outcome<String> {
 
 /// Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`.
 #[utoipa::path(
-    post, path = "/v1/terminal/sessions", tag = "terminal", request_body = CreateTerminal,
+    post, path = "/v1/terminal/sessions", tag = "terminal", params(WaitQuery), request_body = CreateTerminal,
     responses(
         (status = 201, body = Created, description = "started"),
         (status = 200, body = Created, description = "it was there already"),
+        (status = 202, body = AwaitingApproval, description = "a person is asked"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json"),
         (status = 507, body = Problem, content_type = "application/problem+json", description = "the disk is full"),
@@ -62,9 +67,14 @@ pub(super) fn check_title(title: &str) -> Outcome<String> {
 pub async fn create(
     State(app): State<Arc<App>>,
     Known(principal): Known,
+    Filter(query): Filter<WaitQuery>,
+    key: IdempotencyKey,
     Body(request): Body<CreateTerminal>,
 ) -> Outcome<Response> {
-    principal.need(Right::Control)?;
+    if let Err(failure) = principal.need(Right::Control) {
+        app.audit.refused(Entry::new(&principal, Action::SessionCreate), failure.code).await;
+        return Err(failure);
+    }
     app.sessiond.listed().await?;
     let _one_at_a_time = match &request.terminal_id {
         Some(terminal_id) => {
@@ -83,8 +93,54 @@ pub async fn create(
         }
         None => None,
     };
-    let session = start(&app, &principal, request).await?;
+    let permit = if is_unconfined(&request) && principal.class() == Class::Agent {
+        // What would be refused anyway is asked of nobody.
+        confine::may_be_unconfined(&request, &app.options.config.sandbox)?;
+        match gate(&app, &principal, Gated::Unsandboxed(Box::new(request.clone())), key.0).await? {
+            Gate::Go(permit) => Some(permit),
+            Gate::Asked(row) => return awaiting(&app, &principal, &row, &query).await,
+        }
+    } else {
+        None
+    };
+    let session = start_recorded(&app, &principal, request, permit.as_ref()).await?;
     Ok((StatusCode::CREATED, Json(created(&session, true))).into_response())
+}
+
+/// Starts a session that is not confined, as a person approved it.
+pub(crate) async fn start_unconfined(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: CreateTerminal,
+    permit: Permit,
+) -> Outcome<Arc<Session>> {
+    app.sessiond.listed().await?;
+    start_recorded(app, principal, request, Some(&permit)).await
+}
+
+async fn start_recorded(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: CreateTerminal,
+    permit: Option<&Permit>,
+) -> Outcome<Arc<Session>> {
+    let profile = serde_json::to_value(request.sandbox).unwrap_or_default();
+    let started = start(app, principal, request, permit).await;
+    let mut entry = Entry::new(principal, Action::SessionCreate).details(match &started {
+        // Arguments may be secret.
+        Ok(session) => {
+            let spec = &session.entry().spec;
+            let profile = serde_json::to_value(spec.profile).unwrap_or_default();
+            Details::none()
+                .text("title", &spec.title)
+                .text("program", default_title(&spec.command[0]))
+                .maybe("sandbox", profile.as_str())
+        }
+        Err(_) => Details::none().maybe("sandbox", profile.as_str()),
+    });
+    entry.subject = started.as_ref().ok().map(|session| session.id.to_string());
+    app.audit.outcome(entry, &started).await;
+    started
 }
 
 fn created(session: &Session, created: bool) -> Created {
@@ -97,7 +153,12 @@ fn created(session: &Session, created: bool) -> Created {
     }
 }
 
-async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -> Outcome<Arc<Session>> {
+async fn start(
+    app: &Arc<App>,
+    principal: &Principal,
+    request: CreateTerminal,
+    permit: Option<&Permit>,
+) -> Outcome<Arc<Session>> {
     if request.workspace_id.is_some() {
         return Err(Failure::new(
             ErrorCode::NotFound,
@@ -108,7 +169,7 @@ async fn start(app: &Arc<App>, principal: &Principal, request: CreateTerminal) -
     let (policy, size) = initial_size(&request)?;
     let inherited = app.options.session_env();
     let Confinement { profile, grants, allow_hosts, ssh_agent } =
-        confine::confinement(&request, principal, &app.options.config.sandbox, &inherited)?;
+        confine::confinement(&request, principal, &app.options.config.sandbox, &inherited, permit)?;
     confine::check_limits(&request, profile)?;
     let inherited = confine::inherited(profile, inherited);
     let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());

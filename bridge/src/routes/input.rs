@@ -5,23 +5,29 @@ use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_proto::ErrorCode;
-use baton_proto::api::{ExecAnswer, ExecRequest, InputRequest, Problem, ResizeBody, SignalBody};
+use baton_proto::api::{AwaitingApproval, ExecAnswer, ExecRequest, InputRequest, Problem, ResizeBody, SignalBody};
 use baton_proto::frame::{DATA_BYTES_MAX, Kind};
 use baton_proto::ids::{ClientId, Epoch, SessionId};
 use baton_proto::v1::{Dimensions, InputHeader, InputRefused, ResizeRequest, SignalRequest};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use nix::sys::signal::Signal;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::approvals::{WaitQuery, awaiting};
 use super::control::acting;
 use crate::access::Principal;
 use crate::app::App;
+use crate::approval;
+use crate::approval::gate::{Gate, Permit, gate, types_freely};
+use crate::approval::gated::Gated;
+use crate::audit::{Action, Details, Entry};
 use crate::exec;
-use crate::extract::{Body, Id};
+use crate::extract::{Body, Filter, Id, IdempotencyKey};
 use crate::gate::Known;
 use crate::hub::session::{RestAttachment, Session};
 use crate::keys;
@@ -42,7 +48,7 @@ pub struct InputAnswer {
 }
 
 /// The caller's attachment, which must carry the lease.
-pub(super) async fn owning(
+pub(crate) async fn owning(
     app: &App,
     principal: &Principal,
     id: &str,
@@ -61,7 +67,7 @@ pub(crate) fn not_owner() -> Failure {
 }
 
 /// The epoch to type under: the one given, or the current one if the client owns it.
-fn epoch(session: &Session, client: &ClientId, given: Option<Epoch>) -> Outcome<Epoch> {
+pub(crate) fn epoch(session: &Session, client: &ClientId, given: Option<Epoch>) -> Outcome<Epoch> {
     match (given, session.live().lease) {
         (Some(epoch), _) => Ok(epoch),
         (None, Some(lease)) if lease.owner.as_ref().is_some_and(|owner| owner.client == *client) => Ok(lease.epoch),
@@ -108,7 +114,7 @@ fn refusal(refused: &InputRefused) -> Failure {
     Failure { retry_after_s, ..Failure::new(refused.code, detail) }
 }
 
-/// Types, and waits until the worker has judged it and the kernel has taken it.
+/// Types what was judged, and waits until the worker has judged it and the kernel has taken it.
 ///
 /// # Errors
 /// `not_owner`, `lease_lost`, `input_full`, `session_ended`.
@@ -117,6 +123,7 @@ pub(crate) async fn type_bytes(
     attached: &RestAttachment,
     epoch: Epoch,
     bytes: &[u8],
+    _permit: &Permit,
 ) -> Outcome<()> {
     let before = attached.presence.refusals();
     let frame = input_frame(InputHeader { attachment: attached.attachment, epoch, seq: 0 }, bytes);
@@ -147,21 +154,39 @@ pub(crate) async fn type_bytes(
 #[utoipa::path(
     post, path = "/v1/terminal/sessions/{session_id}/input", tag = "terminal", params(("session_id" = SessionId, Path)),
     request_body = InputRequest,
-    responses((status = 200, body = InputAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+    params(WaitQuery),
+    responses(
+        (status = 200, body = InputAnswer),
+        (status = 202, body = AwaitingApproval, description = "a person is asked"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 pub async fn input(
     State(app): State<Arc<App>>,
     Known(principal): Known,
     Id(id): Id<String>,
+    Filter(query): Filter<WaitQuery>,
+    key: IdempotencyKey,
     Body(request): Body<InputRequest>,
-) -> Outcome<Json<InputAnswer>> {
+) -> Outcome<Response> {
     // What can't be typed is refused before anybody is asked.
     bytes_of(&request, false)?;
     let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
     let bytes = bytes_of(&request, session.live().screen.application_cursor)?;
     let epoch = epoch(&session, &request.client_id, request.epoch)?;
-    type_bytes(&session, &attached, epoch, &bytes).await?;
-    Ok(Json(InputAnswer { accepted: bytes.len() }))
+    let judged = match types_freely(&app, &principal, &session) {
+        Some(permit) => Gate::Go(permit),
+        None => {
+            let gated = approval::gated::Input::new(session.id, request.client_id, &bytes);
+            gate(&app, &principal, Gated::Input(gated), key.0).await?
+        }
+    };
+    let permit = match judged {
+        Gate::Go(permit) => permit,
+        Gate::Asked(row) => return awaiting(&app, &principal, &row, &query).await,
+    };
+    type_bytes(&session, &attached, epoch, &bytes, &permit).await?;
+    Ok(Json(InputAnswer { accepted: bytes.len() }).into_response())
 }
 
 /// Sets the terminal's size.
@@ -215,25 +240,62 @@ pub async fn signal(
             ));
         }
     };
-    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
-    let request = SignalRequest { attachment: attached.attachment, epoch: request.epoch, signal: signal as i32 };
-    session.call(Kind::Signal, &request, Kind::Done).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let sent = async {
+        let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+        let request = SignalRequest { attachment: attached.attachment, epoch: request.epoch, signal: signal as i32 };
+        session.call(Kind::Signal, &request, Kind::Done).await
+    };
+    let sent = sent.await;
+    let details = Details::none().text("signal", signal.as_str());
+    app.audit.outcome(Entry::new(&principal, Action::Signal).subject(&id).details(details), &sent).await;
+    sent.map(|_| StatusCode::NO_CONTENT)
+}
+
+/// An answer with what a terminal showed: nobody keeps it on the way, and the database not at all.
+pub(super) fn unkept(answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Types a command at the shell's prompt, waits for its end, answers its exit code and output.
 #[utoipa::path(
     post, path = "/v1/terminal/sessions/{session_id}/exec", tag = "terminal", params(("session_id" = SessionId, Path)),
     request_body = ExecRequest,
-    responses((status = 200, body = ExecAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json")),
+    params(WaitQuery),
+    responses(
+        (status = 200, body = ExecAnswer),
+        (status = 202, body = AwaitingApproval, description = "a person is asked"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    ),
 )]
 pub async fn exec(
     State(app): State<Arc<App>>,
     Known(principal): Known,
     Id(id): Id<String>,
+    Filter(query): Filter<WaitQuery>,
+    key: IdempotencyKey,
     Body(request): Body<ExecRequest>,
-) -> Outcome<Json<ExecAnswer>> {
-    let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+) -> Outcome<Response> {
+    let owned = owning(&app, &principal, &id, &request.client_id).await;
+    if let Err(failure) = &owned {
+        app.audit.outcome(Entry::new(&principal, Action::Exec).subject(&id), &owned).await;
+        return Err(failure.clone());
+    }
+    let (session, attached) = owned?;
     let epoch = epoch(&session, &request.client_id, request.epoch)?;
-    exec::run(&app, &session, &attached, epoch, &request).await.map(Json)
+    exec::check(&request)?;
+    let gated = Gated::Exec(approval::gated::Exec {
+        session_id: session.id,
+        client_id: request.client_id.clone(),
+        command: request.command.clone(),
+        timeout_s: request.timeout_s,
+    });
+    let permit = match gate(&app, &principal, gated, key.0).await? {
+        Gate::Go(permit) => permit,
+        Gate::Asked(row) => return awaiting(&app, &principal, &row, &query).await,
+    };
+    // Before it is typed: nothing runs of which there is no row, unless the disk is full.
+    app.audit.exec(&principal, session.id, &request.command).await;
+    exec::run(&app, &session, &attached, epoch, &request, permit).await.map(|answer| unkept(Json(answer)))
 }

@@ -1,5 +1,7 @@
 //! HTTP: one file per resource. Handlers are thin: who may, then a session or the store is asked, then it is shown.
 
+pub mod approvals;
+pub mod audit;
 pub mod auth;
 mod confine;
 pub mod control;
@@ -8,6 +10,7 @@ pub mod docs;
 pub mod hostile;
 pub mod input;
 pub mod output;
+mod problems;
 pub mod query;
 pub mod recording;
 pub mod respawn;
@@ -26,6 +29,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use baton_proto::api;
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -73,6 +77,12 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(auth::delete_link))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::delete))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::detail))
+        .routes(routes!(approvals::decide))
+        .routes(routes!(approvals::cancel))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::verify))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::detail, sessions::patch, sessions::forget))
         .routes(routes!(sessions::events))
@@ -110,20 +120,25 @@ fn api() -> OpenApiRouter<Arc<App>> {
 /// Never for a document of ours.
 pub fn openapi() -> Result<String, serde_json::Error> {
     let (_, mut document) = api().split_for_parts();
+    problems::document(&mut document);
     for (path, item) in &mut document.paths.paths {
-        let operations = [
-            ("get", item.get.as_mut()),
-            ("post", item.post.as_mut()),
-            ("patch", item.patch.as_mut()),
-            ("delete", item.delete.as_mut()),
-        ];
-        for (method, operation) in operations {
-            if let Some(operation) = operation {
-                operation.operation_id = Some(operation_id(method, path));
-            }
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(operation_id(method, path));
         }
     }
     serde_json::to_string_pretty(&document)
+}
+
+/// The operations of a path, with their methods.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let operations = [
+        ("get", item.get.as_mut()),
+        ("post", item.post.as_mut()),
+        ("put", item.put.as_mut()),
+        ("patch", item.patch.as_mut()),
+        ("delete", item.delete.as_mut()),
+    ];
+    operations.into_iter().filter_map(|(method, operation)| Some((method, operation?)))
 }
 
 /// An id from method and path: handlers of two resources may have the same name, operations may not.

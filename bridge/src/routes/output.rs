@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::input::unkept;
 use super::{session_id, time};
 use crate::access::Right;
 use crate::app::App;
@@ -40,10 +41,13 @@ pub async fn wait(
     Known(principal): Known,
     Id(id): Id<String>,
     Body(request): Body<WaitRequest>,
-) -> Outcome<Json<WaitAnswer>> {
+) -> Outcome<Response> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    wait::run(&session, &request).await.map(Json)
+    if let Some(cursor) = request.until.cursor.filter(|cursor| cursor.instance == session.instance()) {
+        principal.need_from(&session, cursor.offset)?;
+    }
+    wait::run(&session, &request).await.map(|answer| unkept(Json(answer)))
 }
 
 /// The query of `…/output`.
@@ -93,9 +97,10 @@ pub async fn output(
         Some(cursor) => cursor.offset,
         None => match &query.at {
             Some(text) => session.locate(time::parse_whole(text, "at")?).await?.offset,
-            None => session.inspect().await?.oldest,
+            None => session.inspect().await?.oldest.max(principal.floor(&session).unwrap_or(0)),
         },
     };
+    principal.need_from(&session, from)?;
     let (mut place, mut lost, mut bytes) = (from, 0, Vec::new());
     while bytes.len() < limit {
         let (range, records) = match session.read_range(place, RANGE_BYTES).await {

@@ -70,6 +70,7 @@ impl RecordingQuery {
             from: self.from.as_deref().map(|text| moment(text, "from")).transpose()?,
             to: self.to.as_deref().map(|text| moment(text, "to")).transpose()?,
             follow: self.follow,
+            floor: None,
             idle_max,
             version,
         })
@@ -99,7 +100,8 @@ pub async fn recording(
 ) -> Outcome<Response> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
-    let range = query.range()?;
+    let mut range = query.range()?;
+    range.floor = principal.floor(&session);
     for (name, moment) in [("from", range.from), ("to", range.to)] {
         if let Some(Moment::Time(at_us)) = moment {
             time::within(&session, at_us, name).await?;

@@ -14,8 +14,9 @@ use baton_proto::v1::{Respawn, ScreenAt, ScreenFormat, SnapshotRequest};
 
 use super::session_id;
 use super::sessions::{detail_of, row_of};
-use crate::access::Right;
+use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::audit::{Action, Entry};
 use crate::extract::Id;
 use crate::gate::Known;
 use crate::hub::session::Session;
@@ -38,15 +39,22 @@ pub async fn respawn(
     Known(principal): Known,
     Id(id): Id<String>,
 ) -> Outcome<Json<SessionDetail>> {
+    let begun = begin_again(&app, &principal, &id).await;
+    app.audit.outcome(Entry::new(&principal, Action::SessionRespawn).subject(&id), &begun).await;
+    begun?;
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+async fn begin_again(app: &App, principal: &Principal, id: &str) -> Outcome<()> {
     principal.need(Right::Control)?;
-    let session = app.session(&principal, session_id(&id)?).await?;
+    let session = app.session(principal, session_id(id)?).await?;
     principal.need_reach(session.entry().spec.profile)?;
     session.ended_for_sessiond().await;
     may_begin_again(&session)?;
     // Before anything is started: nobody else may be living under its name.
-    let mut row = row_of(&app, &session);
+    let mut row = row_of(app, &session);
     let _title = app.catalog.reserve_title(row.workspace_id, &row.title, Some(session.id))?;
-    let cwd = directory(&app, &session).await?;
+    let cwd = directory(app, &session).await?;
     let _one_at_a_time = app.creating.lock().await;
     if let Some(terminal_id) = &row.terminal_id
         && app.catalog.by_terminal_id(row.workspace_id, terminal_id).is_some_and(|other| other.id != session.id)
@@ -65,8 +73,7 @@ pub async fn respawn(
         idle_timeout_s: row.idle_timeout_s,
         record_input: Some(row.record_input),
     };
-    app.sessiond.respawn(&request).await?;
-    detail_of(&app, &principal, &id).await.map(Json)
+    app.sessiond.respawn(&request).await.map(drop)
 }
 
 fn may_begin_again(session: &Session) -> Outcome<()> {

@@ -110,6 +110,7 @@ pub async fn snapshot(
 ) -> Outcome<Response> {
     principal.need(Right::Observe)?;
     let session = app.session(&principal, session_id(&id)?).await?;
+    principal.need_screens()?;
     let request = query.request(&session)?;
     if let ScreenAt::Time(at_us) = request.at {
         time::within(&session, at_us, "at").await?;

@@ -79,6 +79,7 @@ pub async fn search(
         context: bounded("context", query.context, 0..=CONTEXT_MAX)?.unwrap_or(0),
         limit: bounded("limit", query.limit, 1..=LIMIT_MAX)?.unwrap_or(LIMIT_DEFAULT),
         cursor: query.cursor,
+        floor: principal.floor(&session).unwrap_or(0),
     };
     let found = run(&session, query).await?;
     let mut response = Json(found.answer).into_response();

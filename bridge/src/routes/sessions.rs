@@ -11,7 +11,7 @@ use baton_proto::api::{
 use baton_proto::frame::Kind;
 use baton_proto::ids::{SessionId, WorkspaceId};
 use baton_proto::spec::SessionKind;
-use baton_proto::v1::{Configure, Dimensions, SizePolicy};
+use baton_proto::v1::{Class, Configure, Dimensions, SizePolicy};
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -20,6 +20,7 @@ use super::create::check_title;
 use super::session_id;
 use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::audit::{Action, Entry};
 use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::hub::session::Session;
@@ -92,7 +93,8 @@ pub async fn list(
         if after.is_some_and(|after| session.id <= after) || !visible(&session) {
             continue;
         }
-        let item = shown(&app, &session);
+        let mut item = shown(&app, &session);
+        principal.hide_before(&session, &mut item);
         let fits = query.kind.is_none_or(|kind| kind == item.kind)
             && query.status.is_none_or(|status| status == item.status)
             && query.workspace_id.is_none_or(|id| Some(id) == item.workspace_id)
@@ -127,7 +129,9 @@ pub(super) async fn detail_of(app: &App, principal: &Principal, id: &str) -> Out
     } else {
         session.inspect().await.map_err(|failure| tracing::debug!("inspect: {failure}")).ok()
     };
-    Ok(show::detail(shown(app, &session), &session.live(), inspection.as_ref()))
+    let mut detail = show::detail(shown(app, &session), &session.live(), inspection.as_ref());
+    principal.hide_before(&session, &mut detail.session);
+    Ok(detail)
 }
 
 /// A session and what is going on in it.
@@ -222,8 +226,24 @@ pub async fn patch(
 ) -> Outcome<Json<SessionDetail>> {
     principal.need(Right::Control)?;
     let session = app.session(&principal, session_id(&id)?).await?;
+    if patch.size.is_some() {
+        principal.need_reach(session.entry().spec.profile)?;
+    }
     let mut row = row_of(&app, &session);
     let mut reserved = None;
+    if patch.agent_input.is_some() || patch.owner_agent_id.is_some() {
+        if principal.class() == Class::Agent {
+            let detail = "`agent_input` and `owner_agent_id` say what an agent may: they are a person's to set";
+            return Err(Failure::new(ErrorCode::Forbidden, detail));
+        }
+        row.agent_input = patch.agent_input.unwrap_or(row.agent_input);
+        if let Some(agent) = patch.owner_agent_id {
+            if !agent.is_empty() && format!("agent:{agent}").parse::<baton_proto::ids::ClientId>().is_err() {
+                return Err(Failure::invalid(format!("`{}` is no agent's id", agent.escape_debug())));
+            }
+            row.owner_agent_id = Some(agent).filter(|agent| !agent.is_empty());
+        }
+    }
     if let Some(title) = &patch.title {
         let title = check_title(title)?;
         reserved = Some(app.catalog.reserve_title(row.workspace_id, &title, Some(session.id))?);
@@ -295,8 +315,15 @@ pub async fn events(
     let session = app.session(&principal, session_id(&id)?).await?;
     let limit = page_limit(query.limit)?;
     let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
-    let mut items =
-        app.store.events_after(query.cursor.unwrap_or(0), Some(session.id.to_string()), query.kind, asked).await?;
+    let mut items = app
+        .store
+        .events_after(
+            query.cursor.unwrap_or(0).max(principal.events_floor()),
+            Some(session.id.to_string()),
+            query.kind,
+            asked,
+        )
+        .await?;
     let next_cursor = (items.len() > limit).then(|| {
         items.truncate(limit);
         items.last().map(|event| event.seq.to_string())
@@ -310,8 +337,14 @@ pub async fn events(
     responses((status = 204, description = "gone"), (status = "4XX", body = Problem, content_type = "application/problem+json")),
 )]
 pub async fn forget(State(app): State<Arc<App>>, Known(principal): Known, Id(id): Id<String>) -> Outcome<StatusCode> {
+    let forgotten = forget_session(&app, &principal, &id).await;
+    app.audit.outcome(Entry::new(&principal, Action::SessionForget).subject(&id), &forgotten).await;
+    forgotten
+}
+
+async fn forget_session(app: &App, principal: &Principal, id: &str) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
-    let session = app.session(&principal, session_id(&id)?).await?;
+    let session = app.session(principal, session_id(id)?).await?;
     session.ended_for_sessiond().await;
     app.sessiond.forget(session.id).await?;
     app.catalog.remove(session.id);

@@ -38,11 +38,15 @@ fn failing(app: &App) -> Vec<String> {
 #[utoipa::path(get, path = "/v1/status", tag = "system", responses((status = 200, body = ServerStatus)))]
 pub async fn status(State(app): State<Arc<App>>, Known(principal): Known) -> Outcome<Json<ServerStatus>> {
     principal.need(Right::Observe)?;
+    principal.need_account()?;
     let supervisor = if app.sessiond.link() == Link::Up { app.sessiond.status().await.ok() } else { None };
     let mut versions = std::collections::BTreeMap::new();
     versions.insert("bridge".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
     let mut sessions = SessionCounts::default();
     for session in app.catalog.all() {
+        if !principal.sees(&session, app.catalog.row(session.id).as_ref()) {
+            continue;
+        }
         let session = shown(&app, &session);
         sessions.running += u32::from(session.status.is_living());
         sessions.parked += u32::from(session.parked);
@@ -79,6 +83,7 @@ fn confinement(supervisor: Option<&SupervisorStatus>) -> Vec<ProcessConfinement>
 )]
 pub async fn metrics(State(app): State<Arc<App>>, Known(principal): Known) -> Outcome<Response> {
     principal.need(Right::Observe)?;
+    principal.need_account()?;
     let counters = &app.counters;
     let sessions = app.catalog.all();
     let living = sessions.iter().filter(|session| !session.has_ended()).count();

@@ -15,12 +15,14 @@ use uuid::Uuid;
 
 use super::sessions::page_limit;
 use crate::access::tokens::{OWNER_ID, hash, mint};
-use crate::access::{Right, SCOPES};
+use crate::access::{Principal, Right, SCOPES};
 use crate::app::App;
+use crate::audit::{Action, Details, Entry};
 use crate::clock;
 use crate::extract::{Body, Filter, Id};
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
+use crate::store;
 use crate::store::tokens::TokenRow;
 
 /// `POST /v1/auth/tokens`
@@ -103,6 +105,22 @@ fn shown(row: &TokenRow) -> Token {
     }
 }
 
+/// Refuses a token that would be worth more than the one it is made with.
+fn within(maker: &Principal, scopes: Option<&[String]>, expires_us: Option<u64>) -> Outcome<()> {
+    let forbidden = |detail: &str| Err(Failure::new(ErrorCode::Forbidden, detail));
+    if let Some(own) = &maker.scopes
+        && !scopes.is_some_and(|scopes| scopes.iter().all(|scope| own.contains(scope)))
+    {
+        return forbidden("a token with `scopes` makes only tokens with some of the same");
+    }
+    if let Some(until) = maker.expires_us
+        && expires_us.is_none_or(|expires| expires > until)
+    {
+        return forbidden("a token that expires makes only tokens that expire no later: say `expires_at`");
+    }
+    Ok(())
+}
+
 /// Makes an access token. It is shown once and kept as a hash.
 #[utoipa::path(
     post, path = "/v1/auth/tokens", tag = "access", request_body = TokenRequest,
@@ -113,7 +131,10 @@ pub async fn create(
     Known(principal): Known,
     Body(request): Body<TokenRequest>,
 ) -> Outcome<Response> {
-    principal.need(Right::Admin)?;
+    if let Err(failure) = principal.need(Right::Admin) {
+        app.audit.refused(Entry::new(&principal, Action::TokenCreate), failure.code).await;
+        return Err(failure);
+    }
     let name = request.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
         return Err(Failure::invalid("`name` has 1 to 64 visible characters"));
@@ -138,6 +159,10 @@ pub async fn create(
         ),
         None => None,
     };
+    if let Err(failure) = within(&principal, request.scopes.as_deref(), expires_us) {
+        app.audit.refused(Entry::new(&principal, Action::TokenCreate), failure.code).await;
+        return Err(failure);
+    }
     let token =
         mint().map_err(|err| Failure::new(ErrorCode::Internal, format!("the kernel gives no randomness: {err}")))?;
     let row = TokenRow {
@@ -151,7 +176,15 @@ pub async fn create(
         created_us: clock::now_us(),
         expires_us,
     };
-    app.store.add_token(row.clone()).await?;
+    let role = serde_json::to_value(row.role).unwrap_or_default();
+    let details = Details::none()
+        .text("name", &row.name)
+        .maybe("role", role.as_str())
+        .maybe("agent_id", row.agent_id.as_deref())
+        .maybe("expires_at", row.expires_us.map(clock::rfc3339));
+    let entry = Entry::new(&principal, Action::TokenCreate).subject(&row.id).details(details);
+    let kept = row.clone();
+    app.audit.with(entry, move |connection| store::tokens::add(connection, &kept)).await?;
     app.tokens.add(row.clone());
     let mut response = (StatusCode::CREATED, Json(NewToken { token, shown: shown(&row) })).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -187,7 +220,10 @@ pub async fn list(
     responses((status = 204, description = "gone"), (status = 404, body = Problem, content_type = "application/problem+json")),
 )]
 pub async fn delete(State(app): State<Arc<App>>, Known(principal): Known, Id(id): Id<String>) -> Outcome<StatusCode> {
-    principal.need(Right::Admin)?;
+    if let Err(failure) = principal.need(Right::Admin) {
+        app.audit.refused(Entry::new(&principal, Action::TokenDelete).subject(&id), failure.code).await;
+        return Err(failure);
+    }
     if id == OWNER_ID {
         return Err(Failure::invalid(
             "the owner's token is a file: remove that and restart the bridge to have a new one",
@@ -196,7 +232,38 @@ pub async fn delete(State(app): State<Arc<App>>, Known(principal): Known, Id(id)
     // First in memory, so that it is of no use from here on, whatever the disk does.
     let known = app.tokens.remove(&id);
     app.logins.remove_token(&id);
+    for share in app.shares.remove_token(&id) {
+        app.logins.remove_token(&share);
+    }
     app.revoked.send_replace(());
-    app.store.remove_token(id).await?;
-    if known { Ok(StatusCode::NO_CONTENT) } else { Err(Failure::new(ErrorCode::NotFound, "there is no such token")) }
+    if !known {
+        // What the memory did not have, an earlier failure of the disk may have left there.
+        app.store.call(move |connection| store::tokens::remove(connection, &id)).await?;
+        return Err(Failure::new(ErrorCode::NotFound, "there is no such token"));
+    }
+    let entry = Entry::new(&principal, Action::TokenDelete).subject(&id);
+    app.audit.with(entry, move |connection| store::tokens::remove(connection, &id)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_worth_no_more_than_its_maker() {
+        let maker = |scopes: Option<&[&str]>, expires_us| Principal {
+            scopes: scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+            expires_us,
+            ..Principal::new("tok_1".to_owned(), "Ada".to_owned(), PrincipalRole::Owner)
+        };
+        let some = |scopes: &[&str]| scopes.iter().map(|scope| (*scope).to_owned()).collect::<Vec<_>>();
+        assert!(within(&maker(None, None), None, None).is_ok());
+        let narrowed = maker(Some(&["admin", "observe"]), None);
+        assert!(within(&narrowed, Some(&some(&["observe"])), None).is_ok());
+        assert!(within(&narrowed, None, None).is_err() && within(&narrowed, Some(&some(&["control"])), None).is_err());
+        let short = maker(None, Some(1000));
+        assert!(within(&short, None, Some(1000)).is_ok());
+        assert!(within(&short, None, None).is_err() && within(&short, None, Some(1001)).is_err());
+    }
 }

@@ -8,8 +8,9 @@ use baton_proto::api::{Problem, UpgradePart, UpgradeRequest, Upgrading};
 use baton_proto::v1::Upgradable;
 use http::StatusCode;
 
-use crate::access::Right;
+use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::audit::{Action, Details, Entry};
 use crate::extract::Body;
 use crate::gate::Known;
 use crate::problem::{Failure, Outcome};
@@ -29,6 +30,16 @@ pub async fn upgrade(
     Known(principal): Known,
     Body(request): Body<UpgradeRequest>,
 ) -> Outcome<(StatusCode, Json<Upgrading>)> {
+    let details = serde_json::to_value(request.part).unwrap_or_default();
+    let details = Details::none().maybe("part", details.as_str());
+    let mut entry = Entry::new(&principal, Action::Upgrade).details(details);
+    entry.subject = request.session_id.map(|id| id.to_string());
+    let replaced = replace(&app, &principal, request).await;
+    app.audit.outcome(entry, &replaced).await;
+    replaced
+}
+
+async fn replace(app: &App, principal: &Principal, request: UpgradeRequest) -> Outcome<(StatusCode, Json<Upgrading>)> {
     principal.need(Right::Admin)?;
     let what = match (request.part, request.session_id) {
         (UpgradePart::Worker, Some(session)) => {

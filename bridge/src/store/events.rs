@@ -15,6 +15,7 @@ pub const EVENTS_MAX: u64 = 100_000;
 fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
     let scope = match row.get::<_, String>(1)?.as_str() {
         "session" => Scope::Session,
+        "approval" => Scope::Approval,
         _ => Scope::System,
     };
     Ok(Event {
@@ -30,6 +31,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Event> {
 const fn scope_text(scope: Scope) -> &'static str {
     match scope {
         Scope::Session => "session",
+        Scope::Approval => "approval",
         Scope::System => "system",
     }
 }

@@ -1,6 +1,6 @@
 //! Logins of browsers: a cookie and a key, both as hashes.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::Store;
 use super::sessions::{signed, unsigned};
@@ -44,37 +44,25 @@ impl Store {
         })
         .await
     }
+}
 
-    /// Adds a login.
-    ///
-    /// # Errors
-    /// `internal`.
-    pub async fn add_login(&self, login: LoginRow) -> Outcome<()> {
-        self.call(move |connection| {
-            connection.execute(
-                "INSERT INTO logins VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    login.cookie_hash,
-                    login.key_hash,
-                    login.token_id,
-                    signed(login.created_us),
-                    signed(login.expires_us)
-                ],
-            )?;
-            Ok(())
-        })
-        .await
-    }
+/// Adds a login.
+///
+/// # Errors
+/// What SQLite said.
+pub fn add(connection: &Connection, login: &LoginRow) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO logins VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![login.cookie_hash, login.key_hash, login.token_id, signed(login.created_us), signed(login.expires_us)],
+    )?;
+    Ok(())
+}
 
-    /// Removes a login.
-    ///
-    /// # Errors
-    /// `internal`.
-    pub async fn remove_login(&self, cookie_hash: [u8; 32]) -> Outcome<()> {
-        self.call(move |connection| {
-            connection.execute("DELETE FROM logins WHERE cookie_hash = ?1", [cookie_hash])?;
-            Ok(())
-        })
-        .await
-    }
+/// Removes a login.
+///
+/// # Errors
+/// What SQLite said.
+pub fn remove(connection: &Connection, cookie_hash: [u8; 32]) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM logins WHERE cookie_hash = ?1", [cookie_hash])?;
+    Ok(())
 }

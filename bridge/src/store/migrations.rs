@@ -2,7 +2,8 @@
 
 use rusqlite::Connection;
 
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY, title TEXT NOT NULL, labels TEXT NOT NULL, terminal_id TEXT, workspace_id TEXT,
         creator TEXT NOT NULL, owner_agent_id TEXT, resume_cmd TEXT, agent_input TEXT NOT NULL, record TEXT NOT NULL,
@@ -38,7 +39,46 @@ const STEPS: &[&str] = &["
         principal TEXT NOT NULL, key TEXT NOT NULL, request_hash BLOB NOT NULL, status INTEGER NOT NULL,
         content_type TEXT, body BLOB NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (principal, key)
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, actor_id TEXT NOT NULL, actor_name TEXT NOT NULL,
+        actor_kind TEXT NOT NULL, action TEXT NOT NULL, subject TEXT, outcome TEXT NOT NULL, code TEXT,
+        details TEXT NOT NULL, prev_hash BLOB NOT NULL, hash BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX audit_by_subject ON audit (subject, seq);
+    CREATE TRIGGER audit_is_append_only BEFORE UPDATE ON audit BEGIN
+        SELECT RAISE(ABORT, 'the audit log is append-only');
+    END;
+    CREATE TABLE audit_head (
+        id INTEGER PRIMARY KEY CHECK (id = 1), seq INTEGER NOT NULL, hash BLOB NOT NULL, bytes INTEGER NOT NULL,
+        mac BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE audit_seals (
+        from_seq INTEGER PRIMARY KEY, to_seq INTEGER NOT NULL, prev_hash BLOB NOT NULL, last_hash BLOB NOT NULL,
+        count INTEGER NOT NULL, at_us INTEGER NOT NULL, mac BLOB NOT NULL
+    ) STRICT;
+",
+    // Share links, and from where on they show their session.
+    "
+    ALTER TABLE links ADD COLUMN from_instance TEXT;
+    ALTER TABLE links ADD COLUMN from_offset INTEGER;
+    ALTER TABLE links ADD COLUMN from_seq INTEGER;
+",
+    "
+    CREATE TABLE approvals (
+        id TEXT PRIMARY KEY, session_id TEXT, requested_by TEXT NOT NULL, request_key TEXT, status TEXT NOT NULL,
+        context_hash TEXT NOT NULL, run_hash TEXT, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,
+        body BLOB NOT NULL, decision TEXT, said BLOB, decided_by TEXT, decided_us INTEGER, superseded_by TEXT, result TEXT
+    ) STRICT;
+    CREATE INDEX approvals_by_status ON approvals (status, id);
+    CREATE UNIQUE INDEX approvals_by_key ON approvals (requested_by, request_key) WHERE request_key IS NOT NULL;
+    CREATE TABLE remembered (
+        session_id TEXT NOT NULL, principal TEXT NOT NULL, what TEXT NOT NULL, approval_id TEXT NOT NULL,
+        PRIMARY KEY (session_id, principal, what)
+    ) STRICT;
+",
+];
 
 /// Brings a database to the newest schema.
 ///

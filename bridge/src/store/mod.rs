@@ -3,6 +3,8 @@
 //! Rows are intents and history: nothing a session needs to live is only here. So a failing disk makes the bridge
 //! *degraded*, which `/v1/health` says, and takes no session down. Nothing here is on the way of a keystroke or of output.
 
+pub mod approvals;
+pub mod audit;
 pub mod clients;
 pub mod events;
 pub mod idempotency;
@@ -93,6 +95,12 @@ impl Store {
     #[must_use]
     pub fn is_degraded(&self) -> bool {
         self.health.failing.load(Ordering::Relaxed) || self.health.memory_only.load(Ordering::Relaxed)
+    }
+
+    /// Whether what is committed is gone with this process.
+    #[must_use]
+    pub fn is_memory_only(&self) -> bool {
+        self.health.memory_only.load(Ordering::Relaxed)
     }
 
     /// Runs statements and waits until they are committed.

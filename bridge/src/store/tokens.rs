@@ -1,7 +1,7 @@
 //! Access tokens, as hashes. The owner's token is a file, not a row.
 
 use baton_proto::api::PrincipalRole;
-use rusqlite::{Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::Store;
 use super::sessions::{signed, unsigned};
@@ -58,45 +58,40 @@ impl Store {
         })
         .await
     }
+}
 
-    /// Adds a token.
-    ///
-    /// # Errors
-    /// `internal`.
-    pub async fn add_token(&self, token: TokenRow) -> Outcome<()> {
-        self.call(move |connection| {
-            let list = |list: &Option<Vec<String>>| list.as_ref().and_then(|list| serde_json::to_string(list).ok());
-            let role = serde_json::to_value(token.role).ok().and_then(|role| role.as_str().map(str::to_owned));
-            connection.execute(
-                "INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-                params![
-                    token.id,
-                    token.name,
-                    role,
-                    token.agent_id,
-                    list(&token.scopes),
-                    list(&token.workspace_ids),
-                    token.hash,
-                    signed(token.created_us),
-                    token.expires_us.map(signed)
-                ],
-            )?;
-            Ok(())
-        })
-        .await
-    }
+/// Adds a token.
+///
+/// # Errors
+/// What SQLite said.
+pub fn add(connection: &Connection, token: &TokenRow) -> rusqlite::Result<()> {
+    let list = |list: &Option<Vec<String>>| list.as_ref().and_then(|list| serde_json::to_string(list).ok());
+    let role = serde_json::to_value(token.role).ok().and_then(|role| role.as_str().map(str::to_owned));
+    connection.execute(
+        "INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            token.id,
+            token.name,
+            role,
+            token.agent_id,
+            list(&token.scopes),
+            list(&token.workspace_ids),
+            token.hash,
+            signed(token.created_us),
+            token.expires_us.map(signed)
+        ],
+    )?;
+    Ok(())
+}
 
-    /// Removes a token and the logins made with it.
-    ///
-    /// # Errors
-    /// `internal`.
-    pub async fn remove_token(&self, id: String) -> Outcome<()> {
-        self.call(move |connection| {
-            connection.execute("DELETE FROM tokens WHERE id = ?1", [&id])?;
-            connection.execute("DELETE FROM logins WHERE token_id = ?1", [&id])?;
-            connection.execute("DELETE FROM links WHERE token_id = ?1", [&id])?;
-            Ok(())
-        })
-        .await
-    }
+/// Removes a token and the logins and links made with it.
+///
+/// # Errors
+/// What SQLite said.
+pub fn remove(connection: &Connection, id: &str) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM tokens WHERE id = ?1", [id])?;
+    connection.execute("DELETE FROM logins WHERE token_id = ?1", [id])?;
+    connection.execute("DELETE FROM logins WHERE token_id IN (SELECT id FROM links WHERE token_id = ?1)", [id])?;
+    connection.execute("DELETE FROM links WHERE token_id = ?1", [id])?;
+    Ok(())
 }

@@ -84,6 +84,7 @@ impl Catalog {
     pub fn update(&self, entry: SessionEntry) {
         let (id, status) = (entry.spec.session, show::status(&entry.status));
         let (instance, mut begun) = (entry.spec.instance, false);
+        self.context.audit.session(&entry);
         let mut sessions = self.sessions_mut();
         let before = match sessions.get(&id) {
             Some(session) if session.instance() == entry.spec.instance => {

@@ -13,7 +13,7 @@ use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use baton_proto::ErrorCode;
-use baton_proto::api::{Event, Scope};
+use baton_proto::api::{Event, PrincipalRole, Scope};
 use baton_proto::ids::SessionId;
 use http::HeaderMap;
 use serde::Deserialize;
@@ -87,9 +87,11 @@ impl Feed {
     async fn run(mut self, cursor: Option<u64>) {
         let mut changed = self.app.events.subscribe();
         let mut stopping = self.app.stopping.clone();
-        let mut revoked = self.app.revoked.subscribe();
+        let (app, principal) = (Arc::clone(&self.app), self.principal.clone());
+        let revoked = app.until_revoked(&principal);
+        tokio::pin!(revoked);
         let newest = self.app.events.newest();
-        self.seen = cursor.unwrap_or(newest).min(newest);
+        self.seen = cursor.unwrap_or(newest).min(newest).max(self.principal.events_floor());
         let mut tick = tokio::time::interval(OUTPUT_INTERVAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let closing = loop {
@@ -105,11 +107,7 @@ impl Feed {
                 },
                 _ = tick.tick(), if self.output.is_some() => if self.tell_output().await.is_err() { return },
                 () = stopped(&mut stopping) => break close_message(1001, "the bridge stops"),
-                changed = revoked.changed() => {
-                    if changed.is_err() || self.app.tokens.by_id(&self.principal.id).is_none() {
-                        break close_message(4001, "the token was removed");
-                    }
-                }
+                () = &mut revoked => break close_message(4001, "the token was removed"),
             }
         };
         drop(tokio::time::timeout(super::CLOSE_TIMEOUT, self.socket.send(closing)).await);
@@ -153,7 +151,8 @@ impl Feed {
     /// Sends an event if the principal may see what it is about.
     async fn tell(&mut self, event: &Event) -> Result<(), axum::Error> {
         let visible = match event.scope {
-            Scope::System => true,
+            Scope::System => self.principal.share.is_none(),
+            Scope::Approval => self.hears_of_approval(event),
             Scope::Session => event.scope_id.parse().ok().is_some_and(|id: SessionId| match self.app.catalog.get(id) {
                 Some(session) => self.principal.sees(&session, self.app.catalog.row(id).as_ref()),
                 // Of a session that is gone only those hear who would see any.
@@ -161,6 +160,27 @@ impl Feed {
             }),
         };
         if visible { self.send(event).await } else { Ok(()) }
+    }
+
+    /// Who asked hears of it, and who sees the session that it is about.
+    fn hears_of_approval(&self, event: &Event) -> bool {
+        if self.principal.share.is_some() {
+            return false;
+        }
+        let of = |name: &str| event.data.get(name).and_then(serde_json::Value::as_str);
+        if of("requested_by") == Some(self.principal.id.as_str()) {
+            return true;
+        }
+        if self.principal.role == PrincipalRole::Agent {
+            return false;
+        }
+        match of("session_id").and_then(|id| id.parse::<SessionId>().ok()) {
+            Some(id) => match self.app.catalog.get(id) {
+                Some(session) => self.principal.sees(&session, self.app.catalog.row(id).as_ref()),
+                None => self.principal.workspace_ids.is_none(),
+            },
+            None => self.principal.workspace_ids.is_none(),
+        }
     }
 
     async fn tell_output(&mut self) -> Result<(), axum::Error> {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_proto::ErrorCode;
 use baton_proto::api::{ClientFrame, ServerFrame, binary};
 use baton_proto::frame::{DATA_BYTES_MAX, HEADER_BYTES, Header, Kind};
-use baton_proto::ids::Epoch;
+use baton_proto::ids::{ClientId, Epoch};
 use baton_proto::v1::{
     Claim, DenyControl, Dimensions, INPUT_HEADER_BYTES, InputHeader, LeaseRecord, Release, RequestControl,
     ResizeRequest, Transfer, Viewport,
@@ -21,9 +21,12 @@ use super::stream::{Number, bad_size};
 use super::{close_code, end_of, facts};
 use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::approval::gate::{Gate, gate, types_freely};
+use crate::approval::gated::{Gated, Input, LeaseTake};
 use crate::hub::presence::{End, Presence};
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
+use crate::routes::control::take;
 use crate::show;
 use crate::upstream::conn::{NotSent, Writer};
 
@@ -39,7 +42,7 @@ pub(super) enum Left {
 }
 
 pub(super) struct Reader<'a> {
-    pub(super) app: &'a App,
+    pub(super) app: &'a Arc<App>,
     pub(super) principal: &'a Principal,
     pub(super) session: &'a Arc<Session>,
     pub(super) presence: &'a Presence,
@@ -92,7 +95,7 @@ impl Reader<'_> {
             }
             let outcome = match message {
                 Message::Text(text) => self.text(&text).await,
-                Message::Binary(bytes) => self.binary(&bytes),
+                Message::Binary(bytes) => self.binary(&bytes).await,
                 Message::Ping(_) | Message::Pong(_) => Ok(None),
                 Message::Close(_) => return Left::Gone,
             };
@@ -118,7 +121,7 @@ impl Reader<'_> {
                 let bytes = BASE64
                     .decode(data_b64)
                     .map_err(|err| Failure::invalid(format!("`data_b64` is not base64: {err}")))?;
-                self.input(&bytes, epoch, seq.unwrap_or(0));
+                self.judged_input(&bytes, epoch, seq.unwrap_or(0)).await;
                 Ok(())
             }
             ClientFrame::Ack { cursor } => {
@@ -130,6 +133,8 @@ impl Reader<'_> {
                 self.pong();
                 Ok(())
             }
+            // They answer the program's questions once the client has control, which it can't get.
+            ClientFrame::Facts { .. } if !self.principal.has(Right::Control) => Ok(()),
             ClientFrame::Facts { term } => self.done(Kind::Facts, &facts::checked(self.attachment, &term)).await,
             ClientFrame::Viewport { cols, rows } => self.viewport(Dimensions { cols, rows }).await,
             ClientFrame::Detach => {
@@ -140,17 +145,20 @@ impl Reader<'_> {
             ClientFrame::Resize { cols, rows } => self.resize(Dimensions { cols, rows }).await,
             ClientFrame::Claim { force } => self.claim(force).await,
             ClientFrame::Release => self.lease(Kind::Release, &Release { attachment: self.attachment }).await.map(drop),
-            ClientFrame::Transfer { to_client_id: to } => match self.app.may_be_given_control(self.session, &to) {
+            ClientFrame::Transfer { to_client_id: to } => match self.may_give(&to) {
                 Err(failure) => Err(failure),
                 Ok(()) => self.lease(Kind::Transfer, &Transfer { attachment: self.attachment, to }).await.map(drop),
             },
-            ClientFrame::RequestControl => {
-                self.lease(Kind::RequestControl, &RequestControl { attachment: self.attachment }).await.map(drop)
-            }
-            ClientFrame::DenyControl { client_id: client } => {
-                let deny = DenyControl { attachment: self.attachment, client };
-                self.done(Kind::DenyControl, &deny).await
-            }
+            ClientFrame::RequestControl => match self.taken(false).await {
+                Err(failure) => Err(failure),
+                Ok(()) => {
+                    self.lease(Kind::RequestControl, &RequestControl { attachment: self.attachment }).await.map(drop)
+                }
+            },
+            ClientFrame::DenyControl { client_id: client } => match self.principal.need(Right::Control) {
+                Err(failure) => Err(failure),
+                Ok(()) => self.done(Kind::DenyControl, &DenyControl { attachment: self.attachment, client }).await,
+            },
         };
         if let Err(failure) = told {
             self.tell(failure)?;
@@ -167,10 +175,31 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn binary(&self, bytes: &[u8]) -> Outcome<Option<Left>> {
+    async fn binary(&self, bytes: &[u8]) -> Outcome<Option<Left>> {
         let (seq, epoch, payload) = binary_input(bytes)?;
-        self.input(payload, epoch, seq);
+        self.judged_input(payload, epoch, seq).await;
         Ok(None)
+    }
+
+    /// Types what may be typed. Most of it waits for nothing: nobody is asked about a person's keystrokes unless a rule names that
+    /// person.
+    async fn judged_input(&self, bytes: &[u8], epoch: Epoch, seq: u64) {
+        let may =
+            self.principal.has(Right::Control) && self.reaches().is_ok() && bytes.len() <= DATA_BYTES_MAX as usize;
+        if may && types_freely(self.app, self.principal, self.session).is_none() {
+            let gated = Input::new(self.session.id, self.presence.identity.client.clone(), bytes);
+            let refused = match gate(self.app, self.principal, Gated::Input(gated), None).await {
+                Ok(Gate::Go(_permit)) => return self.input(bytes, epoch, seq),
+                Ok(Gate::Asked(row)) => Failure::asked(row.id),
+                Err(failure) => failure,
+            };
+            let mut frame = refused.frame();
+            if let ServerFrame::Error { seq: told, .. } = &mut frame {
+                *told = Some(seq);
+            }
+            return self.presence.tell(frame);
+        }
+        self.input(bytes, epoch, seq);
     }
 
     fn input(&self, bytes: &[u8], epoch: Epoch, seq: u64) {
@@ -184,6 +213,7 @@ impl Reader<'_> {
                 since: None,
                 owner_name: None,
                 owner_kind: None,
+                approval_id: None,
             });
         };
         if !self.principal.has(Right::Control) {
@@ -241,7 +271,20 @@ impl Reader<'_> {
         self.done(Kind::ResizeRequest, &ResizeRequest { attachment: self.attachment, size }).await
     }
 
+    /// Judges a claim of a session that somebody else made.
+    async fn taken(&self, force: bool) -> Outcome<()> {
+        self.principal.need(Right::Control)?;
+        self.reaches()?;
+        let client_id = self.presence.identity.client.clone();
+        let gated = LeaseTake { session_id: self.session.id, client_id, force };
+        match take(self.app, self.principal, self.session, gated, None).await? {
+            Gate::Go(_permit) => Ok(()),
+            Gate::Asked(row) => Err(Failure::asked(row.id)),
+        }
+    }
+
     async fn claim(&self, force: bool) -> Outcome<()> {
+        self.taken(force).await?;
         let before = self.session.live().lease.map(|lease| lease.epoch);
         let claim = Claim { attachment: self.attachment, force, if_epoch: None, request: 0 };
         let record = self.lease(Kind::Claim, &claim).await?;
@@ -262,9 +305,15 @@ impl Reader<'_> {
         self.session.lease_call(kind, body).await
     }
 
+    /// First whether it may at all: who may not learns nothing of others.
+    fn may_give(&self, to: &ClientId) -> Outcome<()> {
+        self.principal.need(Right::Control)?;
+        self.app.may_be_given_control(self.session, to)
+    }
+
     /// Whether the client may act in this session at all.
     fn reaches(&self) -> Outcome<()> {
-        self.principal.need_reach(self.session.entry().spec.profile)
+        self.principal.need_reach_into(self.session)
     }
 
     async fn done<Q: bincode::Encode + Sync>(&self, kind: Kind, body: &Q) -> Outcome<()> {

@@ -209,7 +209,13 @@ async fn run(
     socket: WebSocket,
     binary: bool,
 ) -> Left {
-    let Attaching { attached, subscription, writer: to_worker } = attaching;
+    let Attaching { mut attached, subscription, writer: to_worker } = attaching;
+    let mut snapshot = greeting.snapshot;
+    if let Some(floor) = principal.floor(session) {
+        // What is before that is as if it were no longer kept, and screens, which would show it, are not drawn.
+        snapshot = SnapshotChoice::Never;
+        attached.oldest = attached.oldest.max(floor);
+    }
     let attachment = attached.attachment;
     let instance = attached.instance;
     if let Some(term) = greeting.term.as_ref().filter(|_| principal.has(Right::Control)) {
@@ -222,7 +228,6 @@ async fn run(
     let credit = Arc::new(Credit::new(instance));
     let (sink, mut stream) = socket.split();
     let mut stopping = app.stopping.clone();
-    let mut revoked = app.revoked.subscribe();
     let mut writer = Writer {
         app,
         session,
@@ -237,7 +242,7 @@ async fn run(
         replayed_size: None,
         told_size: attached.size,
         exit: attached.exit.clone(),
-        takes_screens: greeting.snapshot != SnapshotChoice::Never,
+        takes_screens: snapshot != SnapshotChoice::Never,
         screen_at: None,
         credit: Arc::clone(&credit),
         account: Account::new(),
@@ -247,7 +252,7 @@ async fn run(
         begun: false,
         fed: false,
     };
-    let beginning = Beginning { choice: greeting.snapshot, cursor: greeting.cursor, attached };
+    let beginning = Beginning { choice: snapshot, cursor: greeting.cursor, attached };
     let left = {
         let held_back = std::sync::Mutex::default();
         let reader =
@@ -256,19 +261,11 @@ async fn run(
         let writing = writer.run(beginning);
         tokio::pin!(reading, writing);
         let watching = async {
-            loop {
-                tokio::select! {
-                    () = presence.ending() => break,
-                    () = stopped(&mut stopping) => {
-                        presence.end(end(1001, "the bridge stops"));
-                        break;
-                    }
-                    changed = revoked.changed() => {
-                        if changed.is_err() || app.tokens.by_id(&principal.id).is_none() {
-                            presence.end(end(close_code(ErrorCode::Unauthenticated), "the token was removed"));
-                            break;
-                        }
-                    }
+            tokio::select! {
+                () = presence.ending() => {}
+                () = stopped(&mut stopping) => presence.end(end(1001, "the bridge stops")),
+                () = app.until_revoked(principal) => {
+                    presence.end(end(close_code(ErrorCode::Unauthenticated), "the token was removed"));
                 }
             }
             // The writer says so and ends, unless its peer takes nothing.

@@ -222,7 +222,7 @@ impl Api {
 
     /// A link that signs a browser in, once.
     pub async fn login_link(&self, session_id: Option<SessionId>) -> Result<Link, Report> {
-        let body = LinkRequest { kind: LinkKind::Login, session_id };
+        let body = LinkRequest { kind: LinkKind::Login, session_id, from: None, ttl_s: None };
         self.post("no login link can be made", "/v1/auth/links", &body).await
     }
 

@@ -83,9 +83,30 @@ pub enum Command {
     /// What confined sessions may do
     #[command(subcommand)]
     Sandbox(SandboxCommand),
+    /// Rules about what agents may do
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Access tokens, for other people and for agents
     #[command(subcommand)]
     Token(TokenCommand),
+    /// What waits for a person: list it, show it exactly, approve, deny or edit it
+    #[command(args_conflicts_with_subcommands = true)]
+    Approvals {
+        /// What to do; to list if nothing is said
+        #[command(subcommand)]
+        command: Option<ApprovalsCommand>,
+        #[command(flatten)]
+        list: ApprovalsListArgs,
+    },
+    /// Who did what: list it, export it, check that nobody changed it
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit {
+        /// What to do; to list if nothing is said
+        #[command(subcommand)]
+        command: Option<AuditCommand>,
+        #[command(flatten)]
+        list: AuditListArgs,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -204,6 +225,52 @@ impl From<SandboxArg> for Profile {
             SandboxArg::Locked => Self::Locked,
         }
     }
+}
+
+/// `baton policy`
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check a policy: its rules, and every example in it
+    Test {
+        /// Which file; the one in force if none is named
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what would be decided about a command line or an action, by which rules, and what of it was not understood
+    ///
+    /// Exit codes: 0 it is allowed, 5 denied, 7 a person is asked.
+    Explain(PolicyExplainArgs),
+}
+
+/// `baton policy explain`
+#[derive(Debug, clap::Args)]
+pub struct PolicyExplainArgs {
+    /// The command line, after `--`: one word as it stands, or the words of one command
+    #[arg(last = true, required_unless_present = "action")]
+    pub line: Vec<String>,
+    /// Another action, as JSON: {"action":"file.write","path":"/etc/hosts"}
+    #[arg(long, value_name = "JSON", conflicts_with = "line")]
+    pub action: Option<String>,
+    /// By another policy than the one in force
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// In this directory, which is also what a confined session may write to [default: the current one]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub cwd: Option<PathBuf>,
+    /// In this workspace
+    #[arg(long, value_name = "ID")]
+    pub workspace: Option<String>,
+    /// For an agent of this name
+    #[arg(long = "as", value_name = "NAME")]
+    pub name: Option<String>,
+    /// In a session that is not confined
+    #[arg(long)]
+    pub unsandboxed: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `baton sandbox`
@@ -550,6 +617,124 @@ fn lines_around(text: &str) -> Result<usize, String> {
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|lines| *lines > 0).ok_or_else(|| "this is a number of lines, at least 1".to_owned())
+}
+
+/// `baton approvals`
+#[derive(Debug, Subcommand)]
+pub enum ApprovalsCommand {
+    /// List what waits
+    List(ApprovalsListArgs),
+    /// Show exactly what would be done
+    Show(ApprovalArgs),
+    /// Say yes
+    Approve(ApprovalDecisionArgs),
+    /// Say no
+    Deny(ApprovalDecisionArgs),
+    /// Change what would be done, in $VISUAL or $EDITOR, and say yes to that
+    Edit(ApprovalDecisionArgs),
+    /// Tell of each request as it comes, until stopped
+    Watch {
+        /// Print JSON, one a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `baton approvals list`
+#[derive(Debug, clap::Args)]
+pub struct ApprovalsListArgs {
+    /// Also what was decided
+    #[arg(long)]
+    pub all: bool,
+    /// At most so many, the newest
+    #[arg(long, value_name = "N", default_value = "100", value_parser = at_least_one)]
+    pub limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton approvals show`
+#[derive(Debug, clap::Args)]
+pub struct ApprovalArgs {
+    /// Its id, or the beginning of it
+    pub id: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton approvals approve|deny|edit`
+#[derive(Debug, clap::Args)]
+pub struct ApprovalDecisionArgs {
+    /// Its id, or the beginning of it
+    pub id: String,
+    /// A few words for who asked
+    #[arg(long)]
+    pub notes: Option<String>,
+    /// Say yes to the same again in this session, as long as it lives
+    #[arg(long)]
+    pub remember: bool,
+    /// Do not ask again
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+    /// Do not wait for what becomes of it
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `baton audit`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List the newest rows
+    Ls(AuditListArgs),
+    /// Check the whole log and name the first row that was changed
+    Verify {
+        /// A head that an earlier check printed: that row must still be there as it was
+        #[arg(long, value_name = "SEQ:HASH")]
+        expect: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all rows as JSON lines
+    Export(AuditWhich),
+}
+
+/// `baton audit ls`
+#[derive(Debug, clap::Args)]
+pub struct AuditListArgs {
+    #[command(flatten)]
+    pub which: AuditWhich,
+    /// At most so many rows, the newest
+    #[arg(long, value_name = "N", default_value = "50", value_parser = at_least_one)]
+    pub limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which rows of the audit log.
+#[derive(Debug, clap::Args)]
+pub struct AuditWhich {
+    /// Only of this session
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// Only of this principal, by its id
+    #[arg(long, value_name = "ID")]
+    pub actor: Option<String>,
+    /// Only of this action, such as login or session.create
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Not before this time (-1h, 14:03, 2026-01-31T14:03:00Z)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub since: Option<Moment>,
+    /// Not after this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<Moment>,
 }
 
 /// `baton token`

@@ -129,7 +129,8 @@ async fn start_once(context: &Context, logs: &Logs<'_>, listen: Option<&str>) ->
             Some(listen) => listen.to_owned(),
             None => context.config()?.server.listen,
         };
-        check_address(&listen, context.config()?.server.allow_remote)?;
+        let server = context.config()?.server;
+        check_address(&listen, server.allow_remote && !server.trusted_proxies.is_empty())?;
         if launch(logs, &listen).await? {
             return Ok(Started::Now);
         }
@@ -224,17 +225,18 @@ async fn wait_for_health(logs: &Logs<'_>) -> Result<(), Report> {
 }
 
 /// A shell for everybody on the network is never an accident.
-fn check_address(listen: &str, allow_remote: bool) -> Result<(), Report> {
+fn check_address(listen: &str, allowed: bool) -> Result<(), Report> {
     let addresses = listen.to_socket_addrs().map_err(|err| {
         Report::usage(format!("`{listen}` is not an address to listen on"))
             .why(err)
             .hint("give HOST:PORT, such as 127.0.0.1:7420; port 0 takes any")
     })?;
-    if !allow_remote && addresses.into_iter().any(|address| !address.ip().is_loopback()) {
+    if !allowed && addresses.into_iter().any(|address| !address.ip().is_loopback()) {
         return Err(Report::new(Exit::Denied, format!("`{listen}` can be reached from other machines"))
             .why("whoever reaches Baton and has its token has your shells")
             .hint(
-                "listen on 127.0.0.1, or set `server.allow_remote = true` once TLS or a trusted proxy stands in front",
+                "listen on 127.0.0.1, or set `server.allow_remote = true` and name the reverse proxy that stands in front in \
+                 `server.trusted_proxies`",
             ));
     }
     Ok(())

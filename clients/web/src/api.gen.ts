@@ -21,6 +21,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/approvals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What waits for a person, or did, newest first: what the caller asked for, and what it may decide about. */
+        get: operations["get_approvals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** An approval; waits for what becomes of it as long as the caller wants. */
+        get: operations["get_approvals_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Takes back what the caller asked for. */
+        post: operations["post_approvals_id_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/approvals/{id}/decision": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A person decides about exactly what was shown. The first decision counts. */
+        post: operations["post_approvals_id_decision"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The audit log: who did what, when, and whether it was allowed. With `format=jsonl` the whole of it, as JSON lines. */
+        get: operations["get_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checks the whole chain and names the first row with which something is wrong. */
+        get: operations["get_audit_verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/auth/links": {
         parameters: {
             query?: never;
@@ -30,7 +132,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Makes a link that signs in as the caller, once, within 60 s. Its code sits in the fragment, which browsers never send. */
+        /**
+         * Makes a link. `login` signs in as the caller, once, within 60 s. `share` shows one session and nothing else to whoever
+         *     has it, until it expires, is taken back, or the token it was made with is gone. Its code sits in the fragment, which
+         *     browsers never send.
+         */
         post: operations["post_auth_links"];
         delete?: never;
         options?: never;
@@ -48,7 +154,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Takes a link back. */
+        /** Takes a link back. Whoever came by a share link is signed out and cut off. */
         delete: operations["delete_auth_links_id"];
         options?: never;
         head?: never;
@@ -65,8 +171,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Signs a browser in with a token or with the code of a login link: sets a cookie and answers its key. Both are needed
+         * Signs a browser in with a token or with the code of a link: sets a cookie and answers its key. Both are needed
          *     from then on: the cookie goes by itself, the key into `X-Baton-Key` and the subprotocol `baton.key.<k>`.
+         * @description With neither it signs in whom `tailscale serve` names, where `server.tailscale` says so.
          */
         post: operations["post_auth_login"];
         delete?: never;
@@ -659,6 +766,165 @@ export interface components {
          * @enum {string}
          */
         AgentInput: "direct" | "held";
+        ApprovalId: string;
+        /**
+         * @description What kind of answer is asked for.
+         * @enum {string}
+         */
+        ApprovalKind: "action" | "plan" | "draft" | "question";
+        /** @description Something that waits for a person, or did. */
+        ApprovalRequest: {
+            /** @description Its id. */
+            id: components["schemas"]["ApprovalId"];
+            /** @description What kind of answer is asked for. */
+            kind: components["schemas"]["ApprovalKind"];
+            /** @description In a few words; never the payload. */
+            title: string;
+            session_id?: components["schemas"]["SessionId"] | null;
+            /** @description For which task. */
+            task_id?: string | null;
+            /** @description For which step of it. */
+            step_id?: string | null;
+            /** @description About which draft. */
+            draft_id?: string | null;
+            workspace_id?: components["schemas"]["WorkspaceId"] | null;
+            /** @description `terminal.exec`, `terminal.input`, `session.unsandboxed`, `lease.take` …; none for a question. */
+            action?: string | null;
+            /** @description Exactly what would be done. Null once nobody needs it any more and it was secret. */
+            payload: unknown;
+            /** @description Why it is asked about. */
+            reason: string;
+            /** @description What it comes to, one line each. */
+            proposed_actions: string[];
+            /** @description How bad it could be. */
+            risk_level: components["schemas"]["RiskLevel"];
+            /** @description `delete`, `overwrite`, `network`, `connector`, `batch`, `script`, `credential`, `escalation`. */
+            risk_tags: string[];
+            /** @description The rules that asked. */
+            rule_ids: string[];
+            /** @description What a decision quotes: SHA-256 of all that the decision is about, hexadecimal. */
+            context_hash: string;
+            /** @description The working directory. */
+            cwd?: string | null;
+            lease_epoch?: components["schemas"]["Epoch"] | null;
+            supersedes?: components["schemas"]["ApprovalId"] | null;
+            superseded_by?: components["schemas"]["ApprovalId"] | null;
+            /** @description Who asks: the principal's id. */
+            requested_by: string;
+            /** @description Its name. */
+            requested_by_name: string;
+            /** @description RFC 3339. */
+            created_at: string;
+            /** @description When silence becomes a no, RFC 3339. */
+            expires_at: string;
+            /** @description Where it is. */
+            status: components["schemas"]["ApprovalStatus"];
+            decision?: components["schemas"]["Decision"] | null;
+            /** @description What the person made of the payload. */
+            edited_payload?: unknown;
+            /** @description What the person wrote. */
+            notes?: string | null;
+            /** @description Who decided: the principal's name. */
+            decided_by?: string | null;
+            /** @description When, RFC 3339. */
+            decided_at?: string | null;
+            /** @description The rule that `remember` would add, in words. */
+            remember_rule?: string | null;
+            /** @description What became of it: `{exit_code, cursor_start, cursor_end, …}`, or `{code, detail}` of a failure. Output is in the journal. */
+            result?: unknown;
+        };
+        /**
+         * @description Where an approval is.
+         *
+         *     `pending` → `approved` | `denied` | `edited` | `expired` | `cancelled` | `void` | `superseded`; `approved` and `edited` →
+         *     `executing` | `void` | `failed`; `executing` → `executed` | `failed` | `outcome_unknown`.
+         * @enum {string}
+         */
+        ApprovalStatus: "pending" | "approved" | "denied" | "edited" | "expired" | "cancelled" | "void" | "superseded" | "executing" | "executed" | "failed" | "outcome_unknown";
+        /** @description Who did it. */
+        AuditActor: {
+            /** @description The principal's id; `baton` for what nobody asked for, `nobody` for who did not prove to be anybody. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Its role; `client` for who controls a session; `baton`; `nobody`. */
+            kind: string;
+        };
+        /** @description The first row with which something is wrong. */
+        AuditBroken: {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            seq: number;
+            /** @description `hash_mismatch`, `missing_seq`, `prev_mismatch`, `head_mismatch`, `seal_mismatch`, `unreadable` or `not_as_expected`. */
+            why: string;
+            /** @description The same for a person. */
+            detail: string;
+        };
+        /** @description A row of the audit log. What its hash is made of is in `docs/protocol.md`. */
+        AuditRow: {
+            /**
+             * Format: int64
+             * @description Its number; the first is 1.
+             */
+            seq: number;
+            /** @description When, RFC 3339. */
+            at: string;
+            /**
+             * Format: int64
+             * @description The same in microseconds since 1970, as it is hashed.
+             */
+            at_us: number;
+            /** @description Who. */
+            actor: components["schemas"]["AuditActor"];
+            /** @description What: `login`, `session.create` … */
+            action: string;
+            /** @description To what: the id of a session, token or link. */
+            subject?: string | null;
+            /** @description `allowed`, `denied` or `failed`. */
+            outcome: string;
+            /** @description The code of a refusal or failure. */
+            code?: string | null;
+            /** @description What else is worth knowing. Never a secret, never what was typed or printed. */
+            details: unknown;
+            /** @description The hash of the row before, hexadecimal. */
+            prev_hash: string;
+            /** @description SHA-256 of all of the above, hexadecimal. */
+            hash: string;
+        };
+        /** @description `GET /v1/audit/verify` */
+        AuditVerification: {
+            /** @description Whether the whole chain holds. */
+            ok: boolean;
+            /**
+             * Format: int64
+             * @description Rows that were checked; of a broken chain those before the broken one.
+             */
+            rows: number;
+            /**
+             * Format: int64
+             * @description Rows of before that are no longer kept, for which a signed seal stands.
+             */
+            sealed: number;
+            /**
+             * Format: int64
+             * @description Rows that could not be written and are told of in no row yet.
+             */
+            lost: number;
+            /** @description The end of the chain as `SEQ:HASH`, to be written down elsewhere and given as `expect` later. */
+            head?: string | null;
+            /** @description With `expect`: whether that row could be compared. One that is sealed no longer can. */
+            compared?: boolean | null;
+            broken?: components["schemas"]["AuditBroken"] | null;
+        };
+        /** @description `202`: it waits for a person. */
+        AwaitingApproval: {
+            /** @description Ask `GET /v1/approvals/{id}?wait_s=` for what becomes of it. */
+            approval_id: components["schemas"]["ApprovalId"];
+            /** @description Where it is. */
+            status: components["schemas"]["ApprovalStatus"];
+        };
         /** @description `POST …/claim` */
         ClaimRequest: {
             /** @description Who claims. */
@@ -912,6 +1178,24 @@ export interface components {
             status: components["schemas"]["SessionStatus"];
         };
         Cursor: string;
+        /**
+         * @description What a person says.
+         * @enum {string}
+         */
+        Decision: "approve" | "deny" | "edit";
+        /** @description `POST /v1/approvals/{id}/decision` */
+        DecisionRequest: {
+            /** @description What the person says. */
+            decision: components["schemas"]["Decision"];
+            /** @description The `context_hash` of what the person was shown. */
+            context_hash: string;
+            /** @description For `edit`: what to do instead. It is judged anew. */
+            edited_payload?: unknown;
+            /** @description For who asked, at most 1000 characters. */
+            notes?: string | null;
+            /** @description For how long a yes counts; `once` if nothing is said. */
+            remember?: components["schemas"]["Remember"];
+        };
         /** @description `POST …/deny-control` */
         DenyRequest: {
             /** @description The owner. */
@@ -930,7 +1214,7 @@ export interface components {
          *     Numbers (local sockets) and texts (public API) are never reused.
          * @enum {string}
          */
-        ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "denied" | "client_id_taken" | "not_found" | "client_not_attached" | "lease_held" | "not_owner" | "lease_lost" | "name_taken" | "revision_conflict" | "context_changed" | "already_decided" | "session_running" | "session_ended" | "busy" | "turn_in_progress" | "size_fixed" | "invalid_transition" | "cursor_trimmed" | "etag_mismatch" | "too_large" | "path_refused" | "idempotency_mismatch" | "rate_limited" | "input_full" | "sessiond_down" | "hello_required" | "replaced" | "input_uncertain" | "internal" | "refused" | "disk_full";
+        ErrorCode: "invalid" | "unauthenticated" | "forbidden" | "denied" | "client_id_taken" | "not_found" | "client_not_attached" | "lease_held" | "not_owner" | "lease_lost" | "name_taken" | "revision_conflict" | "context_changed" | "already_decided" | "session_running" | "session_ended" | "busy" | "turn_in_progress" | "size_fixed" | "invalid_transition" | "cursor_trimmed" | "etag_mismatch" | "too_large" | "path_refused" | "idempotency_mismatch" | "rate_limited" | "input_full" | "sessiond_down" | "hello_required" | "replaced" | "input_uncertain" | "internal" | "refused" | "disk_full" | "approval_required";
         /** @description Something happened. */
         Event: {
             /**
@@ -1218,12 +1502,18 @@ export interface components {
          * @description What a link is for.
          * @enum {string}
          */
-        LinkKind: "login";
+        LinkKind: "login" | "share";
         /** @description `POST /v1/auth/links` */
         LinkRequest: {
             /** @description What for. */
             kind: components["schemas"]["LinkKind"];
             session_id?: components["schemas"]["SessionId"] | null;
+            from?: components["schemas"]["ShareFrom"] | null;
+            /**
+             * Format: int64
+             * @description Share: seconds that it is good for, from 1 to 2592000 (30 days); 86400 if nothing is said.
+             */
+            ttl_s?: number | null;
         };
         /** @description Signed in. The cookie alone grants nothing; the key goes into `X-Baton-Key` and `baton.key.<k>`. */
         LoginAnswer: {
@@ -1232,11 +1522,11 @@ export interface components {
             /** @description Who that is. */
             principal: components["schemas"]["Principal"];
         };
-        /** @description `POST /v1/auth/login`: exactly one of the two. */
+        /** @description `POST /v1/auth/login`: exactly one of the two; neither, where a proxy that is configured says who it is. */
         LoginRequest: {
             /** @description A bearer token. */
             token?: string | null;
-            /** @description A one-time code of a login link. */
+            /** @description The code of a login link, which works once, or of a share link. */
             code?: string | null;
         };
         /** @description The program's own modes, as far as they are known. */
@@ -1267,6 +1557,108 @@ export interface components {
         NewToken: components["schemas"]["Token"] & {
             /** @description The secret. */
             token: string;
+        };
+        /** @description A page of a list. */
+        Page_ApprovalRequest: {
+            /** @description The items. */
+            items: {
+                /** @description Its id. */
+                id: components["schemas"]["ApprovalId"];
+                /** @description What kind of answer is asked for. */
+                kind: components["schemas"]["ApprovalKind"];
+                /** @description In a few words; never the payload. */
+                title: string;
+                session_id?: components["schemas"]["SessionId"] | null;
+                /** @description For which task. */
+                task_id?: string | null;
+                /** @description For which step of it. */
+                step_id?: string | null;
+                /** @description About which draft. */
+                draft_id?: string | null;
+                workspace_id?: components["schemas"]["WorkspaceId"] | null;
+                /** @description `terminal.exec`, `terminal.input`, `session.unsandboxed`, `lease.take` …; none for a question. */
+                action?: string | null;
+                /** @description Exactly what would be done. Null once nobody needs it any more and it was secret. */
+                payload: unknown;
+                /** @description Why it is asked about. */
+                reason: string;
+                /** @description What it comes to, one line each. */
+                proposed_actions: string[];
+                /** @description How bad it could be. */
+                risk_level: components["schemas"]["RiskLevel"];
+                /** @description `delete`, `overwrite`, `network`, `connector`, `batch`, `script`, `credential`, `escalation`. */
+                risk_tags: string[];
+                /** @description The rules that asked. */
+                rule_ids: string[];
+                /** @description What a decision quotes: SHA-256 of all that the decision is about, hexadecimal. */
+                context_hash: string;
+                /** @description The working directory. */
+                cwd?: string | null;
+                lease_epoch?: components["schemas"]["Epoch"] | null;
+                supersedes?: components["schemas"]["ApprovalId"] | null;
+                superseded_by?: components["schemas"]["ApprovalId"] | null;
+                /** @description Who asks: the principal's id. */
+                requested_by: string;
+                /** @description Its name. */
+                requested_by_name: string;
+                /** @description RFC 3339. */
+                created_at: string;
+                /** @description When silence becomes a no, RFC 3339. */
+                expires_at: string;
+                /** @description Where it is. */
+                status: components["schemas"]["ApprovalStatus"];
+                decision?: components["schemas"]["Decision"] | null;
+                /** @description What the person made of the payload. */
+                edited_payload?: unknown;
+                /** @description What the person wrote. */
+                notes?: string | null;
+                /** @description Who decided: the principal's name. */
+                decided_by?: string | null;
+                /** @description When, RFC 3339. */
+                decided_at?: string | null;
+                /** @description The rule that `remember` would add, in words. */
+                remember_rule?: string | null;
+                /** @description What became of it: `{exit_code, cursor_start, cursor_end, …}`, or `{code, detail}` of a failure. Output is in the journal. */
+                result?: unknown;
+            }[];
+            /** @description Where the next page begins; opaque; `null` after the last. */
+            next_cursor?: string | null;
+        };
+        /** @description A page of a list. */
+        Page_AuditRow: {
+            /** @description The items. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description Its number; the first is 1.
+                 */
+                seq: number;
+                /** @description When, RFC 3339. */
+                at: string;
+                /**
+                 * Format: int64
+                 * @description The same in microseconds since 1970, as it is hashed.
+                 */
+                at_us: number;
+                /** @description Who. */
+                actor: components["schemas"]["AuditActor"];
+                /** @description What: `login`, `session.create` … */
+                action: string;
+                /** @description To what: the id of a session, token or link. */
+                subject?: string | null;
+                /** @description `allowed`, `denied` or `failed`. */
+                outcome: string;
+                /** @description The code of a refusal or failure. */
+                code?: string | null;
+                /** @description What else is worth knowing. Never a secret, never what was typed or printed. */
+                details: unknown;
+                /** @description The hash of the row before, hexadecimal. */
+                prev_hash: string;
+                /** @description SHA-256 of all of the above, hexadecimal. */
+                hash: string;
+            }[];
+            /** @description Where the next page begins; opaque; `null` after the last. */
+            next_cursor?: string | null;
         };
         /** @description A page of a list. */
         Page_Event: {
@@ -1470,6 +1862,11 @@ export interface components {
          * @enum {string}
          */
         Record: "bounded" | "full" | "off";
+        /**
+         * @description For how long a yes counts.
+         * @enum {string}
+         */
+        Remember: "once" | "task" | "session";
         /** @description `POST …/resize` */
         ResizeBody: {
             /** @description Who; needs the lease. */
@@ -1490,6 +1887,11 @@ export interface components {
          * @enum {string}
          */
         ResumeMode: "exact" | "snapshot" | "gap";
+        /**
+         * @description How bad it could be.
+         * @enum {string}
+         */
+        RiskLevel: "low" | "medium" | "high" | "critical";
         /** @description How a session is confined. */
         SandboxReport: {
             /** @description What was asked for. */
@@ -1501,7 +1903,7 @@ export interface components {
          * @description What an [`Event`] is about.
          * @enum {string}
          */
-        Scope: "session" | "system";
+        Scope: "session" | "approval" | "system";
         /** @description `GET …/search` */
         SearchAnswer: {
             /** @description Hits, oldest first. */
@@ -1731,6 +2133,7 @@ export interface components {
             /** @description For `lease_held`: the owner's name. */
             owner_name?: string | null;
             owner_kind?: components["schemas"]["ClientKind"] | null;
+            approval_id?: components["schemas"]["ApprovalId"] | null;
             /** @enum {string} */
             type: "error";
         } | {
@@ -1889,12 +2292,20 @@ export interface components {
             size?: components["schemas"]["Size"] | null;
             /** @description Whether typed bytes are recorded from now on. */
             record_input?: boolean | null;
+            agent_input?: components["schemas"]["AgentInput"] | null;
+            /** @description The agent that may see this session from now on; empty = none. A person's to set. */
+            owner_agent_id?: string | null;
         };
         /**
          * @description Where a session is in its life.
          * @enum {string}
          */
         SessionStatus: "starting" | "running" | "exited" | "closed" | "lost" | "failed";
+        /**
+         * @description From where on a shared session is shown.
+         * @enum {string}
+         */
+        ShareFrom: "start" | "here";
         /** @description `POST …/signal` */
         SignalBody: {
             /** @description Who; needs the lease. */
@@ -2089,7 +2500,17 @@ export interface components {
         };
         WorkspaceId: string;
     };
-    responses: never;
+    responses: {
+        /** @description a problem (RFC 9457): `code` says which, `detail` what to do */
+        Problem: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+    };
     parameters: never;
     requestBodies: never;
     headers: never;
@@ -2115,6 +2536,216 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+        };
+    };
+    get_approvals: {
+        parameters: {
+            query?: {
+                /** @description Only of this status. */
+                status?: components["schemas"]["ApprovalStatus"];
+                /** @description Where the page begins. */
+                cursor?: string;
+                /** @description How many, from 1 to 1000; 100 if nothing is said. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ApprovalRequest"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    get_approvals_id: {
+        parameters: {
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["ApprovalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalRequest"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    post_approvals_id_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ApprovalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalRequest"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    post_approvals_id_decision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ApprovalId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApprovalRequest"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    get_audit: {
+        parameters: {
+            query?: {
+                /** @description Rows behind this one. */
+                cursor?: number;
+                /** @description How many, from 1 to 1000; 100 if nothing is said. */
+                limit?: number;
+                /** @description Only of this session. */
+                session_id?: string;
+                /** @description Only of this principal, by its id. */
+                actor?: string;
+                /** @description Only of this action, such as `login`. */
+                action?: string;
+                /** @description Not before this, RFC 3339. */
+                since?: string;
+                /** @description Not after this, RFC 3339. */
+                until?: string;
+                /** @description Which come first; the oldest if nothing is said. */
+                order?: "oldest" | "newest";
+                /** @description A page, or JSON lines (as with `Accept: application/x-ndjson`). */
+                format?: "json" | "jsonl";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description a page, or an `AuditRow` a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditRow"];
+                    "application/x-ndjson": string;
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    get_audit_verify: {
+        parameters: {
+            query?: {
+                /** @description A `head` of before, `SEQ:HASH`: that row must still be there as it was. */
+                expect?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description whether it holds */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerification"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_auth_links: {
@@ -2138,14 +2769,16 @@ export interface operations {
                     "application/json": components["schemas"]["Link"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     delete_auth_links_id: {
@@ -2166,6 +2799,9 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2174,6 +2810,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_auth_login: {
@@ -2197,14 +2839,15 @@ export interface operations {
                     "application/json": components["schemas"]["LoginAnswer"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_auth_logout: {
@@ -2223,6 +2866,15 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_auth_me: {
@@ -2242,6 +2894,10 @@ export interface operations {
                     "application/json": components["schemas"]["Principal"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
         };
     };
     get_auth_tokens: {
@@ -2266,14 +2922,12 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Token"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_auth_tokens: {
@@ -2297,14 +2951,15 @@ export interface operations {
                     "application/json": components["schemas"]["NewToken"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     delete_auth_tokens_id: {
@@ -2325,6 +2980,9 @@ export interface operations {
                 };
                 content?: never;
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2333,6 +2991,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_events: {
@@ -2358,6 +3022,13 @@ export interface operations {
                     "application/json": components["schemas"]["Event"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            426: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     get_health: {
@@ -2377,6 +3048,9 @@ export interface operations {
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            400: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
         };
     };
     get_openapi_json: {
@@ -2397,6 +3071,10 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
         };
     };
     get_sessions: {
@@ -2429,6 +3107,11 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Session"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2458,6 +3141,9 @@ export interface operations {
                     "application/json": components["schemas"]["SessionDetail"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2466,6 +3152,9 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     delete_sessions_session_id: {
@@ -2486,14 +3175,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     patch_sessions_session_id: {
@@ -2519,14 +3211,17 @@ export interface operations {
                     "application/json": components["schemas"]["SessionDetail"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_sessions_session_id_events: {
@@ -2555,6 +3250,9 @@ export interface operations {
                     "application/json": components["schemas"]["Page_Event"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2563,6 +3261,9 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_sessions_session_id_respawn: {
@@ -2585,6 +3286,15 @@ export interface operations {
                     "application/json": components["schemas"]["SessionDetail"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2593,14 +3303,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            507: components["responses"]["Problem"];
         };
     };
     get_status: {
@@ -2620,11 +3323,20 @@ export interface operations {
                     "application/json": components["schemas"]["ServerStatus"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2653,6 +3365,24 @@ export interface operations {
                     "application/json": components["schemas"]["Created"];
                 };
             };
+            /** @description a person is asked */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AwaitingApproval"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -2663,14 +3393,6 @@ export interface operations {
             };
             /** @description the disk is full */
             507: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            "4XX": {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2699,6 +3421,9 @@ export interface operations {
                     "application/json": components["schemas"]["SessionDetail"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -2707,11 +3432,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_claim: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
+            };
             header?: never;
             path: {
                 session_id: components["schemas"]["SessionId"];
@@ -2732,14 +3463,26 @@ export interface operations {
                     "application/json": components["schemas"]["LeaseAnswer"];
                 };
             };
-            "4XX": {
+            /** @description a person is asked */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["AwaitingApproval"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_close: {
@@ -2764,14 +3507,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_deny_control: {
@@ -2796,14 +3542,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_detach: {
@@ -2828,23 +3577,27 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_exec: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                session_id: components["schemas"]["SessionId"];
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody: {
@@ -2861,23 +3614,36 @@ export interface operations {
                     "application/json": components["schemas"]["ExecAnswer"];
                 };
             };
-            "4XX": {
+            /** @description a person is asked */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["AwaitingApproval"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_input: {
         parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                session_id: components["schemas"]["SessionId"];
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
             };
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody: {
@@ -2894,14 +3660,26 @@ export interface operations {
                     "application/json": components["schemas"]["InputAnswer"];
                 };
             };
-            "4XX": {
+            /** @description a person is asked */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["AwaitingApproval"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_terminal_sessions_session_id_output: {
@@ -2935,6 +3713,10 @@ export interface operations {
                     "application/octet-stream": number[];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             /** @description no longer kept */
             410: {
                 headers: {
@@ -2944,6 +3726,9 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     get_terminal_sessions_session_id_recording_cast: {
@@ -2977,6 +3762,10 @@ export interface operations {
                     "application/x-asciicast": string;
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             /** @description no longer kept */
             410: {
                 headers: {
@@ -2995,14 +3784,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_release: {
@@ -3028,19 +3811,25 @@ export interface operations {
                     "application/json": components["schemas"]["LeaseAnswer"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_request_control: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Seconds that a person's decision and its result are waited for, at most 3600; 0 if nothing is said. */
+                wait_s?: number;
+            };
             header?: never;
             path: {
                 session_id: components["schemas"]["SessionId"];
@@ -3061,14 +3850,26 @@ export interface operations {
                     "application/json": components["schemas"]["LeaseAnswer"];
                 };
             };
-            "4XX": {
+            /** @description a person is asked */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/problem+json": components["schemas"]["Problem"];
+                    "application/json": components["schemas"]["AwaitingApproval"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_resize: {
@@ -3093,14 +3894,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_terminal_sessions_session_id_search: {
@@ -3137,6 +3941,10 @@ export interface operations {
                     "application/json": components["schemas"]["SearchAnswer"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             /** @description no longer kept */
             410: {
                 headers: {
@@ -3155,14 +3963,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_signal: {
@@ -3187,14 +3989,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_terminal_sessions_session_id_snapshot: {
@@ -3239,6 +4044,10 @@ export interface operations {
                     "application/json": unknown;
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
             /** @description `cursor_trimmed`: no screen can be drawn there any more; `oldest_cursor` is the oldest that can */
             410: {
                 headers: {
@@ -3248,14 +4057,9 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_transfer: {
@@ -3281,14 +4085,17 @@ export interface operations {
                     "application/json": components["schemas"]["LeaseAnswer"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     post_terminal_sessions_session_id_wait: {
@@ -3314,14 +4121,18 @@ export interface operations {
                     "application/json": components["schemas"]["WaitAnswer"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            410: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
         };
     };
     get_terminal_streams_session_id: {
@@ -3349,6 +4160,14 @@ export interface operations {
                     "application/json": components["schemas"]["ServerFrame"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            426: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     post_upgrade: {
@@ -3382,6 +4201,15 @@ export interface operations {
                     "application/json": components["schemas"]["Upgrading"];
                 };
             };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3390,14 +4218,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
+            507: components["responses"]["Problem"];
         };
     };
 }

@@ -19,7 +19,7 @@ export type SignIn =
  */
 export function takeFragment(): Fragment {
   const fragment = parseFragment(location.hash);
-  if (fragment.code) history.replaceState(null, "", location.pathname + fragmentFor(fragment.session));
+  if (fragment.code || fragment.share) history.replaceState(null, "", location.pathname + fragmentFor(fragment.session));
   return fragment;
 }
 
@@ -37,6 +37,21 @@ export async function signInWithCode(client: BatonClient, code: string): Promise
     const remembered = await signInWithKey(client);
     if (remembered.state === "in") return remembered;
     return { state: "out", message: "This sign-in link was used already or is too old. Run `baton open` for a new one, or paste a token." };
+  }
+}
+
+/**
+ * Whoever is signed in keeps that: a share link would leave them with less.
+ * Everybody else is signed in as the link's holder.
+ */
+export async function signInWithShare(client: BatonClient, code: string): Promise<SignIn> {
+  const remembered = await signInWithKey(client);
+  if (remembered.state !== "out") return remembered;
+  try {
+    return { state: "in", principal: (await client.login({ code })).principal };
+  } catch (error) {
+    if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
+    return { state: "out", message: "This share link has expired or was taken back. Ask for a new one." };
   }
 }
 

@@ -7,7 +7,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./attachment";
-import { rememberSession, signInWithCode, signInWithKey, signInWithToken, takeFragment, type SignIn } from "./auth";
+import { rememberSession, signInWithCode, signInWithKey, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
 import { HttpClient, messageOf, Refused } from "./client";
 import type { Connection } from "./connection";
 import { fileNameOf, saveFile } from "./download";
@@ -118,7 +118,7 @@ export class Store {
   }
 
   retryNow(): void {
-    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, session: this.selected.value });
+    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, share: null, session: this.selected.value });
     this.attachment.value?.retryNow();
     this.#feed.retryNow();
   }
@@ -182,10 +182,11 @@ export class Store {
     return this.#opening;
   }
 
-  async #follow({ code, session }: Fragment): Promise<void> {
+  async #follow({ code, share, session }: Fragment): Promise<void> {
     const target = session ?? this.selected.value;
     if (!code && this.signIn.value.state === "in") return target ? this.select(target) : undefined;
-    this.#signedIn(code ? await signInWithCode(this.client, code) : await signInWithKey(this.client), target);
+    if (code) return this.#signedIn(await signInWithCode(this.client, code), target);
+    this.#signedIn(share ? await signInWithShare(this.client, share) : await signInWithKey(this.client), target);
   }
 
   #signedIn(result: SignIn, session: string | null): void {
@@ -201,7 +202,7 @@ export class Store {
   }
 
   #tryAgain(): void {
-    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, session: this.selected.value });
+    if (this.signIn.value.state === "unreachable") void this.#open({ code: null, share: null, session: this.selected.value });
   }
 
   #attach(sessionId: string, asClient: string, principal: Principal): void {

@@ -6,16 +6,19 @@ import { agoText, bytesText, exitText, limitsLine, sandboxLine } from "../src/wo
 
 describe("the address", () => {
   const CASES = [
-    ["#code=abc", "abc", null],
-    ["#session=ses_1", null, "ses_1"],
-    ["#code=abc&session=ses_1", "abc", "ses_1"],
-    ["#session=ses_1&code=a%2Bb", "a+b", "ses_1"],
-    ["", null, null],
-    ["#", null, null],
-    ["#code=", null, null],
-    ["#elsewhere", null, null],
+    ["#code=abc", { code: "abc" }],
+    ["#session=ses_1", { session: "ses_1" }],
+    ["#code=abc&session=ses_1", { code: "abc", session: "ses_1" }],
+    ["#session=ses_1&code=a%2Bb", { code: "a+b", session: "ses_1" }],
+    ["#share=abc&session=ses_1", { share: "abc", session: "ses_1" }],
+    ["", {}],
+    ["#", {}],
+    ["#code=", {}],
+    ["#share=", {}],
+    ["#elsewhere", {}],
   ] as const;
-  for (const [hash, code, session] of CASES) it(JSON.stringify(hash), () => expect(parseFragment(hash)).toEqual({ code, session }));
+  const NOTHING = { code: null, share: null, session: null };
+  for (const [hash, found] of CASES) it(JSON.stringify(hash), () => expect(parseFragment(hash)).toEqual({ ...NOTHING, ...found }));
 
   it("never keeps a code", () => {
     expect(fragmentFor("ses_1")).toBe("#session=ses_1");

@@ -19,7 +19,7 @@ pub enum PrincipalRole {
     Viewer,
 }
 
-/// `POST /v1/auth/login`: exactly one of the two.
+/// `POST /v1/auth/login`: exactly one of the two; neither, where a proxy that is configured says who it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -27,7 +27,7 @@ pub struct LoginRequest {
     /// A bearer token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// A one-time code of a login link.
+    /// The code of a login link, which works once, or of a share link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
@@ -61,6 +61,19 @@ pub struct LoginAnswer {
 pub enum LinkKind {
     /// Signs in once, within 60 s.
     Login,
+    /// Shows one session to whoever has it, and nothing else, until it expires or is deleted.
+    Share,
+}
+
+/// From where on a shared session is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ShareFrom {
+    /// Everything that is kept.
+    Start,
+    /// What comes after the link was made.
+    Here,
 }
 
 /// `POST /v1/auth/links`
@@ -70,9 +83,15 @@ pub enum LinkKind {
 pub struct LinkRequest {
     /// What for.
     pub kind: LinkKind,
-    /// Open this session after signing in.
+    /// Login: open this session after signing in. Share: the session that is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<crate::ids::SessionId>,
+    /// Share: from where on; `here` if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<ShareFrom>,
+    /// Share: seconds that it is good for, from 1 to 2592000 (30 days); 86400 if nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
 }
 
 /// A link. Its code sits in the fragment, which browsers never send.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::denied::Act;
 use crate::error::ErrorCode;
-use crate::ids::{ClientId, Cursor, Epoch, InstanceId, SessionId};
+use crate::ids::{ApprovalId, ClientId, Cursor, Epoch, InstanceId, SessionId};
 use crate::v1::ClientKind;
 
 use super::session::{Client, Modes, SessionStatus, Size};
@@ -367,6 +367,9 @@ pub enum ServerFrame {
         /// For `lease_held`: the owner's kind.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner_kind: Option<ClientKind>,
+        /// For `approval_required`: which approval asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        approval_id: Option<ApprovalId>,
     },
     /// Answer to a heartbeat.
     Pong {

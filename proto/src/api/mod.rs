@@ -2,6 +2,8 @@
 //! OpenAPI from them, the command line reads them, the page's types are generated from that OpenAPI.
 
 mod access;
+mod approval;
+mod audit;
 mod doctor;
 mod explain;
 mod frames;
@@ -13,6 +15,8 @@ mod terminal;
 mod upgrade;
 
 pub use access::*;
+pub use approval::*;
+pub use audit::*;
 pub use doctor::*;
 pub use explain::*;
 pub use frames::*;

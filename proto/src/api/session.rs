@@ -432,6 +432,12 @@ pub struct SessionPatch {
     /// Whether typed bytes are recorded from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record_input: Option<bool>,
+    /// Whether an agent's input waits for a person from now on. A person's to set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_input: Option<AgentInput>,
+    /// The agent that may see this session from now on; empty = none. A person's to set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner_agent_id: Option<String>,
 }
 
 /// What an [`Event`] is about.
@@ -441,6 +447,8 @@ pub struct SessionPatch {
 pub enum Scope {
     /// A session.
     Session,
+    /// Something that waits for a person.
+    Approval,
     /// Baton itself.
     System,
 }

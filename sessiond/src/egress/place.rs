@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use baton_proto::egress::PROXY_PORT;
@@ -11,6 +12,9 @@ use baton_sandbox::{fds, process};
 use nix::sched::{CloneFlags, setns};
 
 use crate::worker::pid_of;
+
+/// How long the socket is tried to be handed out.
+const HAND_WITHIN: Duration = Duration::from_secs(4);
 
 /// Makes the listening socket in the program's network.
 ///
@@ -50,7 +54,7 @@ fn enter_and_listen(program: &OwnedFd, own_users: bool, out: &OwnedFd) -> anyhow
     let users = if own_users { CloneFlags::CLONE_NEWUSER } else { CloneFlags::empty() };
     setns(program.as_fd(), users | CloneFlags::CLONE_NEWNET).context("entering")?;
     let listener = TcpListener::bind(("127.0.0.1", PROXY_PORT)).context("binding")?;
-    fds::send(out, &[1], &[listener.as_fd()]).context("handing it out")?;
+    fds::send_patiently(out, &[1], &[listener.as_fd()], HAND_WITHIN).context("handing it out")?;
     Ok(())
 }
 

@@ -38,7 +38,6 @@ use baton_proto::SessionId;
 use baton_proto::api::Layer;
 use baton_proto::hello::InstallKey;
 use baton_proto::home::{Home, runtime};
-use baton_proto::launch::LaunchMessage;
 use baton_sandbox::fds;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -48,6 +47,7 @@ use self::event::{ConnId, Event};
 use self::link::Link;
 use self::registry::{Durable, Registry};
 use self::step::{Core, Limits};
+use self::turn::Asked;
 use crate::sys::host;
 
 /// How long a sessiond waits for the one before it to notice its end.
@@ -64,7 +64,9 @@ struct Supervisor {
     started_us: u64,
     launcher: OwnedFd,
     /// Requests for workers that the launcher's channel had no room for.
-    for_launcher: VecDeque<(LaunchMessage, Option<OwnedFd>)>,
+    for_launcher: VecDeque<Asked>,
+    /// The kernel takes none of them just now: the next try.
+    launcher_again: Option<Instant>,
     listener: UnixListener,
     /// There are no descriptors for more connections: those who wait are not looked at before then.
     accept_again: Option<Instant>,
@@ -111,6 +113,7 @@ pub fn run() -> anyhow::Result<()> {
         started_us: host::wall_us(),
         launcher,
         for_launcher: VecDeque::new(),
+        launcher_again: None,
         listener,
         accept_again: None,
         workers,

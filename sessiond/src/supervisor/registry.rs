@@ -351,6 +351,14 @@ pub fn write_layers(session: &Path, instance: InstanceId, layers: &Vec<Layer>) -
     replace(session, &format!("{instance}{LAYERS_SUFFIX}"), &bytes, Durable::No)
 }
 
+/// Writes a file of a session's directory as a whole; a power cut soon after may leave none, or an empty one.
+///
+/// # Errors
+/// What the file system says.
+pub fn write_beside(session: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    replace(session, name, bytes, Durable::No)
+}
+
 fn tree_bytes(dir: &Path) -> u64 {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     // Room kept for a full disk is nobody's output, and nothing that trimming gives back.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use baton_proto::SessionId;
 use baton_proto::frame::Kind;
@@ -34,11 +34,30 @@ const CONNS_MAX: usize = 256;
 /// Requests for workers that may wait for the launcher.
 const FOR_LAUNCHER_MAX: usize = 1024;
 
+/// How long a request for a worker is tried that the kernel does not take. Less than
+/// [`ANSWER_WITHIN`](super::step::ANSWER_WITHIN): who asked is told.
+const ASK_WITHIN: Duration = Duration::from_secs(8);
+
 /// Clients accepted before the others get their turn.
 const ACCEPTS_A_TURN: usize = 32;
 
 /// The next part of a list is made when this much or less of the last ones is unread.
 const LIST_AHEAD: usize = OUTGOING_MAX / 4;
+
+/// A message on its way to the launcher.
+#[derive(Debug)]
+pub(super) struct Asked {
+    message: LaunchMessage,
+    /// What the worker is to run.
+    spec: Option<OwnedFd>,
+    /// What can't be sent by then is given up.
+    until: Instant,
+}
+
+fn not_passed(err: &io::Error) -> String {
+    let hint = "a program of this user's sends descriptors to itself and does not take them; `baton ls` shows which sessions run";
+    format!("the launcher could not be asked for a worker for {ASK_WITHIN:?}: {err}; {hint}")
+}
 
 #[derive(Debug, Clone, Copy)]
 enum Source {
@@ -66,7 +85,7 @@ impl Supervisor {
                     Source::Link(session) => self.serve_link(session, events, now),
                 }
             }
-            self.flush_launcher();
+            self.flush_launcher(Instant::now());
             self.deadlines(Instant::now());
         }
     }
@@ -74,7 +93,8 @@ impl Supervisor {
     fn wait(&self) -> Vec<(Source, PollFlags)> {
         let interest = |writes: bool| if writes { PollFlags::POLLIN | PollFlags::POLLOUT } else { PollFlags::POLLIN };
         let mut sources = vec![Source::Launcher];
-        let mut fds = vec![PollFd::new(self.launcher.as_fd(), interest(!self.for_launcher.is_empty()))];
+        let writes = !self.for_launcher.is_empty() && self.launcher_again.is_none();
+        let mut fds = vec![PollFd::new(self.launcher.as_fd(), interest(writes))];
         if self.accept_again.is_none() {
             sources.push(Source::Listener);
             fds.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
@@ -103,7 +123,7 @@ impl Supervisor {
     fn deadline(&self) -> Option<Instant> {
         let conns = self.conns.values().filter_map(Conn::deadline);
         let links = self.links.values().filter_map(Link::deadline);
-        conns.chain(links).chain(self.core.deadline()).chain(self.accept_again).min()
+        conns.chain(links).chain(self.core.deadline()).chain(self.accept_again).chain(self.launcher_again).min()
     }
 
     fn deadlines(&mut self, now: Instant) {
@@ -148,11 +168,29 @@ impl Supervisor {
         }
     }
 
-    fn flush_launcher(&mut self) {
-        while let Some((message, spec)) = self.for_launcher.front() {
+    fn flush_launcher(&mut self, now: Instant) {
+        if self.launcher_again.is_some_and(|again| again > now) {
+            return;
+        }
+        self.launcher_again = None;
+        while let Some(Asked { message, spec, until }) = self.for_launcher.front() {
             let handles: Vec<_> = spec.iter().map(AsFd::as_fd).collect();
             match fds::send(&self.launcher, &message.to_bytes(), &handles) {
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
+                Err(err) if fds::may_pass(&err) && now < *until => {
+                    exhausted::say("asking for a worker", &err);
+                    self.launcher_again = Some(now + exhausted::PAUSE);
+                    return;
+                }
+                Err(err) if fds::may_pass(&err) => {
+                    let session = message.session;
+                    let asked = self.for_launcher.pop_front().is_some_and(|asked| asked.message.op == Op::SpawnWorker);
+                    let why = not_passed(&err);
+                    tracing::error!(%session, "{why}");
+                    if asked {
+                        self.feed(Event::SpawnFailed(session, why), now);
+                    }
+                }
                 // Sent, or the launcher is gone, which the next read tells.
                 _ => drop(self.for_launcher.pop_front()),
             }
@@ -443,8 +481,9 @@ impl Supervisor {
         if self.for_launcher.len() >= FOR_LAUNCHER_MAX {
             return Err("the launcher does not answer".to_owned());
         }
-        self.for_launcher.push_back((message, spec));
-        self.flush_launcher();
+        let now = Instant::now();
+        self.for_launcher.push_back(Asked { message, spec, until: now + ASK_WITHIN });
+        self.flush_launcher(now);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use baton_sandbox::{Confined, ExecError, Jail, Refusal, Request, limits, profile
 use nix::unistd::{User, geteuid, ttyname};
 
 use super::Worker;
+use super::granted::{self, Changed};
 use crate::supervisor::registry;
 use crate::{agent, private};
 
@@ -28,6 +29,9 @@ pub(super) enum NotStarted {
     /// It could not be confined as it asks.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A grant is not what it was.
+    #[error(transparent)]
+    Changed(#[from] Changed),
     /// It is to reach some hosts, and would reach all.
     #[error("the session is to reach some hosts and no others, and this host gives it no network of its own")]
     NoNetworkOfItsOwn,
@@ -42,6 +46,9 @@ pub(super) enum NotStarted {
     /// The way to the hosts it may reach could not be opened.
     #[error("the session's way to the hosts it may reach could not be opened")]
     WayOut(#[source] std::io::Error),
+    /// The launcher does not have what it is to keep: nobody could go on with the session if this worker died.
+    #[error("the launcher could not be given the session to keep")]
+    Kept(#[source] std::io::Error),
     /// The spec says another profile than the launcher was asked for.
     #[error("the launcher was asked for the profile {asked:?}, and the session's spec says {spec:?}")]
     Profile {
@@ -70,6 +77,7 @@ impl NotStarted {
             // What a plain program lacks its message says.
             Self::Exec(err @ ExecError::Confinement { .. }) => err.hint(),
             Self::Refused(err) => err.hint(),
+            Self::Changed(err) => err.hint(),
             Self::NoNetworkOfItsOwn => {
                 Some("`baton doctor` says what user namespaces lack here; without `allow_hosts` it starts")
             }
@@ -115,7 +123,9 @@ pub(super) fn jail(
             .map_err(|source| Refusal::Prepare { what, source })?;
     }
     let request = request(spec, home, session, ttyname(terminal).ok());
-    Ok(Some(Jail::prepare(&request)?))
+    let jail = Jail::prepare(&request)?;
+    granted::same_as_ever(session, spec, jail.granted())?;
+    Ok(Some(jail))
 }
 
 /// What a confined program's HOME begins with. Without a start file zsh asks a new user what it should be like. A login shell

@@ -9,6 +9,7 @@ use baton_proto::frame::Kind;
 use baton_proto::launch::Op;
 use baton_proto::lease::Monotonic;
 use baton_proto::v1::ExitRecord;
+use baton_sandbox::profile;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -20,6 +21,8 @@ use super::processes;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How long the launcher may take to tell the status of a program it reaped.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
+/// Looks at a session that is to be killed, one behind the other, until nothing is found.
+const KILL_ROUNDS: usize = 8;
 /// How long processes may take to vanish after SIGKILL before the session ends without them (one in uninterruptible sleep).
 const KILL_WAIT: Duration = Duration::from_secs(10);
 
@@ -28,10 +31,10 @@ const KILL_WAIT: Duration = Duration::from_secs(10);
 pub enum Life {
     /// The program runs.
     Running,
-    /// Somebody asked for the end.
+    /// Somebody asked for the end, or a confined program has ended and left something behind.
     Closing {
-        /// Why; reaches every client.
-        reason: String,
+        /// Why; reaches every client. `None` = the program has ended by itself.
+        reason: Option<String>,
         /// When SIGKILL is due.
         kill_at: Monotonic,
         /// When to look again.
@@ -61,7 +64,7 @@ impl Worker {
                 processes::signal_all(&known, Signal::SIGHUP);
                 processes::signal_all(&known, Signal::SIGCONT);
                 self.life = Life::Closing {
-                    reason: reason.to_owned(),
+                    reason: Some(reason.to_owned()),
                     kill_at: now.after(grace),
                     look_at: now.after(LOOK_AGAIN),
                     known,
@@ -72,7 +75,44 @@ impl Worker {
 
     fn session_processes(&self) -> BTreeMap<u32, u64> {
         let mark = self.spec.session.to_string();
-        processes::of_session(self.program.as_ref().map(|program| program.pid), std::process::id(), &mark)
+        let mut found =
+            processes::of_session(self.program.as_ref().map(|program| program.pid), std::process::id(), &mark);
+        found.extend(self.view.iter().flat_map(processes::of_view));
+        found
+    }
+
+    /// What is left of a session that is on its way out.
+    fn rest(&self) -> BTreeMap<u32, u64> {
+        if !matches!(self.life, Life::Running | Life::Closing { reason: None, .. }) {
+            return self.session_processes();
+        }
+        match &self.view {
+            Some(view) => processes::of_view(view),
+            None => {
+                // Who serves its ways out is Baton's, and ends with the program by itself.
+                let mut found = self.session_processes();
+                found.retain(|pid, _| !processes::is_ours(*pid));
+                found
+            }
+        }
+    }
+
+    /// A confined program has ended: nothing that it started goes on, where no limit of the session holds any more. Whether
+    /// there was anything. What a program that is not confined leaves behind it may have meant to.
+    fn ends_what_is_left(&mut self, now: Monotonic) -> bool {
+        if !matches!(self.life, Life::Running) || !profile::is_confined(self.spec.profile) {
+            return false;
+        }
+        let known = self.rest();
+        if known.is_empty() {
+            return false;
+        }
+        tracing::info!(session = %self.spec.session, processes = known.len(), "the program has ended; what it left is ended, too");
+        processes::signal_all(&known, Signal::SIGHUP);
+        processes::signal_all(&known, Signal::SIGCONT);
+        let grace = Duration::from_millis(u64::from(self.spec.close_grace_ms));
+        self.life = Life::Closing { reason: None, kill_at: now.after(grace), look_at: now.after(LOOK_AGAIN), known };
+        true
     }
 
     /// The next moment at which [`Self::ending_tick`] has something to do.
@@ -100,9 +140,16 @@ impl Worker {
             }
             *look_at = now.after(LOOK_AGAIN);
             if *kill_at <= now && kill_at.after(KILL_WAIT) > now {
-                // Again each time: what forks between the look and the signal is found by the next look.
-                let found = self.session_processes();
-                processes::signal_all(&found, Signal::SIGKILL);
+                // Again each time: what forks between the look and the signal is found by the next look. And at once, since who
+                // forks all the time has as little time for it as can be.
+                let mut found = BTreeMap::new();
+                for _ in 0..KILL_ROUNDS {
+                    found = self.rest();
+                    if found.is_empty() {
+                        break;
+                    }
+                    processes::signal_all(&found, Signal::SIGKILL);
+                }
                 if let Life::Closing { known, .. } = &mut self.life {
                     *known = found;
                 }
@@ -160,6 +207,9 @@ impl Worker {
         if matches!(self.life, Life::Ended) || self.program.as_ref().is_some_and(|program| !program.ended) {
             return;
         }
+        if self.ends_what_is_left(now) {
+            return;
+        }
         if let Life::Closing { kill_at, known, .. } = &mut self.life {
             let hopeless = kill_at.after(KILL_WAIT) <= now;
             known.retain(|pid, started| processes::lives(*pid, *started));
@@ -167,7 +217,7 @@ impl Worker {
                 return;
             }
             // All of the system is looked at only when what was known is gone: a thousand sessions may be closing at once.
-            let rest = self.session_processes();
+            let rest = self.rest();
             if !rest.is_empty() && !hopeless {
                 processes::signal_all(&rest, Signal::SIGHUP);
                 if let Life::Closing { known, .. } = &mut self.life {
@@ -178,6 +228,8 @@ impl Worker {
         }
         // The kernel hangs the terminal up when its session leader exits: what is still to read ends in EIO.
         while self.terminal.is_some() && self.read_terminal(now) {}
+        // Nobody is in it any more: its mounts go with it.
+        self.view = None;
         let record = self.exit_record();
         self.finish(&record);
     }
@@ -186,7 +238,9 @@ impl Worker {
         let status = self.program.as_ref().and_then(|program| program.status);
         let (code, signal) = (status.and_then(|status| status.code()), status.and_then(|status| status.signal()));
         match &self.life {
-            Life::Closing { reason, .. } => ExitRecord { code, signal, reason: reason.clone(), closed: true },
+            Life::Closing { reason: Some(reason), .. } => {
+                ExitRecord { code, signal, reason: reason.clone(), closed: true }
+            }
             _ => {
                 let reason = match (code, signal) {
                     (None, None) => "status_unknown",
@@ -208,7 +262,7 @@ impl Worker {
         self.life = Life::Ended;
         self.terminal = None;
         self.program = None;
-        self.tell_launcher(Op::Done, 0, &[]);
+        self.tell_launcher(Op::Done, 0);
         self.remove_private();
     }
 }

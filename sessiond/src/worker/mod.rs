@@ -20,6 +20,7 @@ mod conn;
 mod damage_tests;
 mod denials;
 mod ending;
+mod granted;
 pub mod hostile;
 mod inspect;
 pub mod journal;
@@ -153,6 +154,8 @@ struct Worker {
     /// What was told of the journal, and when it is looked at again.
     journal_watch: trouble::Watch,
     program: Option<Program>,
+    /// The confined program's own ([`processes::own_view`]): who is in it belongs to the session.
+    view: Option<processes::View>,
     /// SIGCHLD: orphans of the session come to this process, a subreaper, and must not stay as zombies.
     children: SignalFd,
     life: Life,
@@ -582,11 +585,16 @@ impl Worker {
         self.listener = listener;
     }
 
-    fn tell_launcher(&mut self, op: Op, pid: u32, fds: &[BorrowedFd<'_>]) {
-        let Some(keeper) = &self.keeper else { return };
-        let message = LaunchMessage { pid, ..LaunchMessage::new(op, self.spec.session) };
-        if let Err(err) = baton_sandbox::fds::send(keeper, &message.to_bytes(), fds) {
+    fn tell_launcher(&mut self, op: Op, pid: u32) {
+        if let Err(err) = self.hand_launcher(op, pid, &[], Duration::ZERO) {
             tracing::warn!(error = %err, ?op, "the launcher could not be told");
         }
+    }
+
+    /// Gives the launcher what it is to keep.
+    fn hand_launcher(&self, op: Op, pid: u32, fds: &[BorrowedFd<'_>], within: Duration) -> io::Result<()> {
+        let Some(keeper) = &self.keeper else { return Ok(()) };
+        let message = LaunchMessage { pid, ..LaunchMessage::new(op, self.spec.session) };
+        baton_sandbox::fds::send_patiently(keeper, &message.to_bytes(), fds, within).map(drop)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -65,6 +66,9 @@ pub fn cwd(pid: u32) -> Option<String> {
 /// environment, which also finds what was orphaned while a dead worker had no successor yet.
 #[must_use]
 pub fn of_session(program: Option<u32>, worker: u32, mark: &str) -> BTreeMap<u32, u64> {
+    // 0 is no process: it stands for one that is not known any more. As a session it is the kernel's, and in a container often that of
+    // the first process as well, whose children are all there are.
+    let program = program.filter(|program| *program > 1);
     let mut stats = BTreeMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
@@ -96,8 +100,50 @@ pub fn of_session(program: Option<u32>, worker: u32, mark: &str) -> BTreeMap<u32
         }
         found.extend(added);
     }
-    found.remove(&worker);
+    // Whatever else went wrong: who started Baton is not of the session.
+    let mut above = Some(worker);
+    while let Some(pid) = above.filter(|pid| *pid != 0) {
+        found.remove(&pid);
+        above = stats.get(&pid).map(|stat| stat.parent).filter(|parent| *parent != pid);
+    }
     found.into_iter().filter_map(|pid| Some((pid, stats.get(&pid)?.started))).collect()
+}
+
+/// A view of the file system that a program has of its own, as the kernel names it (namespaces(7)).
+#[derive(Debug)]
+pub struct View {
+    name: PathBuf,
+    /// While it is open the view lives, and its name is given to no other. Without it, what was listed to be ended would be
+    /// another session's as soon as this one's last process is gone.
+    _held: fs::File,
+}
+
+/// The view of a program; `None` for one that has this process's, or that of the first.
+#[must_use]
+pub fn own_view(pid: u32) -> Option<View> {
+    let held = fs::File::open(format!("/proc/{pid}/ns/mnt")).ok()?;
+    let name = fs::read_link(format!("/proc/self/fd/{}", held.as_raw_fd())).ok()?;
+    let of = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    // A view taken for a session's is a list of what to end.
+    let is_anothers = ["self", "1"].into_iter().any(|pid| of(pid).as_ref() == Some(&name));
+    (!is_anothers).then_some(View { name, _held: held })
+}
+
+/// Everything that lives in a view, pid and start time. A confined program can't leave the one it was put into, nor can anything
+/// that it starts, whoever its parent is and whatever it does to its environment.
+#[must_use]
+pub fn of_view(view: &View) -> BTreeMap<u32, u64> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let inside = pids.filter(|pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|its| its == view.name));
+    inside.filter_map(|pid| stat(pid).filter(|stat| stat.state != 'Z').map(|stat| (pid, stat.started))).collect()
+}
+
+/// Whether a process runs this very program, as Baton's own beside a session do.
+#[must_use]
+pub fn is_ours(pid: u32) -> bool {
+    let program = |pid: &str| fs::read_link(format!("/proc/{pid}/exe")).ok();
+    program(&pid.to_string()).is_some_and(|its| Some(its) == program("self"))
 }
 
 /// Whether the process that was seen with this start time is still there.
@@ -160,6 +206,46 @@ mod tests {
         );
         assert_eq!(parse_stat("42 (x"), None);
         assert_eq!(parse_stat(""), None);
+    }
+
+    #[test]
+    fn a_program_that_is_not_known_has_no_processes_and_nobody_above_is_of_a_session() {
+        let me = std::process::id();
+        assert!(of_session(Some(0), me, "ses_of_nobody").is_empty(), "the system's own processes");
+        assert!(of_session(Some(1), me, "ses_of_nobody").is_empty());
+        assert!(of_session(None, me, "ses_of_nobody").is_empty());
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().unwrap();
+        let found = of_session(Some(child.id()), me, "ses_of_nobody");
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), [child.id()]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_name_of_a_view_is_given_to_no_other_while_it_is_held() {
+        let unshared = |program: &[&str]| {
+            let mut command = std::process::Command::new("unshare");
+            command.args(["--user", "--map-root-user", "--mount"]).args(program);
+            command
+        };
+        let mut child = unshared(&["sleep", "100"]).spawn().unwrap();
+        let view = loop {
+            match own_view(child.id()) {
+                Some(view) => break view,
+                None => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(of_view(&view).keys().copied().collect::<Vec<_>>(), [child.id()]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The kernel gives the lowest number that is free.
+        for _ in 0..20 {
+            let told = unshared(&["readlink", "/proc/self/ns/mnt"]).output().unwrap().stdout;
+            let told = String::from_utf8(told).unwrap();
+            assert_ne!(Some(told.trim()), view.name.to_str(), "another's processes would be ended");
+        }
+        assert!(of_view(&view).is_empty());
+        assert!(own_view(std::process::id()).is_none(), "its own is nobody's to end");
     }
 
     #[test]

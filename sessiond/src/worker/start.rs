@@ -23,8 +23,8 @@ use baton_proto::lease::LeaseMachine;
 use baton_proto::spec::{Profile, SessionSpec};
 use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
 use baton_sandbox::exec::{Child, Gate, Launch};
-use baton_sandbox::fds;
 use baton_sandbox::limits::Bounds;
+use baton_sandbox::{fds, profile};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -54,6 +54,9 @@ const FD_PROGRAM: i32 = 8;
 
 /// In an instance's directory: locked by its worker for as long as that lives.
 pub(super) const LOCK: &str = "lock";
+
+/// How long the launcher is tried to be given what it is to keep, twice in a start: less than anybody waits for a session.
+const HAND_WITHIN: Duration = Duration::from_secs(4);
 
 /// What every worker has, however it begins.
 struct Parts {
@@ -148,7 +151,7 @@ pub(super) fn start(mode: Mode) -> anyhow::Result<Worker> {
     let mut worker = worker;
     worker.memory = worker.memory.or(memory);
     if matches!(mode, Mode::TakeOver | Mode::Succeed) {
-        worker.tell_launcher(Op::Taken, 0, &[]);
+        worker.tell_launcher(Op::Taken, 0);
     }
     // Only now: what the launcher must have before the program runs was sent for certain.
     if let Some(keeper) = &worker.keeper {
@@ -237,6 +240,7 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         hung_up_until: None,
         journal_watch: Watch::new(read_only, now),
         program: None,
+        view: None,
         children,
         life: Life::Ended,
         lease,
@@ -267,16 +271,22 @@ fn fresh(parts: Parts, home: &Home, profile: Profile) -> anyhow::Result<Worker> 
     let listener = bind(&parts.spec, home)?;
     let mut worker = worker(parts, listener, window)?;
     let listener = worker.listener.try_clone()?;
-    worker.tell_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()]);
+    let kept = worker.hand_launcher(Op::Keep, 0, &[listener.as_fd(), memory.as_fd(), pty.as_fd()], HAND_WITHIN);
     drop(listener);
     worker.memory = Some(memory);
-    match launch(&worker, home, profile, slave) {
+    let launched = kept.map_err(NotStarted::Kept).and_then(|()| launch(&worker, home, profile, slave));
+    match launched {
         Ok((child, mut gate)) => {
             let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);
-            worker.tell_launcher(Op::Program, pid, &[child.pidfd.as_fd()]);
+            let kept = worker.hand_launcher(Op::Program, pid, &[child.pidfd.as_fd()], HAND_WITHIN);
             worker.terminal = Some(pty);
             let program = Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false };
-            let open = worker.open_way_out(&program, &mut gate);
+            if profile::is_confined(profile) && gate.has_own_network() == Some(true) {
+                // Its view and its network are left together. Once it runs, it may be gone before anybody looks.
+                worker.view = super::processes::own_view(pid);
+            }
+            // Before it is known to the launcher it does not run: nobody else could tell of it.
+            let open = kept.map_err(NotStarted::Kept).and_then(|()| worker.open_way_out(&program, &mut gate));
             worker.program = Some(program);
             worker.life = Life::Running;
             match open.and_then(|()| gate.release().map_err(NotStarted::from)) {
@@ -341,13 +351,18 @@ fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedF
     tracing::warn!(session = %worker.spec.session, rescued, "took over from the worker before");
     if worker.exit.is_some() {
         // It died between writing the end down and saying so.
-        worker.tell_launcher(Op::Done, 0, &[]);
+        worker.tell_launcher(Op::Done, 0);
         return Ok(worker);
     }
     worker.terminal = Some(Pty::from_master(master)?);
     worker.life = Life::Running;
     if let Ok(pidfd) = fds::inherited(FD_PROGRAM) {
         let pid = super::processes::pid_of(&pidfd).unwrap_or(0);
+        if profile::is_confined(worker.spec.profile) {
+            // Looked at between two looks at the descriptor: not another process that has been given the number since.
+            let view = super::processes::own_view(pid);
+            worker.view = view.filter(|_| super::processes::pid_of(&pidfd) == Some(pid));
+        }
         worker.program = Some(Program { pid, pidfd, status: None, status_due: None, ended: false });
         worker.begin_limits();
         worker.mend_way_out();
@@ -377,7 +392,7 @@ fn replay(parts: Parts, home: &Home) -> anyhow::Result<Worker> {
     let listener = bind(&parts.spec, home)?;
     let mut worker = worker(parts, listener, window)?;
     worker.settle_in_flight(InFlight::Nothing);
-    worker.tell_launcher(Op::Done, 0, &[]);
+    worker.tell_launcher(Op::Done, 0);
     Ok(worker)
 }
 

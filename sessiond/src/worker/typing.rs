@@ -13,7 +13,7 @@ use baton_proto::{ClientId, Epoch, ErrorCode};
 
 use super::Worker;
 use super::clock::wall_us;
-use super::pty::Terminal as _;
+use super::pty::{Pty, Terminal as _};
 use super::window::{InFlight, InputIntent};
 
 /// Bytes that wait for a program which does not read; one frame more is refused with `input_full`.
@@ -35,6 +35,14 @@ struct Pending {
     intent: InputIntent,
     bytes: Vec<u8>,
     done: usize,
+    /// The terminal hid what is typed when some of it was.
+    hidden: bool,
+}
+
+/// Whether a terminal hides what is typed: a password prompt.
+fn hides(terminal: &Pty) -> bool {
+    let (echo, canonical) = terminal.echo_and_canonical();
+    canonical && !echo
 }
 
 /// An answer to a query, typed by nobody.
@@ -224,7 +232,7 @@ impl Worker {
         let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let intent = InputIntent { client, stream, epoch, seq, len };
         self.typing.bytes += bytes.len();
-        self.typing.queue.push_back(Pending { intent, bytes: bytes.to_vec(), done: 0 });
+        self.typing.queue.push_back(Pending { intent, bytes: bytes.to_vec(), done: 0, hidden: false });
         self.type_queued(now);
     }
 
@@ -288,6 +296,10 @@ impl Worker {
             if pending.done == 0 {
                 self.window.input_begins(&pending.intent);
             }
+            // Before it is written: the program may have shown its next prompt by the time that the kernel took it.
+            if self.record_input && hides(terminal) {
+                pending.hidden = true;
+            }
             let rest = &pending.bytes[pending.done..];
             let written = if rest.is_empty() { Ok(Some(0)) } else { terminal.write(rest) };
             match written {
@@ -324,10 +336,8 @@ impl Worker {
 
     fn typed(&mut self, pending: Pending) {
         let InputIntent { client, stream, epoch, seq, len } = pending.intent;
-        let secret = self.terminal.as_ref().is_none_or(|terminal| {
-            let (echo, canonical) = terminal.echo_and_canonical();
-            canonical && !echo
-        });
+        // And after it: it may have asked meanwhile.
+        let secret = pending.hidden || self.terminal.as_ref().is_none_or(hides);
         let bytes = (self.record_input && !secret).then_some(pending.bytes);
         let record = InputRecord { client: client.clone(), stream, epoch, seq, len, bytes };
         self.window.settle_uncertain(&client, stream, seq);

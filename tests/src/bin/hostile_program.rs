@@ -177,6 +177,13 @@ const ATTEMPTS: &[Attempt] = &[
     ("io_uring", |_| perl("my $p = \"\\0\" x 120; exit(syscall(425, 1, $p) < 0 ? (print STDERR $!) : 0)")),
     ("type_into_terminal", |_| perl("my $c = \"\\n\"; ioctl(STDIN, 0x5412, $c) or (print STDERR $!) && exit 1")),
     ("paste_into_console", |_| perl("my $c = \"\\3\"; ioctl(STDIN, 0x541C, $c) or (print STDERR $!) && exit 1")),
+    // `BTRFS_IOC_SNAP_CREATE_V2`, of nothing. A file system that is none has another answer than a filter.
+    ("snapshot_of_grant", |v| {
+        let of = &v["project"];
+        perl(&format!(
+            "open(my $d, '<', '{of}'); my $a = \"\\0\" x 4096; ioctl($d, 0x50009417, $a) or (print STDERR $!) && exit 1"
+        ))
+    }),
     ("more_descriptors", |_| {
         let open = fs::read_dir("/proc/self/fd")?.flatten().filter_map(|fd| fs::read_link(fd.path()).ok());
         // What this look itself has open is a directory.
@@ -253,7 +260,48 @@ fn pid(text: &str) -> Result<Pid, std::num::ParseIntError> {
     text.parse().map(Pid::from_raw)
 }
 
+/// Sends descriptors to itself and takes none until the kernel refuses more, with as many files open as it may have. Those in
+/// flight are counted for the user, whoever sent them.
+fn fill_what_is_in_flight() -> Result<usize, Box<dyn std::error::Error>> {
+    use std::os::fd::AsRawFd as _;
+    /// As many as one message takes (`SCM_MAX_FD`).
+    const A_MESSAGE: usize = 253;
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    let null = File::open("/dev/null")?;
+    let many = [null.as_raw_fd(); A_MESSAGE];
+    let (mut pairs, mut sent) = (Vec::new(), 0);
+    loop {
+        let pair = UnixStream::pair()?;
+        pair.0.set_nonblocking(true)?;
+        loop {
+            let (bytes, rights) = ([std::io::IoSlice::new(b"x")], [socket::ControlMessage::ScmRights(&many)]);
+            let flags = socket::MsgFlags::empty();
+            match socket::sendmsg::<()>(pair.0.as_raw_fd(), &bytes, &rights, flags, None) {
+                Ok(_) => sent += A_MESSAGE,
+                Err(nix::errno::Errno::EAGAIN) => break,
+                Err(nix::errno::Errno::ETOOMANYREFS) => {
+                    println!("in flight: {sent}");
+                    std::io::stdout().flush()?;
+                    // Until it is killed.
+                    std::thread::sleep(Duration::from_secs(1000));
+                    return Ok(pairs.len());
+                }
+                Err(err) => return Err(err.into()),
+            }
+        }
+        pairs.push(pair);
+    }
+}
+
 fn main() {
+    if std::env::args().nth(1).as_deref() == Some("fill-what-is-in-flight") {
+        if let Err(err) = fill_what_is_in_flight() {
+            println!("failed: {err}");
+        }
+        return;
+    }
     let values: Values = std::env::args()
         .filter_map(|arg| arg.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
         .collect();

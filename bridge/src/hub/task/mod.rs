@@ -288,7 +288,10 @@ impl Hub {
             let mut live = session.live_mut();
             note_inspection(&mut live, &inspection);
             live.lease_until_us = lease_until(&inspection.lease, None, self.context.lease_ttl);
-            live.lease = Some(inspection.lease);
+            live.lease = Some(inspection.lease.clone());
+            drop(live);
+            // What happened while nobody listened shows in what is now.
+            self.context.audit.lease(session.id, session.instance(), &inspection.lease);
         }
         let now = Instant::now();
         let start = feed.head();

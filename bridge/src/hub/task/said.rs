@@ -157,6 +157,7 @@ impl Hub {
         let frame = show::lease_frame(&record, until);
         link.feed.control(show::text(&frame), Subject::Lease(record.epoch));
         self.context.events.lease(session.id, &record, until);
+        self.context.audit.lease(session.id, session.instance(), &record);
         // A REST attachment lasts as long as the lease it was made for.
         if let Some(LeaseRecord { epoch, owner: Some(former), .. }) = before
             && epoch != record.epoch

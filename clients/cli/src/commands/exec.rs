@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{ExecAnswer, ExecRequest};
+use baton_proto::api::{AwaitingApproval, ExecAnswer, ExecRequest};
 
 use crate::api::{Api, terminal};
 use crate::args::ExecArgs;
@@ -19,6 +19,16 @@ const WAIT_MAX_S: f64 = 3600.0;
 
 /// What the bridge may take beyond the wait itself.
 const SLACK: Duration = Duration::from_secs(30);
+
+/// What became of the line.
+#[derive(Debug, serde::Deserialize)]
+#[serde(untagged)]
+enum Answer {
+    /// It was run.
+    Done(ExecAnswer),
+    /// A rule that names this person asks a person.
+    Asked(AwaitingApproval),
+}
 
 /// Runs a line and passes output and exit code on.
 pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
@@ -42,7 +52,7 @@ pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
             let refusals = Refusals::from_now(&api, &session).await;
             let limit = Duration::from_secs_f64(args.timeout) + SLACK;
             let what = format!("the line cannot be run in `{name}`");
-            let answer: ExecAnswer = api
+            let answer: Answer = api
                 .post_within(&what, &terminal(session.id, "exec"), &body, limit)
                 .await
                 .map_err(|report| match report.code() {
@@ -51,6 +61,14 @@ pub async fn run(context: &Context, args: &ExecArgs) -> Result<u8, Report> {
                     }
                     _ => report,
                 })?;
+            let answer = match answer {
+                Answer::Done(answer) => answer,
+                Answer::Asked(AwaitingApproval { approval_id, .. }) => {
+                    return Err(Report::new(Exit::Denied, "the line was not run: a person has to approve it")
+                        .why(format!("a rule of the policy asks ({approval_id})"))
+                        .hint(format!("`baton approvals show {approval_id}` shows it, `baton approvals approve {approval_id}` has it run")));
+                }
+            };
             if args.json {
                 out::json(&answer)?;
             } else {

@@ -1,5 +1,7 @@
 //! A file per command, or per family of commands.
 
+mod approvals;
+mod audit;
 pub mod completions;
 mod doctor;
 mod down;
@@ -11,6 +13,7 @@ mod log;
 mod ls;
 mod new;
 mod open;
+mod policy;
 mod respawn;
 mod sandbox;
 mod search;
@@ -57,7 +60,10 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Search(args) => search::run(context, &args).await,
         Command::Export(args) => export::run(context, &args).await,
         Command::Sandbox(command) => sandbox::run(context, command).await,
+        Command::Policy(command) => policy::run(command),
         Command::Token(command) => token::run(context, command).await,
+        Command::Approvals { command, list } => approvals::run(context, command, list).await,
+        Command::Audit { command, list } => audit::run(context, command, list).await,
         Command::Completions { shell } => completions::run(shell),
         Command::ShellIntegration { shell } => shell_integration::run(shell),
         Command::Launch(args) => crate::start::become_launcher(&args),

@@ -50,13 +50,20 @@ fn taken_along(confined: bool, ssh_agent: bool) -> BTreeMap<String, String> {
 /// `DIR[:rwcd]` as a grant; the directory is resolved here, where it was named.
 pub(super) fn grant(text: &str) -> Result<FolderGrant, Report> {
     let is_rights = |rights: &str| !rights.is_empty() && rights.chars().all(|right| "rwcd".contains(right));
+    let is_directory = |path: &str| std::path::Path::new(path).is_dir();
+    // A name may end as rights do.
     let (path, rights) = match text.rsplit_once(':').filter(|(_, rights)| is_rights(rights)) {
-        Some((path, rights)) => (path, rights),
-        None => (text, "rwcd"),
+        Some((path, rights)) if is_directory(path) && is_directory(text) => {
+            return Err(Report::usage(format!("`{path}` and `{text}` are both directories")).hint(format!(
+                "`{text}:rwcd` grants the second; `{path}/:{rights}` the first with the rights `{rights}`"
+            )));
+        }
+        Some((path, rights)) if !is_directory(text) => (path, rights),
+        _ => (text, "rwcd"),
     };
     let resolved = std::path::Path::new(path).canonicalize().map_err(|err| {
         // A path may have a colon in it, so only one that is not there is looked at again.
-        match text.rsplit_once(':').filter(|(path, rights)| !is_rights(rights) && std::path::Path::new(path).is_dir()) {
+        match text.rsplit_once(':').filter(|(path, rights)| !is_rights(rights) && is_directory(path)) {
             Some((path, rights)) => Report::usage(format!("`{rights}` are no rights on `{path}`")).hint(format!(
                 "there are r (read, always given), w (write), c (create) and d (delete), as in `{path}:rw`; without any all are given"
             )),
@@ -130,6 +137,10 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
             "No folder of yours is granted: what it writes goes with it. `--grant DIR` lets it keep files there.",
         );
     }
+    if let Some(remark) = std::env::home_dir().and_then(|home| closes_home(&session.grants, &home)).filter(|_| confined)
+    {
+        out::remark(&remark);
+    }
     if attach {
         return attach::attach(&api, context, session, Mode::Control).await;
     }
@@ -156,6 +167,23 @@ pub async fn run(context: &Context, args: NewArgs) -> Result<u8, Report> {
     Ok(0)
 }
 
+/// What a person has to know whose session can't write to its own HOME: a right on that would be one on everything below it, a
+/// grant that lacks it included.
+fn closes_home(grants: &[FolderGrant], home: &std::path::Path) -> Option<String> {
+    let home = home.canonicalize().ok()?;
+    let partial = |grant: &&FolderGrant| {
+        let rights = [grant.allow_write, grant.allow_create, grant.allow_delete];
+        rights.contains(&true) && rights.contains(&false)
+    };
+    let grant =
+        grants.iter().filter(partial).find(|grant| std::path::Path::new(&grant.root_path).starts_with(&home))?;
+    let root = clean_line(&grant.root_path);
+    Some(format!(
+        "Its HOME can only be read, since `{root}`, which is in it, is granted some of w, c and d: with all of them or none it could \
+         be written to."
+    ))
+}
+
 /// What a person has to know who asked for confinement or limits and got less.
 fn missing(session: &Session) -> Vec<String> {
     let named = |layer: &Layer| match &layer.detail {
@@ -176,6 +204,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_grant_that_closes_home_is_told() {
+        let home = std::path::Path::new("/usr");
+        let closes = |text: &str| closes_home(&[grant(text).unwrap()], home).is_some();
+        assert!(closes("/usr/bin:rw") && closes("/usr/bin:cd"));
+        assert!(!closes("/usr/bin:r") && !closes("/usr/bin:rwcd") && !closes("/etc:rw"));
+    }
+
+    #[test]
     fn a_grant_is_a_directory_and_its_rights() {
         let rights =
             |text: &str| grant(text).map(|it| (it.root_path, it.allow_write, it.allow_create, it.allow_delete));
@@ -188,6 +224,20 @@ mod tests {
             let told = format!("{:?}", grant(&format!("/usr:{odd}")).unwrap_err());
             assert!(told.contains(&format!("`{odd}` are no rights on `/usr`")) && told.contains("w (write)"), "{told}");
         }
+        // A name that ends as rights do is a name, unless it could be both.
+        let scratch = std::env::temp_dir().join(format!("baton-grant-{}", std::process::id()));
+        std::fs::create_dir(&scratch).unwrap();
+        let scratch = scratch.canonicalize().unwrap();
+        let path = |name: &str| scratch.join(name).to_str().unwrap().to_owned();
+        std::fs::create_dir(path("co:lon:r")).unwrap();
+        assert_eq!(rights(&path("co:lon:r")).unwrap(), (path("co:lon:r"), true, true, true));
+        assert_eq!(rights(&path("co:lon:r:rw")).unwrap(), (path("co:lon:r"), true, false, false));
+        std::fs::create_dir(path("co:lon")).unwrap();
+        let told = format!("{:?}", grant(&path("co:lon:r")).unwrap_err());
+        assert!(told.contains("are both directories"), "{told}");
+        assert_eq!(rights(&path("co:lon:r:rwcd")).unwrap(), (path("co:lon:r"), true, true, true));
+        assert_eq!(rights(&path("co:lon/:r")).unwrap(), (path("co:lon"), false, false, false));
+        std::fs::remove_dir_all(&scratch).unwrap();
         let told = format!("{:?}", grant("/nowhere:rw").unwrap_err());
         assert!(told.contains("`/nowhere` is no directory to grant"), "{told}");
     }
