@@ -35,6 +35,20 @@ fn lines(bytes: &[u8]) -> Option<u64> {
     (expected == body).then_some(last)
 }
 
+/// Where the numbered lines are not what was written, and what stands there.
+fn unlike(bytes: &[u8]) -> String {
+    let mut before = "";
+    let text = String::from_utf8_lossy(bytes);
+    for (at, line) in text.split_inclusive("\r\n").enumerate() {
+        if line != format!("line {}\r\n", at + 1) && !line.starts_with("end ") {
+            let rest: Vec<&str> = text.split_inclusive("\r\n").skip(at).take(4).collect();
+            return format!("behind {before:?}, line {} of {} bytes: {rest:?}", at + 1, bytes.len());
+        }
+        before = line;
+    }
+    format!("at the end: {before:?}")
+}
+
 /// A session that floods and then counts at 1000 lines a second until it is told to stop.
 pub struct Flood {
     pub session: SessionId,
@@ -69,13 +83,20 @@ impl Flood {
         let journal = baton.output(self.session).await;
         let mut expected = b"ready\r\n".to_vec();
         expected.append(&mut seq(SEQ_TO));
+        if let Some(at) = journal.iter().zip(&expected).position(|(a, b)| a != b) {
+            let about = |bytes: &[u8]| {
+                String::from_utf8_lossy(&bytes[at.saturating_sub(20)..bytes.len().min(at + 20)]).into_owned()
+            };
+            panic!("the journal differs at {at}: {:?}, not {:?}", about(&journal), about(&expected));
+        }
         assert!(
             journal.len() > expected.len(),
             "the journal has {} bytes, `seq` alone wrote {}",
             journal.len(),
             expected.len()
         );
-        let counted = lines(&journal[expected.len()..]).expect("numbered lines without a gap or a repetition");
+        let counted = lines(&journal[expected.len()..])
+            .unwrap_or_else(|| panic!("a gap or a repetition {}", unlike(&journal[expected.len()..])));
         expected.extend_from_slice(&journal[expected.len()..]);
         assert!(journal == expected, "the journal is what the program wrote");
         for followed in &all {
@@ -161,6 +182,9 @@ fn a_killed_worker_has_a_successor_with_the_same_shell_and_every_byte() {
         owner.until_output("ready\r\n").await;
         let lease = owner.claim(false).await.unwrap();
         owner.type_text("go\r").await;
+        // What a worker that is killed has not acknowledged, and what is unread on a socket that is replaced, is the client's
+        // to send again.
+        owner.until_output("1\r\n2\r\n").await;
         drop(owner);
         flood.followers.push(follow(baton.api(), flood.session, Attach::named("owner").client(&owner_id)));
         let path = format!("/v1/sessions/{}", flood.session);

@@ -31,6 +31,8 @@ async fn go(baton: &Baton, flood: &Flood) {
     owner.until_output("ready\r\n").await;
     owner.claim(false).await.unwrap();
     owner.type_text("go\r").await;
+    // What is unacknowledged when a worker is killed, or unread when its client leaves, is the client's to send again.
+    owner.until_output("1\r\n2\r\n").await;
 }
 
 /// Which file it is: device and inode.

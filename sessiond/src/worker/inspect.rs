@@ -4,7 +4,7 @@ use baton_proto::lease::Monotonic;
 use baton_proto::v1::Inspection;
 
 use super::clock::wall_us;
-use super::pty::Terminal as _;
+use super::pty::{Terminal as _, Unread};
 use super::{Worker, processes};
 
 impl Worker {
@@ -31,7 +31,7 @@ impl Worker {
             canonical,
             at_prompt: program_pid != 0
                 && self.typing.queued_bytes() == 0
-                && self.terminal.as_ref().and_then(|terminal| terminal.available()).unwrap_or(0) == 0
+                && !self.terminal.as_ref().is_some_and(|terminal| matches!(terminal.unread(), Unread::Bytes(_)))
                 && processes::waits_for_line(program_pid, foreground, canonical),
             screen: self.screens.state().clone(),
             input_queued: self.typing.queued_bytes() as u64,

@@ -69,7 +69,7 @@ use conn::{Conn, Identity};
 use ending::Life;
 use journal::{Appended, Journal};
 use park::Parking;
-use pty::{Pty, Terminal as _};
+use pty::{Pty, Terminal as _, Unread};
 use screen::Screens;
 use typing::Typing;
 use window::Window;
@@ -509,7 +509,12 @@ impl Worker {
     fn read_terminal(&mut self, now: Monotonic) -> bool {
         let Some(terminal) = self.terminal.as_ref() else { return false };
         while !self.window.is_full() {
-            let room = self.window.begin(terminal.available());
+            let unread = match terminal.unread() {
+                Unread::Nothing => break,
+                Unread::Bytes(bytes) => Some(bytes),
+                Unread::Unknown => None,
+            };
+            let room = self.window.begin(unread);
             match terminal.read(room) {
                 Ok(Some(n)) if n > 0 => self.window.filled(n),
                 Ok(_) => {

@@ -1,20 +1,33 @@
 //! The terminal a session's program runs on, behind the seam where another system's would go.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use baton_proto::v1::Dimensions;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{InputFlags, LocalFlags, SetArg, tcgetattr, tcsetattr};
 use rustix::termios::Winsize;
+
+/// What a read of a terminal would bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Nothing has come.
+    Nothing,
+    /// At least so many bytes, and a read that asks for no more gets them all.
+    Bytes(NonZeroUsize),
+    /// Only a read can tell: the last process that had it open has closed it, or the question was refused.
+    Unknown,
+}
 
 /// What the worker needs of a terminal.
 pub trait Terminal {
     /// For `poll`.
     fn as_fd(&self) -> BorrowedFd<'_>;
 
-    /// Bytes that can be read for certain, if that can be told.
-    fn available(&self) -> Option<usize>;
+    /// What a read would bring now.
+    fn unread(&self) -> Unread;
 
     /// Reads output. `Ok(None)`: nothing now; `Ok(Some(0))`: nothing ever again.
     ///
@@ -87,9 +100,25 @@ impl Terminal for Pty {
         self.master.as_fd()
     }
 
-    fn available(&self) -> Option<usize> {
-        let bytes = rustix::io::ioctl_fionread(&self.master).ok()?;
-        usize::try_from(bytes).ok()
+    fn unread(&self) -> Unread {
+        let bytes = || {
+            let bytes = rustix::io::ioctl_fionread(&self.master).ok()?;
+            usize::try_from(bytes).ok()
+        };
+        match bytes().map(NonZeroUsize::new) {
+            None => return Unread::Unknown,
+            Some(Some(bytes)) => return Unread::Bytes(bytes),
+            Some(None) => {}
+        }
+        // What was written last may be on its way between the kernel's two buffers: FIONREAD does not count it, and a read
+        // would bring it. `poll` moves it first, as a read does (`n_tty_poll` of Linux's `drivers/tty/n_tty.c`).
+        let mut fds = [PollFd::new(self.master.as_fd(), PollFlags::POLLIN)];
+        let came = match poll(&mut fds, PollTimeout::ZERO) {
+            Ok(0) => return Unread::Nothing,
+            Ok(_) => bytes().and_then(NonZeroUsize::new),
+            Err(_) => None,
+        };
+        came.map_or(Unread::Unknown, Unread::Bytes)
     }
 
     fn read(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
@@ -133,5 +162,57 @@ impl Terminal for Pty {
         tcgetattr(&self.master).map_or((false, false), |modes| {
             (modes.local_flags.contains(LocalFlags::ECHO), modes.local_flags.contains(LocalFlags::ICANON))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    const SIZE: Dimensions = Dimensions { cols: 80, rows: 24 };
+
+    #[test]
+    fn what_was_written_is_told_to_the_byte_before_it_is_read() {
+        let (pty, slave) = Pty::open(SIZE).unwrap();
+        let mut program = std::fs::File::from(slave);
+        let mut into = [0; 4096];
+        for round in 1..=2000 {
+            let len = 1 + round % 90;
+            program.write_all(&vec![b'x'; len]).unwrap();
+            // A write has returned: a read would bring it, so it is told, however far the kernel has got with it.
+            assert_eq!(pty.unread(), Unread::Bytes(NonZeroUsize::new(len).unwrap()), "round {round}");
+            assert_eq!(pty.read(&mut into[..len]).unwrap(), Some(len), "round {round}");
+            assert_eq!(pty.unread(), Unread::Nothing, "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_read_under_flood_brings_what_was_told() {
+        let (pty, slave) = Pty::open(SIZE).unwrap();
+        let flood = std::thread::spawn(move || {
+            let mut program = std::fs::File::from(slave);
+            for _ in 0..500 {
+                program.write_all(&[b'y'; 1000]).unwrap();
+            }
+        });
+        let (mut into, mut got) = ([0; 65_536], 0);
+        loop {
+            match pty.unread() {
+                Unread::Bytes(bytes) => {
+                    assert_eq!(pty.read(&mut into[..bytes.get()]).unwrap(), Some(bytes.get()));
+                    got += bytes.get();
+                }
+                Unread::Nothing => std::thread::yield_now(),
+                // The program has closed it.
+                Unread::Unknown => {
+                    assert_eq!(pty.read(&mut into).unwrap(), Some(0));
+                    break;
+                }
+            }
+        }
+        flood.join().unwrap();
+        assert_eq!(got, 500_000);
     }
 }
