@@ -14,8 +14,8 @@ use std::path::Path;
 use compile::Architecture;
 
 /// The files of `filters/` that are whole filters; the others are included by them.
-const FILTERS: [&str; 9] =
-    ["agent", "bridge", "browser", "egress", "offline", "readonly", "session", "sessiond", "worker"];
+const FILTERS: [&str; 10] =
+    ["agent", "bridge", "browser", "egress", "offline", "readonly", "session", "sessiond", "sweeper", "worker"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build");

@@ -47,6 +47,7 @@ pub fn number(name: &str) -> Option<u32> {
         "FICLONERANGE" => 0x4020_940d,
         "FIDEDUPERANGE" => 0xc018_9436,
         "SIGSYS" => libc::SIGSYS.cast_unsigned(),
+        "SIGKILL" => libc::SIGKILL.cast_unsigned(),
         "PR_SET_NAME" => libc::PR_SET_NAME.cast_unsigned(),
         "PR_SET_VMA" => 0x5356_4d41,
         "FIONBIO" => 0x5421,

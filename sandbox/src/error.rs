@@ -49,6 +49,8 @@ pub enum Step {
     Probe = 19,
     /// Finding again what was granted.
     Moved = 20,
+    /// Leaving somebody behind who ends what it starts.
+    Sweeper = 21,
 }
 
 impl Step {
@@ -76,6 +78,7 @@ impl Step {
             18 => Self::Required,
             19 => Self::Probe,
             20 => Self::Moved,
+            21 => Self::Sweeper,
             _ => return None,
         })
     }
@@ -97,6 +100,7 @@ impl Step {
                 | Self::Required
                 | Self::Probe
                 | Self::Moved
+                | Self::Sweeper
         )
     }
 }
@@ -124,6 +128,7 @@ impl std::fmt::Display for Step {
             Self::Required => "enforcing every layer, as `sandbox.require` demands,",
             Self::Probe => "finding closed what must be closed",
             Self::Moved => "finding again what was granted, which something moves or swaps,",
+            Self::Sweeper => "leaving somebody behind who ends what it starts",
         })
     }
 }

@@ -36,6 +36,7 @@ use crate::jail::Jail;
 use crate::limits::Bounds;
 use crate::process;
 use crate::report::{Confined, Context, Fact, Kind};
+use crate::sweeper::{self, Sweeper};
 
 /// What to start and how. Everything not named here is not inherited.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub struct Launch {
     pub limits: Bounds,
     /// How it is confined; `None` = not at all.
     pub jail: Option<Box<Jail>>,
+    /// Who stays behind to end what it starts.
+    pub sweeper: Option<sweeper::Plan>,
 }
 
 /// A process that was started.
@@ -93,6 +96,10 @@ struct Report {
     context: Option<Context>,
     /// What it has said so far.
     facts: Vec<Fact>,
+    /// It is to leave a sweeper behind, and says so before anything else.
+    leaves_sweeper: bool,
+    /// The sweeper's number.
+    sweeper: Option<u32>,
     /// What it said that is no fact, or nothing at its end; read before it was asked for.
     last: Option<Option<[u8; REPORT_BYTES]>>,
 }
@@ -102,6 +109,15 @@ impl Gate {
     /// failed before that, and [`Gate::release`] says why.
     pub fn has_own_network(&mut self) -> Option<bool> {
         self.report.until(Kind::Network).map(|fact| fact.status == LayerStatus::Enforced)
+    }
+
+    /// Who stays behind to end what the program starts, if somebody does.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn sweeper(&mut self) -> nix::Result<Option<Sweeper>> {
+        self.report.hear_sweeper();
+        self.report.sweeper.map(Sweeper::of_child).transpose()
     }
 
     /// Lets the child go on to exec, and waits for the result: the proof of its confinement, for one that was to be
@@ -144,6 +160,7 @@ impl Launch {
             rlimit_nofile: None,
             limits: Bounds::default(),
             jail: None,
+            sweeper: None,
         }
     }
 
@@ -182,10 +199,22 @@ impl Launch {
         }
         let (report, report_end) = pipe("the report pipe")?;
         let (jail, limits) = (self.jail.take(), std::mem::take(&mut self.limits));
+        let sweeper = self.sweeper.take();
+        let leaves_sweeper = sweeper.is_some();
         let context = jail.as_ref().map(|jail| jail.context());
-        let report = Report { pipe: report, program: self.program.clone(), context, facts: Vec::new(), last: None };
+        let report = Report {
+            pipe: report,
+            program: self.program.clone(),
+            context,
+            facts: Vec::new(),
+            leaves_sweeper,
+            sweeper: None,
+            last: None,
+        };
         let gate_end = gate.as_ref().map(|(wait, _)| wait.as_raw_fd());
         let mut plan = Plan::new(&self, jail, limits, report_end.as_raw_fd(), gate_end)?;
+        plan.domain = sweeper.as_ref().map(sweeper::Plan::descriptor);
+        plan.sweeper = sweeper;
 
         let mut before = SigSet::empty();
         pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut before))
@@ -236,6 +265,20 @@ impl Report {
         }
     }
 
+    /// Reads the first line if that is still to come.
+    fn hear_sweeper(&mut self) {
+        if !self.leaves_sweeper || self.sweeper.is_some() || self.last.is_some() || !self.facts.is_empty() {
+            return;
+        }
+        match self.line() {
+            Ok(Some([b'S', b'w', 0, SWEEPER_MARK, pid @ ..])) => self.sweeper = Some(u32::from_le_bytes(pid)),
+            // It failed before that.
+            Ok(other) => self.last = Some(other),
+            // What can't be read now can't be read later either.
+            Err(_) => {}
+        }
+    }
+
     /// Reads up to the first word on a layer; `None` when the report ends before that, as [`Report::read`] says later.
     fn until(&mut self, kind: Kind) -> Option<Fact> {
         // It says so once, however often it is asked.
@@ -259,7 +302,17 @@ impl Report {
     }
 
     /// The next line of it; `None` at its end.
-    fn next(&self) -> Result<Option<[u8; REPORT_BYTES]>, ExecError> {
+    fn next(&mut self) -> Result<Option<[u8; REPORT_BYTES]>, ExecError> {
+        loop {
+            let line = self.line()?;
+            match line {
+                Some([b'S', b'w', 0, SWEEPER_MARK, pid @ ..]) => self.sweeper = Some(u32::from_le_bytes(pid)),
+                _ => return Ok(line),
+            }
+        }
+    }
+
+    fn line(&self) -> Result<Option<[u8; REPORT_BYTES]>, ExecError> {
         let mut bytes = [0u8; REPORT_BYTES];
         let mut have = 0;
         while have < REPORT_BYTES {
@@ -306,6 +359,9 @@ const fn confined_files(hard: u64) -> u64 {
 
 const REPORT_BYTES: usize = Fact::BYTES;
 
+/// What the line with the sweeper's number has where a fact has its mark.
+const SWEEPER_MARK: u8 = 0xFB;
+
 /// More than a child has to say.
 const FACTS_MAX: usize = 64;
 
@@ -331,6 +387,9 @@ struct Plan {
     nofile: libc::rlimit,
     limits: Bounds,
     jail: Option<Box<Jail>>,
+    sweeper: Option<sweeper::Plan>,
+    /// The number of its domain.
+    domain: Option<RawFd>,
     _strings: Vec<CString>,
     _null: OwnedFd,
 }
@@ -394,7 +453,7 @@ impl Plan {
                 Some(cwd) => Some(cstring("the working directory", cwd.as_os_str())?),
                 None => None,
             },
-            keep: Vec::with_capacity(fds.len() + 4),
+            keep: Vec::with_capacity(fds.len() + 5),
             fds,
             tty,
             report,
@@ -407,6 +466,8 @@ impl Plan {
             nofile,
             limits,
             jail,
+            sweeper: None,
+            domain: None,
             _strings: strings,
             _null: null,
         })
@@ -438,6 +499,7 @@ impl Plan {
             check(Step::NewSession, unsafe { libc::setsid() })?;
         }
         self.place_descriptors()?;
+        self.leave_sweeper()?;
         if self.tty.is_some() {
             // SAFETY: no memory is involved; 0 is the terminal since `place_descriptors`.
             check(Step::ControllingTerminal, unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })?;
@@ -479,6 +541,16 @@ impl Plan {
         Err((Step::Exec, Errno::last()))
     }
 
+    /// Before anything else that lasts: the sweeper has nothing of it.
+    fn leave_sweeper(&self) -> Result<(), (Step, Errno)> {
+        let (Some(plan), Some(domain)) = (&self.sweeper, self.domain) else { return Ok(()) };
+        let [p0, p1, p2, p3] = plan.enter(domain)?.to_le_bytes();
+        let line = [b'S', b'w', 0, SWEEPER_MARK, p0, p1, p2, p3];
+        // SAFETY: writes a live buffer to a number this process owns. A parent that is gone reads nothing.
+        unsafe { libc::write(self.report, line.as_ptr().cast(), line.len()) };
+        Ok(())
+    }
+
     /// Moves every source above every target, so that no `dup2` overwrites one that is still needed; then closes
     /// everything that is not kept: the gate's own write end above all, without which its closing would go unseen.
     fn place_descriptors(&mut self) -> Result<(), (Step, Errno)> {
@@ -495,6 +567,11 @@ impl Plan {
                 *ruleset = lift(*ruleset, above)?;
                 self.keep.push(*ruleset);
             }
+        }
+        if let Some(domain) = self.domain {
+            let domain = lift(domain, above)?;
+            self.domain = Some(domain);
+            self.keep.push(domain);
         }
         for (source, target) in &self.fds {
             // SAFETY: numbers only; the target is either free or about to be closed anyway.

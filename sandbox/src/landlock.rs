@@ -149,9 +149,15 @@ pub fn bits(rights: BitFlags<AccessFs>, version: u32) -> u64 {
 pub const fn missing(version: u32) -> Option<&'static str> {
     match version {
         0 => Some("this kernel has no Landlock, or it is not enabled (`lsm=` on its command line)"),
-        1 | 2 => Some("files can be truncated, devices controlled, and processes outside signalled"),
-        3 | 4 => Some("devices can be controlled, and processes outside signalled"),
-        5 => Some("processes outside can be signalled, and abstract sockets reached where the network is the host's"),
+        1 | 2 => Some(
+            "files can be truncated, devices controlled, processes outside signalled, and what forks without rest may outlive its session",
+        ),
+        3 | 4 => Some(
+            "devices can be controlled, processes outside signalled, and what forks without rest may outlive its session",
+        ),
+        5 => Some(
+            "processes outside can be signalled, abstract sockets reached where the network is the host's, and what forks without rest may outlive its session",
+        ),
         _ => None,
     }
 }

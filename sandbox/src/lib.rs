@@ -39,6 +39,7 @@ pub mod report;
 pub mod seccomp;
 pub mod secrets;
 pub mod seen;
+pub mod sweeper;
 mod sys;
 pub mod verdict;
 pub mod view;

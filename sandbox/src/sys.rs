@@ -373,3 +373,75 @@ pub(crate) fn no_core_dumps() -> Result<(), Errno> {
     // SAFETY: the structure lives through the call.
     done(unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const limit) }.into())
 }
+
+/// A descriptor of the calling process, close-on-exec.
+pub(crate) fn pidfd_of_self() -> Result<RawFd, Errno> {
+    // SAFETY: numbers only.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) };
+    if fd == -1 { Err(Errno::last()) } else { RawFd::try_from(fd).map_err(|_| Errno::EBADF) }
+}
+
+/// Forks; the new process is the child of the caller's parent. 0 in the new one.
+pub(crate) fn clone_sibling() -> Result<libc::pid_t, Errno> {
+    let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+    // SAFETY: as `fork`: no memory is shared and no stack given, so the new process goes on with a copy of this one's. Its
+    // caller has one thread, and makes async-signal-safe calls only from here on. All arguments but the flags are null,
+    // in whatever order the architecture has them.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, libc::c_long::from(flags), 0, 0, 0, 0) };
+    if pid == -1 { Err(Errno::last()) } else { libc::pid_t::try_from(pid).map_err(|_| Errno::EINVAL) }
+}
+
+/// Leads a session of its own, without a terminal, in the root directory, under a name, with every signal blocked.
+pub(crate) fn leave_session(name: &CStr) -> Result<(), Errno> {
+    // SAFETY: the set is filled before it is read, the strings end with NUL and outlive the calls.
+    unsafe {
+        let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut());
+        if libc::setsid() == -1 || libc::chdir(c"/".as_ptr()) == -1 {
+            return Err(Errno::last());
+        }
+        done(libc::prctl(libc::PR_SET_NAME, name.as_ptr()).into())
+    }
+}
+
+/// A descriptor that is readable once this signal has come, which is blocked.
+pub(crate) fn signal_descriptor(signal: libc::c_int) -> Result<RawFd, Errno> {
+    // SAFETY: the set is emptied before it is read.
+    let fd = unsafe {
+        let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal);
+        libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)
+    };
+    if fd == -1 { Err(Errno::last()) } else { Ok(fd) }
+}
+
+/// Whether there is a parent and the kernel refuses to signal it.
+pub(crate) fn may_not_signal_parent() -> bool {
+    // SAFETY: numbers only; signal 0 is none.
+    unsafe {
+        let parent = libc::getppid();
+        parent > 1 && libc::kill(parent, 0) == -1 && Errno::last() == Errno::EPERM
+    }
+}
+
+/// Waits until one of them can be read, or so many milliseconds (-1 = without end). -1 is no descriptor.
+pub(crate) fn wait_for(fds: [RawFd; 2], timeout: libc::c_int) -> [bool; 2] {
+    let mut polled = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
+    // SAFETY: as many structures as are said.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), 2, timeout) };
+    polled.map(|polled| ready > 0 && polled.revents != 0)
+}
+
+/// Kills every process that the caller may signal.
+pub(crate) fn kill_all() {
+    // SAFETY: numbers only. Whom it reaches: `sweeper`.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// Ends the process, running nothing of anybody's.
+pub(crate) fn end(code: libc::c_int) -> ! {
+    // SAFETY: numbers only.
+    unsafe { libc::_exit(code) }
+}

@@ -616,6 +616,105 @@ fn nothing_that_a_confined_program_started_outlives_its_session() {
     again_as_ordinary_user("nothing_that_a_confined_program_started_outlives_its_session");
 }
 
+/// Each forks the next and ends: there is always one, and never for long enough to be read about.
+const CHAIN: &str = "
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        if os.fork(): os._exit(0)
+        with open('beat', 'w') as beat: beat.write(str(time.time_ns()))
+";
+
+/// Its first thread ends, and with that it is shown as dead.
+const HEADLESS: &str = "
+import ctypes, os, signal, threading, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def go_on():
+    while True:
+        with open('beat', 'w') as beat: beat.write(str(time.time_ns()))
+        time.sleep(0.01)
+if BECOME or os.fork() == 0:
+    threading.Thread(target=go_on).start()
+    ctypes.CDLL(None).pthread_exit(None)
+";
+
+#[test]
+fn nor_does_what_no_look_finds() {
+    if baton_sandbox::landlock::version() < 6 {
+        println!("this kernel's Landlock has no scope for signals, and reports say so: not tried");
+        return;
+    }
+    scenario(
+        Duration::from_secs(200),
+        Setup::plain().env("BATON_SESSION__CLOSE_GRACE_S", "1"),
+        async |baton: &Baton| {
+            let project = baton.person().join("project");
+            fs::create_dir_all(&project).unwrap();
+            let ended = async |id: SessionId| -> SessionDetail {
+                let over = |detail: &SessionDetail| {
+                    matches!(detail.session.status, SessionStatus::Exited | SessionStatus::Closed)
+                };
+                baton.api().get_until(&format!("/v1/sessions/{id}"), over).await
+            };
+            let beside = |script: &str| format!("{}; while [ ! -s beat ]; do sleep 0.02; done; ", python(script));
+            let scripts = [beside(CHAIN), beside(&HEADLESS.replace("BECOME", "False"))];
+            for (script, sandbox) in scripts.iter().zip([Profile::Locked, Profile::Workspace]) {
+                let start = async |limits: Limits, last: &str| {
+                    let _ = fs::remove_file(project.join("beat"));
+                    let request = CreateTerminal {
+                        sandbox: Some(sandbox),
+                        cwd: Some(project.to_str().unwrap().to_owned()),
+                        grants: Some(vec![grant(&project, "rwcd")]),
+                        limits,
+                        ..session::shell_script(&format!("{script}{last}"))
+                    };
+                    baton.create(&request).await
+                };
+                let id = start(Limits::default(), "exit 3").await;
+                let exit = ended(id).await.session.exit.unwrap();
+                assert_eq!((exit.code, exit.reason.as_str()), (Some(3), "exit"));
+                still(&project).await;
+                let id = start(Limits { wall_s: Some(2), ..Limits::default() }, "sleep 1000").await;
+                assert_eq!(ended(id).await.session.exit.unwrap().reason, "killed: wall time limit 2 s");
+                still(&project).await;
+                // A successor knows who is to end it.
+                let id = start(Limits::default(), "sleep 1000").await;
+                beats(&project).await;
+                let worker = baton.session(id).await.session.worker_pid.unwrap();
+                Process::of(worker).kill().await;
+                let next = |detail: &SessionDetail| detail.session.worker_pid.is_some_and(|pid| pid != worker);
+                let _: SessionDetail = baton.api().get_until(&format!("/v1/sessions/{id}"), next).await;
+                let _ = baton.cli(["close", &id.to_string()]).await.ok();
+                let _ = ended(id).await;
+                still(&project).await;
+            }
+            // The program itself, confined or not.
+            for sandbox in [Profile::Locked, Profile::Host] {
+                let confined = sandbox != Profile::Host;
+                let _ = fs::remove_file(project.join("beat"));
+                let request = CreateTerminal {
+                    sandbox: Some(sandbox),
+                    cwd: Some(project.to_str().unwrap().to_owned()),
+                    grants: confined.then(|| vec![grant(&project, "rwcd")]),
+                    ..session::shell_script(&format!("exec {}", python(&HEADLESS.replace("BECOME", "True"))))
+                };
+                let id = baton.create(&request).await;
+                beats(&project).await;
+                let _ = baton.cli(["close", &id.to_string()]).await.ok();
+                let _ = ended(id).await;
+                still(&project).await;
+            }
+        },
+    );
+    again_as_ordinary_user("nor_does_what_no_look_finds");
+}
+
+/// As a word of a shell's line.
+fn python(script: &str) -> String {
+    format!("/usr/bin/python3 -c \"{script}\"")
+}
+
 /// Processes that are in this directory.
 fn beating(project: &std::path::Path) -> Vec<u32> {
     let project = project.canonicalize().unwrap();
@@ -628,6 +727,9 @@ fn beat(project: &std::path::Path) -> String {
 }
 
 async fn beats(project: &std::path::Path) {
+    while !project.join("beat").exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let before = beat(project);
     while beat(project) == before {
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -46,6 +46,9 @@ pub(super) enum NotStarted {
     /// The way to the hosts it may reach could not be opened.
     #[error("the session's way to the hosts it may reach could not be opened")]
     WayOut(#[source] std::io::Error),
+    /// Who is to end what it starts could not be prepared.
+    #[error("it could not be seen to that what the session starts ends with it")]
+    Sweeper(#[source] std::io::Error),
     /// The launcher does not have what it is to keep: nobody could go on with the session if this worker died.
     #[error("the launcher could not be given the session to keep")]
     Kept(#[source] std::io::Error),

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use baton_proto::frame::Kind;
+use baton_proto::ids::SessionId;
 use baton_proto::launch::Op;
 use baton_proto::lease::Monotonic;
 use baton_proto::v1::ExitRecord;
@@ -46,6 +47,13 @@ pub enum Life {
     Ended,
 }
 
+/// The name of a session's sweeper.
+pub(super) fn sweeper_name(session: SessionId) -> String {
+    let id = session.to_string();
+    // The last digits of an id are random.
+    format!("sw-{}", id.get(id.len().saturating_sub(12)..).unwrap_or_default())
+}
+
 impl Worker {
     /// Whether there is a program to type to.
     pub(super) const fn is_running(&self) -> bool {
@@ -78,6 +86,9 @@ impl Worker {
         let mut found =
             processes::of_session(self.program.as_ref().map(|program| program.pid), std::process::id(), &mark);
         found.extend(self.view.iter().flat_map(processes::of_view));
+        if let Some(sweeper) = &self.sweeper {
+            found.remove(&sweeper.pid());
+        }
         found
     }
 
@@ -140,6 +151,9 @@ impl Worker {
             }
             *look_at = now.after(LOOK_AGAIN);
             if *kill_at <= now && kill_at.after(KILL_WAIT) > now {
+                if let Some(sweeper) = &self.sweeper {
+                    sweeper.sweep();
+                }
                 // Again each time: what forks between the look and the signal is found by the next look. And at once, since who
                 // forks all the time has as little time for it as can be.
                 let mut found = BTreeMap::new();
@@ -226,12 +240,41 @@ impl Worker {
                 return;
             }
         }
+        if !self.is_swept(now) {
+            return;
+        }
         // The kernel hangs the terminal up when its session leader exits: what is still to read ends in EIO.
         while self.terminal.is_some() && self.read_terminal(now) {}
         // Nobody is in it any more: its mounts go with it.
         self.view = None;
         let record = self.exit_record();
         self.finish(&record);
+    }
+
+    /// Whether what no look finds is ended, too; if not, it is about to be.
+    fn is_swept(&mut self, now: Monotonic) -> bool {
+        let Some(sweeper) = &self.sweeper else { return true };
+        if let Life::Closing { kill_at, .. } = &self.life
+            && kill_at.after(KILL_WAIT) <= now
+        {
+            return true;
+        }
+        sweeper.sweep();
+        if matches!(self.life, Life::Running) {
+            let (look_at, known) = (now.after(LOOK_AGAIN), BTreeMap::new());
+            self.life = Life::Closing { reason: None, kill_at: now, look_at, known };
+        }
+        false
+    }
+
+    /// It has done its work, or was killed by somebody.
+    pub(super) fn sweeper_ended(&mut self, now: Monotonic) {
+        self.sweeper = None;
+        if matches!(self.life, Life::Closing { .. }) {
+            self.end_if_over(now);
+        } else {
+            tracing::warn!(session = %self.spec.session, "who ends what the session leaves behind is gone; it is looked for instead");
+        }
     }
 
     fn exit_record(&self) -> ExitRecord {
@@ -262,6 +305,9 @@ impl Worker {
         self.life = Life::Ended;
         self.terminal = None;
         self.program = None;
+        if let Some(sweeper) = self.sweeper.take() {
+            sweeper.sweep();
+        }
         self.tell_launcher(Op::Done, 0);
         self.remove_private();
     }

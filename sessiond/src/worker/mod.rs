@@ -61,6 +61,7 @@ use baton_proto::launch::{LAUNCH_BYTES, LaunchMessage, Op};
 use baton_proto::lease::{LeaseMachine, Monotonic};
 use baton_proto::spec::{Layer, Profile, SessionSpec};
 use baton_proto::v1::{Attachment, ClientEntry, Dimensions, ExitRecord, RANGE_HEADER_BYTES, SizePolicy};
+use baton_sandbox::sweeper::Sweeper;
 use nix::fcntl::Flock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
@@ -154,6 +155,8 @@ struct Worker {
     /// What was told of the journal, and when it is looked at again.
     journal_watch: trouble::Watch,
     program: Option<Program>,
+    /// Who ends what the confined program has started, once that is to end.
+    sweeper: Option<Sweeper>,
     /// The confined program's own ([`processes::own_view`]): who is in it belongs to the session.
     view: Option<processes::View>,
     /// SIGCHLD: orphans of the session come to this process, a subreaper, and must not stay as zombies.
@@ -194,6 +197,7 @@ enum Source {
     Terminal,
     Program,
     Children,
+    Sweeper,
     Screen,
     Refused,
     Time,
@@ -244,6 +248,7 @@ impl Worker {
                 Source::Listener => self.accept(now),
                 Source::Program => self.program_gone(now),
                 Source::Children => self.reap_children(),
+                Source::Sweeper => self.sweeper_ended(now),
                 Source::Screen => self.screen_reports(now),
                 Source::Refused => self.hear_refused(now),
                 Source::Time => self.time_is_over(now),
@@ -272,6 +277,9 @@ impl Worker {
             sources.push((Source::Listener, self.listener.as_fd(), PollFlags::POLLIN));
         }
         sources.push((Source::Children, self.children.as_fd(), PollFlags::POLLIN));
+        if let Some(sweeper) = &self.sweeper {
+            sources.push((Source::Sweeper, sweeper.as_fd(), PollFlags::POLLIN));
+        }
         sources.push((Source::Screen, self.screens.bell(), PollFlags::POLLIN));
         if let Some(refused) = self.denials.refused_hosts() {
             sources.push((Source::Refused, refused, PollFlags::POLLIN));

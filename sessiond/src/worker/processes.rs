@@ -22,8 +22,18 @@ pub struct Stat {
     pub parent: u32,
     /// Its session.
     pub session: u32,
+    /// How many threads it has.
+    pub threads: u32,
     /// When it started, in clock ticks since boot: with the pid, an identity.
     pub started: u64,
+}
+
+impl Stat {
+    /// Whether it still does anything. One whose first thread has ended is shown as dead while the others run.
+    #[must_use]
+    pub const fn lives(&self) -> bool {
+        !matches!(self.state, 'Z' | 'X') || self.threads > 1
+    }
 }
 
 /// Parses a line of `/proc/<pid>/stat`. The name may hold anything, brackets and spaces included.
@@ -36,6 +46,7 @@ pub fn parse_stat(text: &str) -> Option<Stat> {
         state: fields.first()?.chars().next()?,
         parent: fields.get(1)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        threads: fields.get(17)?.parse().ok()?,
         started: fields.get(19)?.parse().ok()?,
     })
 }
@@ -72,7 +83,7 @@ pub fn of_session(program: Option<u32>, worker: u32, mark: &str) -> BTreeMap<u32
     let mut stats = BTreeMap::new();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-        if let Some(stat) = stat(pid).filter(|stat| stat.state != 'Z') {
+        if let Some(stat) = stat(pid).filter(Stat::lives) {
             stats.insert(pid, stat);
         }
     }
@@ -135,8 +146,17 @@ pub fn own_view(pid: u32) -> Option<View> {
 pub fn of_view(view: &View) -> BTreeMap<u32, u64> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let inside = pids.filter(|pid| fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok_and(|its| its == view.name));
-    inside.filter_map(|pid| stat(pid).filter(|stat| stat.state != 'Z').map(|stat| (pid, stat.started))).collect()
+    let inside = pids.filter(|pid| is_in_view(*pid, view));
+    inside.filter_map(|pid| stat(pid).filter(Stat::lives).map(|stat| (pid, stat.started))).collect()
+}
+
+fn is_in_view(pid: u32, view: &View) -> bool {
+    let is = |of: PathBuf| fs::read_link(of.join("ns/mnt")).ok().map(|its| its == view.name);
+    is(PathBuf::from(format!("/proc/{pid}"))).unwrap_or_else(|| {
+        // A thread that has ended is in no view any more; the first one is asked for the process.
+        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        threads.filter_map(|thread| is(thread.path())).any(|inside| inside)
+    })
 }
 
 /// Whether a process runs this very program, as Baton's own beside a session do.
@@ -149,7 +169,7 @@ pub fn is_ours(pid: u32) -> bool {
 /// Whether the process that was seen with this start time is still there.
 #[must_use]
 pub fn lives(pid: u32, started: u64) -> bool {
-    stat(pid).is_some_and(|stat| stat.started == started && stat.state != 'Z')
+    stat(pid).is_some_and(|stat| stat.started == started && stat.lives())
 }
 
 /// The process a pidfd stands for; `None` once it is reaped (proc_pid_fdinfo(5)).
@@ -201,9 +221,12 @@ mod tests {
         let line = "42 (a) b (c)) S 7 42 40 34816 42 4194304 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
         let stat = parse_stat(line).unwrap();
         assert_eq!(
-            (stat.name.as_str(), stat.state, stat.parent, stat.session, stat.started),
-            ("a) b (c)", 'S', 7, 40, 98765)
+            (stat.name.as_str(), stat.state, stat.parent, stat.session, stat.threads, stat.started),
+            ("a) b (c)", 'S', 7, 40, 1, 98765)
         );
+        assert!(stat.lives());
+        let dead = parse_stat(&line.replace(" S ", " Z ")).unwrap();
+        assert!(!dead.lives() && Stat { threads: 2, ..dead }.lives(), "its first thread is dead, another is not");
         assert_eq!(parse_stat("42 (x"), None);
         assert_eq!(parse_stat(""), None);
     }

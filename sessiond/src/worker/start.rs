@@ -24,6 +24,7 @@ use baton_proto::spec::{Profile, SessionSpec};
 use baton_proto::v1::{CarriedState, ExitRecord, LeaseRecord};
 use baton_sandbox::exec::{Child, Gate, Launch};
 use baton_sandbox::limits::Bounds;
+use baton_sandbox::sweeper::{self, Sweeper};
 use baton_sandbox::{fds, profile};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
@@ -32,7 +33,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::clock::{self, wall_us};
 use super::confine::{self, NotStarted};
 use super::conn::Identity;
-use super::ending::Life;
+use super::ending::{self, Life};
 use super::journal::{Journal, Predecessor};
 use super::outside;
 use super::park::{self, Parking};
@@ -57,6 +58,10 @@ pub(super) const LOCK: &str = "lock";
 
 /// How long the launcher is tried to be given what it is to keep, twice in a start: less than anybody waits for a session.
 const HAND_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long after the program's end, and the grace for what it leaves, that is ended without a word: the worker that would
+/// have given it is not there, nor is another by then.
+const SWEPT_AFTER: Duration = Duration::from_secs(15);
 
 /// What every worker has, however it begins.
 struct Parts {
@@ -240,6 +245,7 @@ fn worker(parts: Parts, listener: UnixListener, mut window: Window) -> anyhow::R
         hung_up_until: None,
         journal_watch: Watch::new(read_only, now),
         program: None,
+        sweeper: None,
         view: None,
         children,
         life: Life::Ended,
@@ -278,6 +284,10 @@ fn fresh(parts: Parts, home: &Home, profile: Profile) -> anyhow::Result<Worker> 
     match launched {
         Ok((child, mut gate)) => {
             let pid = u32::try_from(child.pid.as_raw()).unwrap_or(0);
+            match gate.sweeper() {
+                Ok(sweeper) => worker.sweeper = sweeper,
+                Err(err) => tracing::error!(error = %err, "who is to end what the program starts is gone"),
+            }
             let kept = worker.hand_launcher(Op::Program, pid, &[child.pidfd.as_fd()], HAND_WITHIN);
             worker.terminal = Some(pty);
             let program = Program { pid, pidfd: child.pidfd, status: None, status_due: None, ended: false };
@@ -328,6 +338,11 @@ fn launch(worker: &Worker, home: &Home, profile: Profile, slave: OwnedFd) -> Res
         }
     }
     launch.jail = jail.map(Box::new);
+    if launch.jail.is_some() {
+        let after = Duration::from_millis(u64::from(spec.close_grace_ms)) + SWEPT_AFTER;
+        launch.sweeper =
+            sweeper::Plan::prepare(&ending::sweeper_name(spec.session), after).map_err(NotStarted::Sweeper)?;
+    }
     launch.limits = Bounds::new(&spec.limits);
     launch.controlling_tty = Some(slave);
     launch.new_session = true;
@@ -362,6 +377,7 @@ fn take_over(mut parts: Parts, home: &Home, found: Found, rebound: Option<OwnedF
             // Looked at between two looks at the descriptor: not another process that has been given the number since.
             let view = super::processes::own_view(pid);
             worker.view = view.filter(|_| super::processes::pid_of(&pidfd) == Some(pid));
+            worker.sweeper = Sweeper::find(&ending::sweeper_name(worker.spec.session));
         }
         worker.program = Some(Program { pid, pidfd, status: None, status_due: None, ended: false });
         worker.begin_limits();
