@@ -176,6 +176,7 @@ impl Evaluator {
             )
         }));
         remarks.extend(places.open.iter().cloned());
+        remarks.extend(places.left_out());
         Ok(Self {
             profile: request.profile,
             view: View::of(&steps, &request.cwd),

@@ -219,9 +219,7 @@ fn switched_off(name: &str, line: &str) -> bool {
                 .contains(&name)
         }
         // A file system without leases, or a host that has them switched off.
-        "lease_read_only" => {
-            setting("/proc/sys/fs/leases-enable") == "0" || line.contains("Invalid argument")
-        }
+        "lease_read_only" => setting("/proc/sys/fs/leases-enable") == "0" || line.contains("Invalid argument"),
         "io_uring" => {
             line.contains("not implemented")
                 || !["", "0"].contains(&setting("/proc/sys/kernel/io_uring_disabled").as_str())
