@@ -631,6 +631,10 @@ fn beat(project: &std::path::Path) -> String {
 }
 
 async fn beats(project: &std::path::Path) {
+    // A worker is succeeded sooner than a shell on a busy host writes its first.
+    while !project.join("beat").exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let before = beat(project);
     while beat(project) == before {
         tokio::time::sleep(Duration::from_millis(20)).await;
