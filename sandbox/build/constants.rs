@@ -45,6 +45,10 @@ pub fn number(name: &str) -> Option<u32> {
         "TIOCSETD" => 0x5423,
         "FICLONE" => 0x4004_9409,
         "FICLONERANGE" => 0x4020_940d,
+        "F_SETLEASE" => 1024,
+        "F_NOTIFY" => 1026,
+        // A lease on a directory, too (Linux 6.19).
+        "F_SETDELEG" => 1040,
         "FIDEDUPERANGE" => 0xc018_9436,
         "SIGSYS" => libc::SIGSYS.cast_unsigned(),
         "SIGKILL" => libc::SIGKILL.cast_unsigned(),

@@ -117,7 +117,7 @@ impl Jail {
                 landlock: version,
                 places: mounts.iter().map(|it| it.step.place().display().to_string()).collect(),
                 unguarded: unguarded(&places),
-                linked: linked(&granted),
+                remarks: remarks(&granted, &places),
             },
             mounts,
             with: ruleset(Beside::Namespaces)?,
@@ -397,20 +397,17 @@ fn granted(request: &Request, places: &Places) -> Vec<Granted> {
     asked.zip(found).filter_map(one).collect()
 }
 
-/// Grants that were named by way of a link: where they are.
-fn linked(granted: &[Granted]) -> Option<String> {
+/// What a person may not expect and leaves nothing open: grants that were named by way of a link, and tools that are none.
+fn remarks(granted: &[Granted], places: &Places) -> Option<String> {
     let other = |it: &&Granted| Path::new(&it.asked).components().ne(Path::new(&it.path).components());
-    let said: Vec<String> = granted
-        .iter()
-        .filter(other)
-        .take(NAMED_MAX)
-        .map(|it| format!("`{}`, which is granted, is `{}` by way of a link", it.asked, it.path))
-        .collect();
+    let linked = granted.iter().filter(other);
+    let linked = linked.map(|it| format!("`{}`, which is granted, is `{}` by way of a link", it.asked, it.path));
+    let said: Vec<String> = linked.chain(places.left_out()).take(NAMED_MAX).collect();
     (!said.is_empty()).then(|| said.join("; "))
 }
 
 /// Most places that are named; a list of hundreds is not read by anybody.
-const NAMED_MAX: usize = 64;
+const NAMED_MAX: usize = 128;
 
 /// What is not hidden, for a person; `None` = nothing.
 fn unguarded(places: &Places) -> Option<String> {

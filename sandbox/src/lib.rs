@@ -8,6 +8,7 @@
 //! | [`profile`], [`grant`] | what each profile lets a program touch, and what a grant adds: data |
 //! | [`places`], [`view`] | that data held against this host; the steps to a view of the file system of one's own |
 //! | [`seen`], [`verdict`] | what a program finds at a path, and what it may do there: the same data, asked instead of enforced |
+//! | [`tools`] | what of HOME is shown without being granted |
 //! | [`limits`] | what a program may use at most: set for it, and read back |
 //! | [`secrets`] | where they are on this host; [`links`], [`aliases`]: other names and other paths of them; [`closed`]: what only root reads |
 //! | [`jail`] | a confined program's start: namespaces, mounts, privileges, Landlock, seccomp, in this order |
@@ -41,6 +42,7 @@ pub mod secrets;
 pub mod seen;
 pub mod sweeper;
 mod sys;
+pub mod tools;
 pub mod verdict;
 pub mod view;
 

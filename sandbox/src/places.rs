@@ -13,6 +13,7 @@ use crate::grant;
 use crate::held::{Identity, Roots};
 use crate::profile;
 use crate::secrets::{self, Around, Secrets};
+use crate::tools::Tools;
 
 /// What a session asks for.
 #[derive(Debug, Clone)]
@@ -171,6 +172,8 @@ pub struct Places {
     pub devices: Vec<PathBuf>,
     /// What it reads below HOME.
     pub tools: Vec<Place>,
+    /// What it would read below HOME, if it were there: links to something else are in its place.
+    pub elsewhere: Vec<PathBuf>,
     /// Its grants; roots and output roots are resolved.
     pub grants: Vec<Grant>,
     /// What is covered, parents first.
@@ -217,8 +220,8 @@ impl Places {
         let mut roots = Roots::default();
         let grants = resolve_grants(&request.grants, &system, &mut roots)?;
         let around = Around { system: &system, home: home.as_deref(), grants: &grants, cwd: &request.cwd, own: &own };
-        let Secrets { places: secrets, usual, named, lasting, open, parts } = Secrets::find(&around)?;
-        refuse_secrets(&grants, &secrets)?;
+        let secrets = Secrets::find(&around)?;
+        refuse_secrets(&grants, &secrets.places)?;
         let granted_home = home.as_ref().is_some_and(|home| grants.iter().any(|grant| home.starts_with(&grant.root)));
         let mut covers = covers(&private);
         if let Some(home) = home.as_ref().filter(|_| !granted_home) {
@@ -227,21 +230,9 @@ impl Places {
         covers.extend(unread(&system, &covers, &grants));
         covers.sort_by(|a, b| a.path.cmp(&b.path));
         covers.dedup_by(|a, b| a.path == b.path);
-        let tools: Vec<Place> = home
-            .iter()
-            .flat_map(|home| profile::home_tools(request.profile).iter().map(|tool| home.join(tool)))
-            .filter_map(|tool| place(&tool))
-            // A link out of HOME leads to what was never meant.
-            .filter(|tool| home.as_ref().is_some_and(|home| tool.path.starts_with(home)))
-            .filter(|tool| !secrets.iter().any(|secret| tool.path.starts_with(&secret.path)))
-            // Nor one that has a secret in it, or may have one later.
-            .filter(|tool| {
-                let paths = secrets.iter().map(|secret| &secret.path).chain(&named);
-                !paths.into_iter().any(|secret| secret.starts_with(&tool.path))
-            })
-            // One that is swapped meanwhile is not shown.
-            .filter(|tool| roots.hold(&tool.path).is_ok())
-            .collect();
+        let Tools { shown: tools, elsewhere } =
+            Tools::find(request.profile, home.as_deref(), &grants, &secrets, &mut roots);
+        let Secrets { places: secrets, usual, lasting, open, parts, .. } = secrets;
         let granted = |path: &&PathBuf| grants.iter().any(|grant| path.starts_with(&grant.root));
         // Baton's own directories stay what they are while a session runs.
         let replaced = secrets.iter().map(|secret| &secret.path).filter(|path| !lasting.contains(*path));
@@ -251,6 +242,7 @@ impl Places {
             system,
             devices: profile::DEVICES.iter().map(PathBuf::from).filter(|path| is_device(path)).collect(),
             tools,
+            elsewhere,
             grants,
             covers,
             secrets,
@@ -267,6 +259,13 @@ impl Places {
         };
         places.starts_in = places.check_directory(&request.cwd)?;
         Ok(places)
+    }
+
+    /// Which tools are left out, a sentence each.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        self.elsewhere.iter().map(|tool| {
+            format!("`{}` is, or lies behind, a link to what is no tool, so it is not shown", tool.display())
+        })
     }
 
     /// Whether a secret lies where a grant or a tool's directory would show it.

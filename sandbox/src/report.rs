@@ -98,8 +98,8 @@ pub struct Context {
     pub places: Vec<String>,
     /// What the other layers leave open, for a person.
     pub unguarded: Option<String>,
-    /// Which grants are elsewhere than they were named, for a person.
-    pub linked: Option<String>,
+    /// Which grants are elsewhere than they were named, and what is not shown, for a person: nothing is open for that.
+    pub remarks: Option<String>,
 }
 
 /// Proof that a program was confined when it was started, and how far. Only a start that got as far as the program
@@ -173,9 +173,9 @@ fn layer(kind: Kind, fact: Option<&Fact>, context: &Context) -> Layer {
         detail = Some(unguarded.clone());
     }
     if kind == Kind::Mounts
-        && let Some(linked) = &context.linked
+        && let Some(remarks) = &context.remarks
     {
-        detail = Some(detail.map_or_else(|| linked.clone(), |detail| format!("{detail}; {linked}")));
+        detail = Some(detail.map_or_else(|| remarks.clone(), |detail| format!("{detail}; {remarks}")));
     }
     if kind == Kind::Landlock && status == LayerStatus::Enforced && detail.is_some() {
         status = LayerStatus::Partial;
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_was_not_said_is_absent_and_the_worst_word_counts() {
-        let context = Context { landlock: 7, places: vec!["/dev/pts".to_owned()], unguarded: None, linked: None };
+        let context = Context { landlock: 7, places: vec!["/dev/pts".to_owned()], unguarded: None, remarks: None };
         let facts = [
             fact(Kind::Mounts, LayerStatus::Enforced, 0, Fact::NOWHERE),
             fact(Kind::Mounts, LayerStatus::Partial, 1, 0),

@@ -14,6 +14,9 @@ use crate::view::{self, Step};
 /// Symbolic links that the kernel follows on one path (path_resolution(7)).
 const LINKS_MAX: usize = 40;
 
+/// The terminal of whatever asks for it.
+const TERMINAL: &str = "/dev/tty";
+
 /// What lies behind a path of the view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Behind {
@@ -208,6 +211,13 @@ impl View {
         }
     }
 
+    /// Where the program's terminal is by another name: `/dev/tty`, which is its own whoever asks. The view puts it at
+    /// [`view::CONSOLE`], too, if there is something to put it on.
+    fn own_terminal(&self, path: &Path) -> Option<PathBuf> {
+        let is_put = path == Path::new(view::CONSOLE) && self.hangs_on(Path::new(view::TERMINALS)) && path.exists();
+        is_put.then(|| TERMINAL.into())
+    }
+
     /// `None` when a directory on the way is not there or is none, or links lead in circles. The last name may be missing.
     fn walk(&self, path: &Path) -> Option<PathBuf> {
         let mut waiting: VecDeque<PathBuf> = names(path);
@@ -221,7 +231,7 @@ impl View {
                 return None;
             }
             let next = at.join(&name);
-            let target = match own_link(&next, &self.cwd) {
+            let target = match own_link(&next, &self.cwd).or_else(|| self.own_terminal(&next)) {
                 Some(target) => target,
                 None => match self.look(&next) {
                     Found::Link(target) => target,
@@ -266,6 +276,8 @@ fn own_link(path: &Path, cwd: &Path) -> Option<PathBuf> {
             match of_self {
                 "root" => Some("/".into()),
                 "cwd" => Some(cwd.to_owned()),
+                // What a session begins with; this process has others.
+                "fd/0" | "fd/1" | "fd/2" => Some(TERMINAL.into()),
                 _ => None,
             }
         }
@@ -306,6 +318,10 @@ mod tests {
         assert_eq!(view.resolve(&project.join("loop")).target, None);
         assert_eq!(view.resolve(&project.join("root")).target, Some("/usr".into()));
         assert_eq!(view.resolve(Path::new("/proc/self/cwd")).target, Some(project.clone()));
+        // What this process has open is none of the program's business.
+        for name in ["/dev/stdin", "/proc/self/fd/2", "/proc/thread-self/fd/1"] {
+            assert_eq!(view.resolve(Path::new(name)).target, Some("/dev/tty".into()), "{name}");
+        }
         assert_eq!(view.behind(&home.join("key")), Behind::Host(own.join("key")));
         assert_eq!(view.behind(&project.join("x")), Behind::Host(project.join("x")));
         assert!(view.is_read_only(Path::new("/usr")) && !view.is_read_only(&project) && view.hangs_on(&project));

@@ -199,10 +199,11 @@ pub(crate) fn nothing(path: &CStr) -> Result<(), Errno> {
     done(unsafe { libc::mount(null, path.as_ptr(), std::ptr::null(), libc::MS_BIND, std::ptr::null()) }.into())
 }
 
-/// Mounts a directory of terminals that has none yet.
+/// Mounts a directory of terminals that has none yet. It never has more than 256: all of the host has one number of them
+/// (`kernel.pty.max`), and whoever takes them all keeps everybody from a new session.
 pub(crate) fn terminals(path: &CStr) -> Result<(), Errno> {
     let flags = libc::MS_NOSUID | libc::MS_NOEXEC;
-    let options = c"newinstance,ptmxmode=0666,mode=0620";
+    let options = c"newinstance,ptmxmode=0666,mode=0620,max=256";
     // SAFETY: NUL-terminated strings.
     let mounted =
         unsafe { libc::mount(c"none".as_ptr(), path.as_ptr(), c"devpts".as_ptr(), flags, options.as_ptr().cast()) };

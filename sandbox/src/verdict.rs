@@ -51,6 +51,9 @@ const OF_ITS_PROCESS: &[&str] = &[
 const OF_THE_KERNEL: &[&str] =
     &["/proc/kcore", "/proc/kmsg", "/proc/kpagecount", "/proc/kpageflags", "/proc/kpagecgroup"];
 
+/// Longest name of a file (`NAME_MAX` of `linux/limits.h`).
+const NAME_BYTES_MAX: usize = 255;
+
 /// Answers for one program.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -176,6 +179,7 @@ impl Evaluator {
             )
         }));
         remarks.extend(places.open.iter().cloned());
+        remarks.extend(places.left_out());
         Ok(Self {
             profile: request.profile,
             view: View::of(&steps, &request.cwd),
@@ -254,6 +258,9 @@ impl Evaluator {
         // Of a directory that is there: in it.
         let directory = match self.view.look(path) {
             Found::Directory => path,
+            _ if path.file_name().is_some_and(|name| name.len() > NAME_BYTES_MAX) => {
+                return no(Decides::Kernel, format!("a name has {NAME_BYTES_MAX} bytes at most"));
+            }
             _ => path.parent().unwrap_or(path),
         };
         self.change(directory, AccessFs::MakeReg, What::Create)

@@ -99,9 +99,10 @@ struct Kept<'a> {
     read_only: bool,
 }
 
-/// Where terminals are, and what a program finds its own one as.
+/// Where terminals are.
 pub const TERMINALS: &str = "/dev/pts";
-const CONSOLE: &str = "/dev/console";
+/// There a program finds the terminal that it was started with.
+pub const CONSOLE: &str = "/dev/console";
 
 /// The steps, before all others, to directories of its own that take so many bytes at most.
 #[must_use]

@@ -82,6 +82,12 @@ const ATTEMPTS: &[Attempt] = &[
     ("session", "ioctl", args(99, 0xc0c8_9425, 0, 0), Errno::EPERM),
     ("session", "ioctl", args(99, 0x4020_bc10, 0, 0), Errno::EPERM),
     ("browser", "ioctl", args(99, 0x5000_9417, 0, 0), Errno::EPERM),
+    // Leases of each kind, and signals about a directory.
+    ("session", "fcntl", args(99, 1024, 1, 0), Errno::EINVAL),
+    ("session", "fcntl", args(99, 1024 | HIGH, 0, 0), Errno::EINVAL),
+    ("session", "fcntl", args(99, 1040, 0, 0), Errno::EINVAL),
+    ("session", "fcntl", args(99, 1026, 1, 0), Errno::EINVAL),
+    ("browser", "fcntl", args(99, 1024, 1, 0), Errno::EINVAL),
     ("session", "io_setup", args(1, 0, 0, 0), Errno::ENOSYS),
     ("session", "socket", args(libc::AF_PACKET as u64, 3, 0, 0), Errno::EAFNOSUPPORT),
     ("session", "socket", args(libc::AF_VSOCK as u64, 1, 0, 0), Errno::EAFNOSUPPORT),
@@ -168,6 +174,10 @@ const HARMLESS: &[Attempt] = &[
     ("session", "ioctl", args(99, 0x4020_940d, 0, 0), Errno::EBADF),
     ("session", "ioctl", args(99, 0xc018_9436, 0, 0), Errno::EBADF),
     ("session", "ioctl", args(99, 0x5401, 0, 0), Errno::EBADF),
+    // Flags, locks, what a pipe holds.
+    ("session", "fcntl", args(99, 3, 0, 0), Errno::EBADF),
+    ("session", "fcntl", args(99, 6, 0, 0), Errno::EBADF),
+    ("session", "fcntl", args(99, 1031, 4096, 0), Errno::EBADF),
     ("session", "memfd_create", args(0, 0, 0, 0), Errno::EFAULT),
     ("session", "fchmod", args(99, 0o755, 0, 0), Errno::EBADF),
     ("session", "fchmod", args(99, 0o1777, 0, 0), Errno::EBADF),

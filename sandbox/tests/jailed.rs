@@ -25,14 +25,17 @@ const TESTS: &[Test] = &[
     ("every layer is enforced and said", every_layer),
     ("the project is written, and nothing else", only_the_project),
     ("secrets are hidden below a granted home", secrets_below_a_granted_home),
+    ("what tools log in with and what was typed is hidden below a granted home", hidden_by_name),
     ("a read-only grant does not change in any way", read_only_grant),
     ("each right of a grant is that right", partial_grants),
     ("locked reads no tools", locked_reads_less),
     ("temporary files and home are its own", private_places),
+    ("a session has so many terminals and no more", bounded_terminals),
     ("descriptors, privileges and limits", descriptors_and_privileges),
     ("what may not be granted is refused", refused_grants),
     ("other names of secrets are no way to them", other_names),
     ("a secret that is replaced or made later is not among the tools", replaced_secrets),
+    ("a tool that became a link to something else is not shown to later sessions", swapped_tools),
     ("no directory above a secret is renamed", no_renames_above_secrets),
     ("what a link among secrets leads to is a secret", linked_secrets),
     ("many files among secrets hide no other name of one", many_secrets),
@@ -262,6 +265,52 @@ fn secrets_below_a_granted_home(host: &Host) {
     assert_eq!(missing, ["mounts"]);
 }
 
+fn hidden_by_name(host: &Host) {
+    let (hidden, shown) = (
+        [
+            ".claude/.credentials.json",
+            ".codex/auth.json",
+            ".config/sops/age/keys.txt",
+            ".gem/credentials",
+            ".local/share/gem/credentials",
+            ".m2/settings.xml",
+            ".composer/auth.json",
+            ".config/composer/auth.json",
+            ".config/github-copilot/hosts.json",
+            ".config/Signal/config.json",
+            ".config/Slack/Cookies",
+            ".config/discord/Cookies",
+            ".config/Bitwarden/data.json",
+            ".librewolf/x/logins.json",
+            ".config/google-chrome-beta/Default/Cookies",
+            ".config/google-chrome-unstable/Default/Cookies",
+            ".bash_history",
+            ".zsh_history",
+            ".local/share/fish/fish_history",
+            ".python_history",
+            ".psql_history",
+            ".mysql_history",
+            ".node_repl_history",
+        ],
+        [".claude/settings.json", ".codex/config.toml", ".m2/toolchains.xml", ".config/composer/config.json"],
+    );
+    for (names, text) in [(&hidden[..], "a secret"), (&shown[..], "no secret")] {
+        for name in names {
+            let path = host.path("home").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+    let request = host.request(Profile::Workspace, vec![Grant::whole(host.text("home"))]);
+    for name in hidden {
+        let ran = run(&request, &format!("cat {name}"));
+        assert!(!ran.output.contains("a secret"), "{name}: {}", ran.output);
+    }
+    for name in shown {
+        assert_eq!(run(&request, &format!("cat {name}")).output, "no secret", "{name}");
+    }
+}
+
 fn read_only_grant(host: &Host) {
     let grant = Grant { root: host.text("home/read"), ..Grant::default() };
     let request = host.request(Profile::Workspace, vec![grant]);
@@ -334,6 +383,27 @@ fn private_places(host: &Host) {
     assert_eq!(fs::read_to_string(host.path("own/home/note")).unwrap(), "kept\n");
     assert!(host.path("own/tmp/t").exists() && host.path("own/shm/s").exists() && !host.path("home/note").exists());
     assert!(ran.output.contains("ptmx"), "terminals of its own: {}", ran.output);
+}
+
+/// All of the host has one number of them.
+fn bounded_terminals(host: &Host) {
+    fs::copy(std::env::current_exe().unwrap(), host.path("home/project/terminals")).unwrap();
+    for profile in [Profile::Workspace, Profile::Locked] {
+        let ran = run(&host.request(profile, host.project()), "ulimit -n 512; ./terminals --terminals");
+        assert_eq!(ran.output, "256: No space left on device (os error 28)\n");
+    }
+}
+
+/// Takes terminals until there is none, and says how many there were.
+fn take_terminals() {
+    let mut taken = Vec::new();
+    let refused = loop {
+        match fs::OpenOptions::new().read(true).write(true).open("/dev/ptmx") {
+            Ok(terminal) => taken.push(terminal),
+            Err(refused) => break refused,
+        }
+    };
+    println!("{}: {refused}", taken.len());
 }
 
 fn descriptors_and_privileges(host: &Host) {
@@ -416,6 +486,33 @@ fn replaced_secrets(host: &Host) {
     assert_eq!(mounts.status, LayerStatus::Partial);
     for place in ["home/.cargo/credentials.toml", "home/.ssh", "home/.netrc"] {
         assert!(detail.contains(&host.text(place)), "{detail}");
+    }
+}
+
+/// Who was granted a directory above a tool's chooses what is by its name.
+fn swapped_tools(host: &Host) {
+    for directory in ["home/go/bin", "home/.deno/bin", "home/Documents"] {
+        fs::create_dir_all(host.path(directory)).unwrap();
+    }
+    for file in ["home/Documents/letter", "home/diary"] {
+        fs::write(host.path(file), "a letter").unwrap();
+    }
+    std::os::unix::fs::symlink(".cargo/bin", host.path("home/bin")).unwrap();
+    for (grant, script, name) in [
+        ("home/go", "rmdir bin && ln -s ../Documents bin", "home/go/bin"),
+        ("home/.deno", "rmdir bin && ln -s ../diary bin", "home/.deno/bin"),
+    ] {
+        let request = host.request(Profile::Workspace, vec![Grant::whole(host.text(grant))]);
+        assert!(works(&request, script), "{}", run(&request, script).output);
+        // The same one, started again, and another.
+        for request in [request, host.request(Profile::Workspace, host.project())] {
+            let script = "cd ~; cat go/bin/* .deno/bin Documents/* diary; .cargo/bin/tool";
+            let ran = run(&Request { required: true, ..request }, script);
+            assert!(!ran.output.contains("a letter") && ran.output.ends_with("tool runs\n"), "{}", ran.output);
+            let (status, detail) = mounts_detail(&ran);
+            assert!(status == LayerStatus::Enforced && detail.contains(&host.text(name)), "{status:?}: {detail}");
+            assert!(!detail.contains(&host.text("home/bin")), "{detail}");
+        }
     }
 }
 
@@ -864,6 +961,9 @@ fn main() {
         && first == "--connect"
     {
         std::process::exit(i32::from(std::os::unix::net::UnixStream::connect(socket).is_err()));
+    }
+    if args.iter().any(|arg| arg == "--terminals") {
+        return take_terminals();
     }
     let again = args.iter().any(|arg| arg == "--as-ordinary-user");
     let Some(filter) = asked::wanted(&args) else { return };

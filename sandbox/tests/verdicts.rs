@@ -139,6 +139,21 @@ const OWN: &[&str] = &[
     "home/project/sub",
     "home/project/empty",
     "home/project/sub/../file",
+    // Names of 255 bytes, and of one more.
+    concat!(
+        "home/project/",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ),
+    concat!(
+        "home/project/",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    ),
     "home/project/missing/new",
     "home/project/file/below",
     "home/project/to_secret",
@@ -388,6 +403,9 @@ fn reasons() {
         (evaluator.explain(Path::new("/run/x")).read, false, Decides::Covered, "sockets"),
         (evaluator.explain(Path::new("/dev/shm/x")).create, true, Decides::Own, "gone with it"),
         (evaluator.explain(Path::new("/proc/1/environ")).read, false, Decides::Kernel, "another process"),
+        (evaluator.explain(Path::new("/dev/stdin")).read, true, Decides::Profile, "`/dev/tty"),
+        (evaluator.explain(Path::new("/proc/self/fd/1")).write, true, Decides::Profile, "`/dev/tty"),
+        (of(&"x".repeat(256)).create, false, Decides::Kernel, "255 bytes"),
         (evaluator.explain(Path::new("file")).read, true, Decides::Grant, "home/project"),
     ];
     for (verdict, allowed, by, words) in table {

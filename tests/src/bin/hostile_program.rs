@@ -66,6 +66,11 @@ const ATTEMPTS: &[Attempt] = &[
         let file = File::open(&v["read_only_file"])?;
         Ok(file.set_modified(file.metadata()?.modified()?)?)
     }),
+    // `F_SETLEASE` for writing: whoever opens the file waits until it is given back, or for 45 s.
+    ("lease_read_only", |v| {
+        let of = &v["read_only_file"];
+        perl(&format!("open(my $f, '<', '{of}'); fcntl($f, 1024, 1) or (print STDERR $!) && exit 1"))
+    }),
     ("namespace_of_users", |_| Ok(unshare(CloneFlags::CLONE_NEWUSER)?)),
     ("mount", |v| {
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
