@@ -57,7 +57,7 @@ fn start(script: &str, out: &Path, after: Duration) -> (Child, Sweeper) {
     launch.new_session = true;
     launch.sweeper = Plan::prepare(&name, after).unwrap();
     let (child, mut gate) = launch.spawn_gated().unwrap();
-    let sweeper = gate.sweeper().unwrap().expect("a kernel with scopes has a sweeper");
+    let sweeper = gate.sweeper().unwrap().unwrap();
     gate.release().unwrap();
     assert_eq!(Sweeper::find(&name).map(|found| found.pid()), Some(sweeper.pid()), "a successor finds it");
     (child, sweeper)

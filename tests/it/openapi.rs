@@ -53,6 +53,18 @@ fn the_document_is_served_as_it_is_printed_and_names_every_route() {
             parts.collect::<Vec<_>>().join("/")
         };
         let paths = served["paths"].as_object().unwrap();
+        for (path, operation) in paths.iter().flat_map(|(path, item)| {
+            item.as_object().unwrap().values().filter(|value| value.is_object()).map(move |operation| (path, operation))
+        }) {
+            let mut named: Vec<&str> =
+                path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+            let parameters = operation["parameters"].as_array();
+            let in_path = parameters.into_iter().flatten().filter(|it| it["in"] == "path");
+            let mut told: Vec<&str> = in_path.map(|it| it["name"].as_str().unwrap()).collect();
+            named.sort_unstable();
+            told.sort_unstable();
+            assert_eq!(named, told, "{path}: {}", operation["operationId"]);
+        }
         let missing: Vec<String> = routes
             .iter()
             .filter(|(method, path)| {

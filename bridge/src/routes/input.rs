@@ -152,9 +152,8 @@ pub(crate) async fn type_bytes(
 
 /// Types bytes, text or keys.
 #[utoipa::path(
-    post, path = "/v1/terminal/sessions/{session_id}/input", tag = "terminal", params(("session_id" = SessionId, Path)),
+    post, path = "/v1/terminal/sessions/{session_id}/input", tag = "terminal", params(("session_id" = SessionId, Path), WaitQuery),
     request_body = InputRequest,
-    params(WaitQuery),
     responses(
         (status = 200, body = InputAnswer),
         (status = 202, body = AwaitingApproval, description = "a person is asked"),
@@ -260,9 +259,8 @@ pub(super) fn unkept(answer: impl IntoResponse) -> Response {
 
 /// Types a command at the shell's prompt, waits for its end, answers its exit code and output.
 #[utoipa::path(
-    post, path = "/v1/terminal/sessions/{session_id}/exec", tag = "terminal", params(("session_id" = SessionId, Path)),
+    post, path = "/v1/terminal/sessions/{session_id}/exec", tag = "terminal", params(("session_id" = SessionId, Path), WaitQuery),
     request_body = ExecRequest,
-    params(WaitQuery),
     responses(
         (status = 200, body = ExecAnswer),
         (status = 202, body = AwaitingApproval, description = "a person is asked"),

@@ -3597,7 +3597,9 @@ export interface operations {
                 wait_s?: number;
             };
             header?: never;
-            path?: never;
+            path: {
+                session_id: components["schemas"]["SessionId"];
+            };
             cookie?: never;
         };
         requestBody: {
@@ -3643,7 +3645,9 @@ export interface operations {
                 wait_s?: number;
             };
             header?: never;
-            path?: never;
+            path: {
+                session_id: components["schemas"]["SessionId"];
+            };
             cookie?: never;
         };
         requestBody: {
