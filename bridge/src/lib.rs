@@ -73,7 +73,8 @@ use access::rate::Limiter;
 use access::shares::Shares;
 use access::tokens::{Tokens, owner_token};
 use app::{App, Counters};
-use approval::inbox::{self, Inbox};
+use approval::inbox::Inbox;
+use approval::waiting;
 use audit::Audit;
 use baton_proto::home::runtime;
 use config::{Options, StartError};
@@ -170,7 +171,7 @@ impl Bridge {
             stopping,
         });
         tokio::spawn(app.audit.clone().tend(app.options.config.logs.clone(), app.stopping.clone()));
-        tokio::spawn(inbox::tend(Arc::clone(&app)));
+        tokio::spawn(waiting::tend(Arc::clone(&app)));
         app.events.system("bridge", serde_json::json!({ "started": true, "pid": std::process::id() }));
         Ok(Self { app, stop, tcp, unix })
     }

@@ -7,13 +7,13 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{CreateTerminal, Event, Page, ServerFrame, SessionDetail};
 use baton_proto::ids::SessionId;
 use baton_proto::spec::Profile;
+use baton_tests::own_network::again_in_own_network;
 use baton_tests::process::Process;
 use baton_tests::websocket::Incoming;
 use baton_tests::{Attach, Baton, Setup, StreamClient, scenario, session};
@@ -241,37 +241,17 @@ fn the_hosts_loopback_is_reached_as_the_refusal_advises() {
 /// An address that is as public as any, where this test is alone with it.
 const OWN_ADDRESSES: [&str; 3] = ["45.67.89.10", "45.67.89.11", "45.67.90.5"];
 
-/// Runs this test once more in a network of its own, where the loopback interface has addresses of the internet and
-/// `/etc/hosts` leads to them. Only root may.
+/// Runs this test once more where the loopback interface has addresses of the internet and `/etc/hosts` leads to them.
 fn again_with_public_addresses(test: &str) -> bool {
-    const APART: &str = "BATON_TEST_PUBLIC_ADDRESSES";
-    if std::env::var_os(APART).is_some() {
-        return true;
-    }
-    let may = nix::unistd::geteuid().is_root()
-        && Command::new("unshare").args(["-nm", "ip", "link"]).output().is_ok_and(|output| output.status.success());
-    if !may {
-        println!("not tried: it needs root, `unshare` and `ip`");
-        return false;
-    }
     let hosts = std::env::temp_dir().join(format!("baton-test-hosts-{}", std::process::id()));
     fs::write(&hosts, "127.0.0.1 localhost\n45.67.89.10 first.test\n45.67.89.11 second.test\n45.67.90.5 routed.test\n")
         .unwrap();
     // The second is further one of the same network; the third is none of an interface's.
     let script = "ip link set lo up && ip address add 45.67.89.10/24 dev lo && ip address add 45.67.89.11/24 dev lo && \
-                  ip route add local 45.67.90.0/24 dev lo && mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
-    let status = Command::new("unshare")
-        .args(["-nm", "sh", "-c", script, "sh"])
-        .arg(&hosts)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(APART, "1")
-        .env_remove("NEXTEST")
-        .status()
-        .unwrap();
-    fs::remove_file(&hosts).unwrap();
-    assert!(status.success(), "with addresses of the internet");
-    false
+                  ip route add local 45.67.90.0/24 dev lo && mount --bind \"$1\" /etc/hosts";
+    let inside = again_in_own_network(test, script, &[hosts.as_os_str()]);
+    let _ = fs::remove_file(&hosts);
+    inside
 }
 
 #[test]

@@ -12,6 +12,7 @@ use baton_proto::ErrorCode;
 use baton_proto::api::{Link, LoginAnswer, PrincipalRole, ServerFrame};
 use baton_proto::ids::SessionId;
 use baton_tests::http::{Place, Tls};
+use baton_tests::own_network::again_in_own_network;
 use baton_tests::websocket::{next_of, open_raw, stream_path, text, turned_away};
 use baton_tests::{Api, Attach, Baton, Incoming, Setup, scenario, session};
 use futures_util::SinkExt as _;
@@ -308,30 +309,10 @@ const HOST: &str = "10.77.0.1";
 const PROXY: [u8; 4] = [10, 77, 0, 2];
 const STRANGER: [u8; 4] = [10, 77, 0, 3];
 
-/// Runs this test once more in a network of its own, whose loopback interface has these addresses. Only root may.
+/// Runs this test once more where the loopback interface has these addresses.
 fn again_with_addresses(test: &str) -> bool {
-    const APART: &str = "BATON_TEST_ADDRESSES";
-    if std::env::var_os(APART).is_some() {
-        return true;
-    }
-    let may = nix::unistd::geteuid().is_root()
-        && Command::new("unshare").args(["-n", "ip", "link"]).output().is_ok_and(|output| output.status.success());
-    if !may {
-        println!("not tried: it needs root, `unshare` and `ip`");
-        return false;
-    }
-    let script =
-        "ip link set lo up && for last in 1 2 3; do ip address add 10.77.0.$last/24 dev lo; done && exec \"$@\"";
-    let status = Command::new("unshare")
-        .args(["-n", "sh", "-c", script, "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(APART, "1")
-        .env_remove("NEXTEST")
-        .status()
-        .unwrap();
-    assert!(status.success(), "with addresses of its own");
-    false
+    let script = "ip link set lo up && for last in 1 2 3; do ip address add 10.77.0.$last/24 dev lo; done";
+    again_in_own_network(test, script, &[])
 }
 
 #[test]

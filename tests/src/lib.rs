@@ -36,6 +36,7 @@ pub mod follower;
 pub mod http;
 pub mod oracle;
 pub mod ordinary;
+pub mod own_network;
 pub mod peer;
 pub mod process;
 pub mod recording;

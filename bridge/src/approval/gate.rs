@@ -8,8 +8,9 @@ use baton_proto::ids::SessionId;
 use baton_proto::v1::Class;
 
 use super::context;
+use super::decision::denied_by;
 use super::gated::Gated;
-use super::inbox::{self, Asked, denied_by};
+use super::request::{self, Asked};
 use crate::access::Principal;
 use crate::app::App;
 use crate::audit::{Action, Details, Entry};
@@ -95,7 +96,7 @@ pub async fn gate(app: &Arc<App>, principal: &Principal, gated: Gated, key: Opti
     }
     let secret = gated.kind() == ActionKind::TerminalInput && reads_password(app, &gated);
     let asked = Asked { principal, gated: &gated, judgement: &judgement, key, supersedes: None, secret, held };
-    inbox::ask(app, &asked).await.map(|row| Gate::Asked(Box::new(row)))
+    request::ask(app, &asked).await.map(|row| Gate::Asked(Box::new(row)))
 }
 
 /// The same request under the same key finds what became of it.

@@ -11,18 +11,24 @@
 //! | [`gated`] | what is asked about: a closed enum, and a table of every route and frame against it |
 //! | [`context`] | all that a decision is about, and its hash |
 //! | [`gate`] | the one function that every such request goes through |
-//! | [`inbox`] | requests, decisions, expiry; who waits for them |
+//! | [`inbox`] | the policy in force, seals, and what of a request is in memory only |
+//! | [`request`] | a request: made, kept, told of; each change of its state |
+//! | [`waiting`] | who sees it and waits for it; the time it has |
+//! | [`decision`] | what a person says, and what voids it |
 //! | [`run`] | an approved action, once |
 //! | [`sealed`] | payloads in the database, for whoever has the install key only |
 //!
 //! What may happen between a request and its result, and what becomes of it, is in `docs/approvals.md`.
 
 pub mod context;
+pub mod decision;
 pub mod gate;
 pub mod gated;
 pub mod inbox;
+pub mod request;
 mod run;
 pub mod sealed;
+pub mod waiting;
 
 #[cfg(test)]
 mod tests;

@@ -16,9 +16,10 @@ use baton_proto::ids::ApprovalId;
 use serde_json::{Value, json};
 
 use super::context;
+use super::decision::void;
 use super::gate::Permit;
 use super::gated::{Exec, Gated, Input, LeaseTake};
-use super::inbox::{become_, void};
+use super::request::become_;
 use crate::access::Principal;
 use crate::app::App;
 use crate::audit::Actor;

@@ -16,7 +16,7 @@ use super::sessions::page_limit;
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::approval::gate::refused;
-use crate::approval::inbox;
+use crate::approval::{decision, waiting};
 use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::idempotency::Waits;
@@ -61,7 +61,7 @@ pub(crate) async fn awaiting(
     row: &ApprovalRow,
     query: &WaitQuery,
 ) -> Outcome<Response> {
-    let row = inbox::wait(app, principal, row.id, query.timeout()?).await?;
+    let row = waiting::wait(app, principal, row.id, query.timeout()?).await?;
     let notes = app.inbox.shown(&row)?.notes;
     if let Some(failure) = refused(&row, notes.as_deref()) {
         return Err(failure);
@@ -99,7 +99,7 @@ pub async fn list(
         let rows = app.store.approvals(query.status, before, ROWS).await?;
         let is_last = rows.len() < ROWS as usize;
         before = rows.last().map(|row| row.id);
-        let visible = rows.iter().filter(|row| inbox::sees(&app, &principal, row));
+        let visible = rows.iter().filter(|row| waiting::sees(&app, &principal, row));
         // A row that can't be opened is told of by its own route.
         items.extend(visible.filter_map(|row| app.inbox.shown(row).ok()));
         if items.len() > limit {
@@ -126,7 +126,7 @@ pub async fn detail(
 ) -> Outcome<Json<ApprovalRequest>> {
     principal.need_account()?;
     principal.need(Right::Observe)?;
-    let row = inbox::wait(&app, &principal, approval_id(&id)?, query.timeout()?).await?;
+    let row = waiting::wait(&app, &principal, approval_id(&id)?, query.timeout()?).await?;
     app.inbox.shown(&row).map(Json)
 }
 
@@ -147,7 +147,7 @@ pub async fn decide(
     // Whoever decides may hang up: what was begun is gone on with.
     let deciding = {
         let app = Arc::clone(&app);
-        tokio::spawn(async move { inbox::decide(&app, &principal, id, request).await })
+        tokio::spawn(async move { decision::decide(&app, &principal, id, request).await })
     };
     let decided = deciding.await;
     let row =
@@ -167,6 +167,6 @@ pub async fn cancel(
 ) -> Outcome<Json<ApprovalRequest>> {
     principal.need_account()?;
     principal.need(Right::Observe)?;
-    let row = inbox::cancel(&app, &principal, approval_id(&id)?).await?;
+    let row = decision::cancel(&app, &principal, approval_id(&id)?).await?;
     app.inbox.shown(&row).map(Json)
 }

@@ -146,17 +146,23 @@ pub fn own_view(pid: u32) -> Option<View> {
 pub fn of_view(view: &View) -> BTreeMap<u32, u64> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let inside = pids.filter(|pid| is_in_view(*pid, view));
-    inside.filter_map(|pid| stat(pid).filter(Stat::lives).map(|stat| (pid, stat.started))).collect()
+    let found = pids.filter_map(|pid| {
+        let its = fs::read_link(format!("/proc/{pid}/ns/mnt"));
+        if its.as_ref().is_ok_and(|its| *its != view.name) {
+            return None;
+        }
+        let stat = stat(pid).filter(Stat::lives)?;
+        // The first thread is asked for the process, and once it has ended is in no view.
+        let inside = its.is_ok() || (stat.state == 'Z' && views_of_threads(pid).any(|its| its == view.name));
+        inside.then_some((pid, stat.started))
+    });
+    found.collect()
 }
 
-fn is_in_view(pid: u32, view: &View) -> bool {
-    let is = |of: PathBuf| fs::read_link(of.join("ns/mnt")).ok().map(|its| its == view.name);
-    is(PathBuf::from(format!("/proc/{pid}"))).unwrap_or_else(|| {
-        // A thread that has ended is in no view any more; the first one is asked for the process.
-        let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-        threads.filter_map(|thread| is(thread.path())).any(|inside| inside)
-    })
+/// The views of a process's threads.
+fn views_of_threads(pid: u32) -> impl Iterator<Item = PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| fs::read_link(thread.path().join("ns/mnt")).ok())
 }
 
 /// Whether a process runs this very program, as Baton's own beside a session do.
