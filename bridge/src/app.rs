@@ -26,6 +26,9 @@ use crate::events::EventLog;
 use crate::hub::session::{HubContext, Session};
 use crate::idempotency::InProgress;
 use crate::problem::{Failure, Outcome};
+use crate::settings::Settings;
+use crate::settings::agents::Agents;
+use crate::settings::environment::Environment;
 use crate::store::Store;
 use crate::upstream::catalog::Catalog;
 use crate::upstream::sessiond::Sessiond;
@@ -59,6 +62,12 @@ pub struct Counters {
 pub struct App {
     /// What it was started with.
     pub options: Options,
+    /// The settings that change while it runs.
+    pub settings: Settings,
+    /// The environment that sessions start from.
+    pub environment: Environment,
+    /// What is known of agents' programs.
+    pub agents: Agents,
     /// The database.
     pub store: Store,
     /// The event log.

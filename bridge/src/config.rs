@@ -103,38 +103,44 @@ impl Options {
     /// belongs to a terminal that is not the session's.
     #[must_use]
     pub fn session_env(&self) -> Vec<(String, String)> {
-        const FOREIGN: &[&str] = &[
-            "COLUMNS",
-            "LINES",
-            "NOTIFY_SOCKET",
-            "INVOCATION_ID",
-            "JOURNAL_STREAM",
-            "SYSTEMD_EXEC_PID",
-            "MANAGERPID",
-            "MANAGERPIDFDID",
-            "MEMORY_PRESSURE_WATCH",
-            "MEMORY_PRESSURE_WRITE",
-            "FDSTORE",
-            "MAINPID",
-            "LISTEN_FDS",
-            "LISTEN_PID",
-            "LISTEN_FDNAMES",
-            "WATCHDOG_PID",
-            "WATCHDOG_USEC",
-            "TMUX",
-            "TMUX_PANE",
-            "STY",
-            "WINDOW",
-            "OLDPWD",
-            "SHLVL",
-            "TERM_PROGRAM",
-            "TERM_PROGRAM_VERSION",
-            "TERMCAP",
-            "_",
-        ];
-        let keep = |name: &str| !name.starts_with("BATON_") && !FOREIGN.contains(&name);
-        self.env.iter().filter(|(name, _)| keep(name)).cloned().collect()
+        self.env.iter().filter(|(name, _)| is_inherited(name)).cloned().collect()
     }
+}
+
+/// Whether a session's program inherits a variable of this name: not what is Baton's own, and not what belongs to a terminal or
+/// service that is not the session's.
+#[must_use]
+pub fn is_inherited(name: &str) -> bool {
+    const FOREIGN: &[&str] = &[
+        "COLUMNS",
+        "LINES",
+        "NOTIFY_SOCKET",
+        "INVOCATION_ID",
+        "JOURNAL_STREAM",
+        "SYSTEMD_EXEC_PID",
+        "MANAGERPID",
+        "MANAGERPIDFDID",
+        "MEMORY_PRESSURE_WATCH",
+        "MEMORY_PRESSURE_WRITE",
+        "FDSTORE",
+        "MAINPID",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "TMUX",
+        "TMUX_PANE",
+        "STY",
+        "WINDOW",
+        "OLDPWD",
+        "SHLVL",
+        "TERM_PROGRAM",
+        "TERM_PROGRAM_VERSION",
+        "TERMCAP",
+        "_",
+    ];
+    !name.starts_with("BATON_") && !FOREIGN.contains(&name)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! | [`exec`], [`wait`], [`tail`], [`keys`] | a command at a prompt; waiting for output; key names |
 //! | [`confine`], [`person`] | what the bridge gives up at its start; what it has to know before |
 //! | [`policy`] | whether something may happen: rules, command lines as what they run |
+//! | [`settings`], [`probe`] | what may change while it runs: defaults, agents, environment; asking a program something |
 //! | [`text`], [`search`], [`recording`] | output as lines of text; looking for something in them; asciicasts |
 //!
 //! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
@@ -43,11 +44,13 @@ pub mod idempotency;
 pub mod keys;
 pub mod person;
 pub mod policy;
+pub mod probe;
 pub mod problem;
 pub mod recording;
 pub mod routes;
 pub mod search;
 pub mod serve;
+pub mod settings;
 pub mod show;
 pub mod store;
 pub mod tail;
@@ -146,6 +149,9 @@ impl Bridge {
         let inbox = Inbox::open(&options.home.policy_file(), key.as_ref(), ttl);
         let app = Arc::new(App {
             inbox,
+            settings: settings::Settings::open(&options.home, &options.config, &options.env),
+            environment: settings::environment::Environment::open(&options.home.state, options.session_env()),
+            agents: settings::agents::Agents::default(),
             names: Names { port: listen.port(), allowed: options.config.server.allowed_hosts.clone() },
             url: format!("http://{listen}"),
             tokens: Tokens::new(&token, owner_name, store.tokens().await.unwrap_or_default()),
@@ -172,6 +178,7 @@ impl Bridge {
         });
         tokio::spawn(app.audit.clone().tend(app.options.config.logs.clone(), app.stopping.clone()));
         tokio::spawn(waiting::tend(Arc::clone(&app)));
+        tokio::spawn(settings::watch::tend(Arc::clone(&app)));
         app.events.system("bridge", serde_json::json!({ "started": true, "pid": std::process::id() }));
         Ok(Self { app, stop, tcp, unix })
     }

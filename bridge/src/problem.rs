@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use baton_proto::ErrorCode;
-use baton_proto::api::{Problem, ServerFrame};
+use baton_proto::api::{Problem, ServerFrame, Settings};
 use baton_proto::ids::{ApprovalId, Cursor, InstanceId};
 use baton_proto::v1::{ClientKind, Failed};
 use http::{HeaderValue, StatusCode, header};
@@ -29,6 +29,8 @@ pub struct Failure {
     pub retry_after_s: Option<u64>,
     /// For `approval_required`: which approval asks.
     pub approval: Option<Box<ApprovalId>>,
+    /// For `revision_conflict`: the settings as they are now.
+    pub current: Option<Box<Settings>>,
 }
 
 /// What a fallible thing of the bridge returns.
@@ -37,7 +39,15 @@ pub type Outcome<T> = Result<T, Failure>;
 impl Failure {
     /// A failure with nothing beside its code and detail.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), owner: None, oldest: None, retry_after_s: None, approval: None }
+        Self {
+            code,
+            detail: detail.into(),
+            owner: None,
+            oldest: None,
+            retry_after_s: None,
+            approval: None,
+            current: None,
+        }
     }
 
     /// The request is malformed.
@@ -67,6 +77,7 @@ impl Failure {
             oldest,
             retry_after_s: None,
             approval: None,
+            current: None,
         }
     }
 
@@ -108,6 +119,7 @@ impl Failure {
             owner_kind,
             oldest_cursor: self.oldest.map(|cursor| cursor.to_string()),
             retry_after_s: self.retry_after_s,
+            current: self.current,
         }
     }
 }

@@ -27,11 +27,12 @@ pub fn obey(home: &Home) {
         loop {
             std::thread::sleep(LOOK_EVERY);
             let Ok(order) = std::fs::read_to_string(state.join(ORDER)) else { continue };
+            // Before it is obeyed: an order that ends the process is not for the next one too.
+            let _ = std::fs::remove_file(state.join(ORDER));
             let answer = match act(order.trim_end()) {
                 Ok(()) => "ok".to_owned(),
                 Err(err) => err.to_string(),
             };
-            let _ = std::fs::remove_file(state.join(ORDER));
             let aside = state.join(format!("{ANSWER}.new"));
             let _ = std::fs::write(&aside, answer);
             let _ = std::fs::rename(aside, state.join(ANSWER));

@@ -103,6 +103,7 @@ pub fn reencode(kind: Kind, payload: &[u8]) -> Result<Vec<u8>, ProtoError> {
         Kind::OpenSession => again::<v1::OpenSession>(kind, payload),
         Kind::ForgetSession => again::<v1::ForgetSession>(kind, payload),
         Kind::Upgrade => again::<v1::Upgrade>(kind, payload),
+        Kind::EditSettings => again::<v1::EditSettings>(kind, payload),
         Kind::Respawn => again::<v1::Respawn>(kind, payload),
         Kind::AskStatus => again::<v1::AskStatus>(kind, payload),
         Kind::Session | Kind::SessionChanged => again::<v1::SessionEntry>(kind, payload),

@@ -42,6 +42,8 @@ pub struct Config {
     pub logs: Logs,
     /// What new sessions get when nobody says otherwise.
     pub defaults: Defaults,
+    /// Agents' programs, by name.
+    pub agents: BTreeMap<AgentName, Agent>,
 }
 
 /// `[server]`
@@ -171,6 +173,97 @@ impl Default for Logs {
 pub struct Defaults {
     /// Seconds without output, input and client until a person's terminal closes; 0 = never.
     pub terminal_idle_timeout: u64,
+    /// The agent that is meant where none is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentName>,
+}
+
+/// `[agents.<name>]`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Agent {
+    /// Its program: an absolute path. None = what its name means in `PATH`.
+    pub path: Option<ProgramPath>,
+}
+
+/// An agent's name: 1 to 32 of `a-z`, `0-9`, `-`, `_`, a letter first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentName(String);
+
+impl AgentName {
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for AgentName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for AgentName {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        let of_a_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
+        let begins = name.as_bytes().first().is_some_and(u8::is_ascii_lowercase);
+        if begins && name.len() <= 32 && name.bytes().all(of_a_name) {
+            return Ok(Self(name));
+        }
+        Err("an agent's name has 1 to 32 of a-z, 0-9, `-` and `_`, a letter first")
+    }
+}
+
+impl From<AgentName> for String {
+    fn from(name: AgentName) -> Self {
+        name.0
+    }
+}
+
+/// Where a program is: an absolute path without `.`, `..` and control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ProgramPath(String);
+
+impl ProgramPath {
+    /// Bytes of a path (`PATH_MAX` without its NUL).
+    const BYTES_MAX: usize = 4095;
+
+    /// The path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ProgramPath {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, Self::Error> {
+        let plain = !path.split('/').any(|part| matches!(part, "." | "..")) && !path.chars().any(char::is_control);
+        if path.len() > 1 && path.starts_with('/') && path.len() <= Self::BYTES_MAX && plain {
+            return Ok(Self(path));
+        }
+        Err("a program's path is absolute, without `.`, `..` and control characters, and has at most 4095 bytes")
+    }
+}
+
+impl From<ProgramPath> for String {
+    fn from(path: ProgramPath) -> Self {
+        path.0
+    }
+}
+
+/// Tells one state of the configuration file from another: the first 16 hexadecimal digits of its SHA-256; no file is an
+/// empty one. What the environment says is not in it.
+#[must_use]
+pub fn revision(text: &str) -> String {
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Config {
@@ -187,21 +280,16 @@ impl Config {
         for (name, value) in env {
             let Some(path) = name.strip_prefix("BATON_") else { continue };
             let path = if path == "LISTEN" { "SERVER__LISTEN" } else { path };
-            let Some((section, key)) = path.split_once("__") else { continue };
+            let Some((section, key)) = path.rsplit_once("__") else { continue };
             let refused = |why: String| ConfigError::Variable { name: name.clone(), why };
             let (section, key) = (section.to_lowercase(), key.to_lowercase());
-            let entry = table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
-            let Some(keys) = entry.as_table_mut() else {
-                return Err(refused(format!("`{section}` is not a section")));
-            };
             // A value is TOML where it can be (`true`, `7`, `["a"]`), else it is text.
             let parsed = format!("v = {value}").parse::<Table>().ok().and_then(|mut table| table.remove("v"));
-            keys.insert(key.clone(), parsed.unwrap_or_else(|| Value::String(value.clone())));
+            let parsed = parsed.unwrap_or_else(|| Value::String(value.clone()));
+            insert(&mut table, &section, &key, parsed).map_err(refused)?;
             if let Err(first) = Self::from_table(table.clone()) {
                 // A number or `true` may be meant as text.
-                if let Some(keys) = table.get_mut(&section).and_then(Value::as_table_mut) {
-                    keys.insert(key, Value::String(value));
-                }
+                insert(&mut table, &section, &key, Value::String(value)).map_err(refused)?;
                 Self::from_table(table.clone()).map_err(|_| refused(first))?;
             }
         }
@@ -211,6 +299,17 @@ impl Config {
     fn from_table(table: Table) -> Result<Self, String> {
         Value::Table(table).try_into().map_err(|err: toml::de::Error| err.message().to_owned())
     }
+}
+
+/// Puts a value into a section; `a__b` is the section `[a.b]`.
+fn insert(table: &mut Table, section: &str, key: &str, value: Value) -> Result<(), String> {
+    let mut keys = table;
+    for part in section.split("__") {
+        let entry = keys.entry(part).or_insert_with(|| Value::Table(Table::new()));
+        keys = entry.as_table_mut().ok_or_else(|| format!("`{part}` is not a section"))?;
+    }
+    keys.insert(key.to_owned(), value);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -230,6 +329,27 @@ mod tests {
         assert_eq!(config.server.listen, "127.0.0.1:0");
         let config = load("", &[("BATON_SERVER__ALLOWED_HOSTS", "[\"a.example\"]"), ("BATON_HOME", "/x")]).unwrap();
         assert_eq!(config.server.allowed_hosts, ["a.example"]);
+    }
+
+    #[test]
+    fn an_agent_has_a_name_and_an_absolute_path() {
+        let config =
+            load("[agents.claude]\npath = \"/usr/bin/claude\"\n", &[("BATON_AGENTS__CODEX__PATH", "/opt/codex")]);
+        let config = config.unwrap();
+        let paths: Vec<_> = config.agents.values().map(|agent| agent.path.as_ref().unwrap().as_str()).collect();
+        assert_eq!(paths, ["/usr/bin/claude", "/opt/codex"]);
+        for bad in ["[agents.Claude]", "[agents.\"a b\"]", "[agents.\"\"]", "[agents.a]\nbogus = 1"] {
+            assert!(load(bad, &[]).is_err(), "{bad}");
+        }
+        for bad in ["claude", "/", "/a/../b", "/a\\nb", ""] {
+            assert!(load(&format!("[agents.a]\npath = \"{bad}\"\n"), &[]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_text_has_a_revision() {
+        assert_eq!(revision(""), "e3b0c44298fc1c14");
+        assert_ne!(revision("a = 1\n"), revision("a = 1"));
     }
 
     #[test]

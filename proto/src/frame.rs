@@ -208,6 +208,8 @@ kinds! {
     Respawn = 197, SPEC;
     /// To sessiond: [`crate::v1::Upgrade`].
     Upgrade = 198, CONTROL;
+    /// To sessiond: [`crate::v1::EditSettings`].
+    EditSettings = 199, CONTROL;
     /// From sessiond: [`crate::v1::SessionEntry`], the answer to `Spawn`, `OpenSession` and `Respawn`.
     Session = 224, SPEC;
     /// From sessiond: [`crate::v1::Sessions`]; `last` ends the answer.

@@ -221,6 +221,7 @@ fn a_problem_is_one_of_rfc_9457() {
         owner_kind: Some(ClientKind::Cli),
         oldest_cursor: None,
         retry_after_s: None,
+        current: None,
     };
     let expected = json!({"type": "urn:baton:problem:lease_held", "title": "Somebody else has control", "status": 409,
         "code": "lease_held", "detail": "`desk` has control", "request_id": "r1", "owner_name": "desk", "owner_kind": "cli"});

@@ -3,7 +3,7 @@
 //! | process | privileges | core dumps | Landlock | system calls |
 //! | --- | --- | --- | --- | --- |
 //! | bridge | none gained | off | its state and runtime directories, nothing else; no TCP, no signals to others | `filters/bridge.toml` |
-//! | sessiond | none gained | off | as the bridge, and reading `/proc` | `filters/sessiond.toml` |
+//! | sessiond | none gained | off | as the bridge, the configuration, and reading `/proc` | `filters/sessiond.toml` |
 //! | worker | none gained | off | none: its domain could neither signal its program nor read its directory | `filters/worker.toml` |
 //! | egress | none gained; root is given up | off | reads what turns names into addresses, writes nothing; connects by TCP, binds nothing | `filters/egress.toml` |
 //! | agent | none gained | off | reads and writes nothing; connects to sockets in the directory of the person's ssh agent, not by TCP | `filters/agent.toml` |
@@ -69,7 +69,7 @@ impl Own {
         Self { filter: &seccomp::BRIDGE, paths: Some(paths), connects: false, leaves_root: false }
     }
 
-    /// sessiond: as the bridge, and `/proc`, by which it knows workers from strangers.
+    /// sessiond: as the bridge, the configuration, which it changes for it, and `/proc`, by which it knows workers from strangers.
     #[must_use]
     pub fn sessiond(mut paths: Paths) -> Self {
         paths.read.push("/proc".into());

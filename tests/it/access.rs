@@ -167,6 +167,13 @@ const ROWS: &[Row] = &[
     row("get", "/v1/terminal/sessions/{session_id}/snapshot", OBSERVE, &[]),
     row("get", "/v1/terminal/streams/{session_id}", OBSERVE, &[]),
     row("post", "/v1/upgrade", ADMIN, &[ErrorCode::Invalid]),
+    row("get", "/v1/settings", ADMIN, &[]),
+    row("patch", "/v1/settings/defaults", ADMIN, &[ErrorCode::RevisionConflict]),
+    row("post", "/v1/settings/env/reload", ADMIN, &[]),
+    row("get", "/v1/settings/agents/{agent}/status", ADMIN, &[]),
+    row("patch", "/v1/settings/agents/{agent}/cli-path", ADMIN, &[ErrorCode::RevisionConflict]),
+    row("get", "/v1/settings/sessiond/status", ADMIN, &[]),
+    row("post", "/v1/settings/sessiond/restart", ADMIN, &[]),
     row("get", "/v1/status", WHOLE, &[]),
     row("get", "/metrics", WHOLE, &[]),
     row("get", "/v1/openapi.json", KNOWN, &[]),
@@ -284,7 +291,7 @@ impl<'a> Town<'a> {
         let allowed = row.need.of(who).is_none();
         let verb = row.path.rsplit('/').next().unwrap();
         let session = if verb == "close" && allowed { self.expendable(who).await } else { self.session(who) };
-        let mut path = row.path.replace("{session_id}", &session.to_string());
+        let mut path = row.path.replace("{session_id}", &session.to_string()).replace("{agent}", "true");
         if row.path == "/v1/auth/links/{id}" {
             let link: Value = self.baton.api().post("/v1/auth/links", &json!({"kind": "login"})).await;
             path = path.replace("{id}", link["id"].as_str().unwrap());
@@ -310,6 +317,8 @@ impl<'a> Town<'a> {
             ("post", "/v1/auth/links", _) => json!({"kind": "login"}),
             ("post", "/v1/auth/tokens", _) => json!({"name": "another", "role": "viewer"}),
             ("post", "/v1/terminal/sessions", _) => json!({"command": ["sleep", "1000"], "cwd": "/usr"}),
+            ("patch", "/v1/settings/defaults", _) => json!({"expected_revision": "0", "agent": "true"}),
+            ("patch", _, "cli-path") => json!({"expected_revision": "0", "path": null}),
             ("patch", ..) => json!({"labels": {"by": "the table"}}),
             (_, "/v1/upgrade", _) => json!({"part": "worker"}),
             (_, _, "transfer" | "deny-control") => json!({"client_id": client, "to_client_id": session::client_id()}),

@@ -105,7 +105,6 @@ impl Attacker<'_> {
                 return Some(text);
             }
             if !bridge.is_alive() {
-                let _ = fs::remove_file(state.join("taken-over.order"));
                 return None;
             }
             tokio::time::sleep(process::LOOK_EVERY).await;

@@ -48,6 +48,7 @@ mod screens;
 mod search;
 mod security;
 mod service;
+mod settings;
 mod share;
 mod shells;
 mod skew;

@@ -31,6 +31,8 @@ async fn shell(baton: &Baton, title: &str) -> (SessionId, StreamClient) {
     let session = baton.create(&CreateTerminal { title: Some(title.to_owned()), ..session::bash() }).await;
     let mut typist = baton.attach(session, Attach::named("Otto").viewport(90, 28)).await;
     typist.claim(false).await.unwrap();
+    // What is typed before it would be seen twice: as the terminal echoes it, and as the shell does.
+    typist.until_output("$ ").await;
     (session, typist)
 }
 

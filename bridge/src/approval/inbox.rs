@@ -10,13 +10,13 @@ use baton_proto::api::{ApprovalRequest, RiskLevel};
 use baton_proto::ids::ApprovalId;
 use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::gated::Gated;
 use super::sealed::Seals;
 use crate::clock;
 use crate::policy::file::{Change as PolicyChange, LivePolicy};
-use crate::policy::{Policy, Risk};
+use crate::policy::{Noticed, Policy, Risk};
 use crate::problem::{Failure, Outcome};
 use crate::store::approvals::ApprovalRow;
 
@@ -28,6 +28,9 @@ pub struct Inbox {
     policy: Mutex<LivePolicy>,
     /// The policy's file was refused at the start: until it is mended, all that an agent does is asked about.
     refused: Mutex<Option<String>>,
+    /// Changes of the policy's file, for whoever records them. A look at the file makes one at most.
+    noticed: mpsc::UnboundedSender<Noticed>,
+    hears: Mutex<Option<mpsc::UnboundedReceiver<Noticed>>>,
     changed: watch::Sender<u64>,
     /// When silence becomes a no on the clock that nobody sets, which counts suspended time too; microseconds since boot.
     pub(super) deadlines: Mutex<HashMap<ApprovalId, u64>>,
@@ -82,7 +85,10 @@ impl Inbox {
                 (shipped, Some(err.to_string()))
             }
         };
+        let (noticed, hears) = mpsc::unbounded_channel();
         Self {
+            noticed,
+            hears: Mutex::new(Some(hears)),
             seals: install_key.map(Seals::of),
             policy: Mutex::new(policy),
             refused: Mutex::new(refused),
@@ -96,10 +102,38 @@ impl Inbox {
     /// The policy in force, and whether everything is asked about because its file was refused at the start.
     pub fn policy(&self) -> (Arc<Policy>, bool) {
         let (policy, change) = lock(&self.policy).current(Instant::now());
-        if let PolicyChange::Reloaded = change {
-            *lock(&self.refused) = None;
-        }
+        self.notice(&policy, change);
         (policy, lock(&self.refused).is_some())
+    }
+
+    /// Looks at the policy's file now. Whether it has to be looked at again, because somebody may still be writing it.
+    pub fn look_at_policy(&self) -> bool {
+        let (policy, change) = {
+            let mut live = lock(&self.policy);
+            let change = live.look(Instant::now());
+            (live.in_force(), change)
+        };
+        let unsettled = change == PolicyChange::Unsettled;
+        self.notice(&policy, change);
+        unsettled
+    }
+
+    fn notice(&self, policy: &Policy, change: PolicyChange) {
+        let refused = match change {
+            PolicyChange::None | PolicyChange::Unsettled => return,
+            PolicyChange::Reloaded => {
+                *lock(&self.refused) = None;
+                None
+            }
+            PolicyChange::Refused(err) => Some(err.to_string()),
+        };
+        // Nobody hears it in a bridge that stops.
+        let _ = self.noticed.send(Noticed { revision: policy.revision.clone(), refused });
+    }
+
+    /// The changes of the policy from the start on; for one that records them: a second one hears nothing.
+    pub fn noticed(&self) -> mpsc::UnboundedReceiver<Noticed> {
+        lock(&self.hears).take().unwrap_or_else(|| mpsc::unbounded_channel().1)
     }
 
     fn seals(&self) -> Outcome<&Seals> {

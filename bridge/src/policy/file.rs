@@ -3,11 +3,9 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::action::{Action, Context, Judgement, Principal};
-use super::judge::judge;
 use super::rules::{FILE_BYTES_MAX, Policy, PolicyError};
 
 /// How old a look at the file may be. Judging is rarer, and a look is one system call: no watcher is needed.
@@ -19,37 +17,6 @@ const SETTLED_AFTER: Duration = Duration::from_millis(300);
 
 /// Its name, beside `config.toml`.
 pub const NAME: &str = "policy.toml";
-
-/// What the gate asks: the policy in force, shared.
-#[derive(Debug)]
-pub struct Policies(Mutex<LivePolicy>);
-
-impl Policies {
-    /// Reads `policy.toml`; one that is not there is an empty one.
-    ///
-    /// # Errors
-    /// [`PolicyError`]: a bridge does not start with a policy that nobody meant.
-    pub fn open(path: &Path) -> Result<Self, PolicyError> {
-        Ok(Self(Mutex::new(LivePolicy::open(path)?)))
-    }
-
-    /// The policy in force; the file is looked at if the last look is old.
-    pub fn current(&self) -> Arc<Policy> {
-        // Nothing that holds the lock leaves it half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).current(Instant::now()).0
-    }
-
-    /// The revision of the rules in force: what an approval's `context_hash` takes in.
-    pub fn revision(&self) -> String {
-        self.current().revision.clone()
-    }
-
-    /// Decides about `action`. It looks programs and links up on this host: not for a thread that others wait for.
-    #[must_use]
-    pub fn judge(&self, action: &Action, principal: &Principal, context: &Context) -> Judgement {
-        judge(&self.current(), principal, action, context)
-    }
-}
 
 /// What tells one state of the file from another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +32,21 @@ struct Stamp {
 pub enum Change {
     /// The same as before.
     None,
+    /// Somebody may still be writing it: the same as before, until the next look.
+    Unsettled,
     /// A new policy is in force.
     Reloaded,
     /// The new one is refused, and the one before stays.
     Refused(PolicyError),
+}
+
+/// A change that somebody has to hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noticed {
+    /// The revision in force.
+    pub revision: String,
+    /// Why the file as it is now is not the one in force.
+    pub refused: Option<String>,
 }
 
 /// The policy in force, and where it comes from.
@@ -105,18 +83,25 @@ impl LivePolicy {
         if now.saturating_duration_since(self.looked) < LOOK_EVERY {
             return (Arc::clone(&self.policy), Change::None);
         }
-        self.looked = now;
-        let change = self.look();
+        let change = self.look(now);
         (Arc::clone(&self.policy), change)
     }
 
-    fn look(&mut self) -> Change {
+    /// The policy in force, without a look at the file.
+    #[must_use]
+    pub fn in_force(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy)
+    }
+
+    /// Looks at the file now.
+    pub fn look(&mut self, now: Instant) -> Change {
+        self.looked = now;
         let stamp = stamp(&self.path);
         if stamp == self.stamp {
             return Change::None;
         }
         if !is_settled(&self.path, stamp.as_ref()) {
-            return Change::None;
+            return Change::Unsettled;
         }
         // Taken before the file is read: what is written in between is seen by the next look.
         self.stamp = stamp;

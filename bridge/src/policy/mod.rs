@@ -25,7 +25,7 @@ mod wrapper;
 pub use action::{
     Action, ActionKind, Context, Grant, Judgement, Outcome, Principal, PrincipalKind, Reason, Risk, RiskTag,
 };
-pub use file::Policies;
+pub use file::Noticed;
 pub use judge::{judge, judge_with};
 pub use rules::{DEFAULTS, Policy, PolicyError, example_context};
 pub use target::{FileState, Inode, Target, target};

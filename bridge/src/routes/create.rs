@@ -103,7 +103,7 @@ pub async fn create(
     } else {
         None
     };
-    let session = start_recorded(&app, &principal, request, permit.as_ref()).await?;
+    let session = start_recorded(&app, &principal, request, permit.as_ref(), app.environment.variables()).await?;
     Ok((StatusCode::CREATED, Json(created(&session, true))).into_response())
 }
 
@@ -115,17 +115,22 @@ pub(crate) async fn start_unconfined(
     permit: Permit,
 ) -> Outcome<Arc<Session>> {
     app.sessiond.listed().await?;
-    start_recorded(app, principal, request, Some(&permit)).await
+    start_recorded(app, principal, request, Some(&permit), app.environment.variables()).await
 }
 
-async fn start_recorded(
+/// Starts a session from the environment `inherited`, and records it.
+///
+/// # Errors
+/// What is wrong with the request; what sessiond refused; `sessiond_down`.
+pub(crate) async fn start_recorded(
     app: &Arc<App>,
     principal: &Principal,
     request: CreateTerminal,
     permit: Option<&Permit>,
+    inherited: Vec<(String, String)>,
 ) -> Outcome<Arc<Session>> {
     let profile = serde_json::to_value(request.sandbox).unwrap_or_default();
-    let started = start(app, principal, request, permit).await;
+    let started = start(app, principal, request, permit, inherited).await;
     let mut entry = Entry::new(principal, Action::SessionCreate).details(match &started {
         // Arguments may be secret.
         Ok(session) => {
@@ -158,6 +163,7 @@ async fn start(
     principal: &Principal,
     request: CreateTerminal,
     permit: Option<&Permit>,
+    inherited: Vec<(String, String)>,
 ) -> Outcome<Arc<Session>> {
     if request.workspace_id.is_some() {
         return Err(Failure::new(
@@ -167,7 +173,6 @@ async fn start(
     }
     check_labels(&request.labels)?;
     let (policy, size) = initial_size(&request)?;
-    let inherited = app.options.session_env();
     let Confinement { profile, grants, allow_hosts, ssh_agent } =
         confine::confinement(&request, principal, &app.options.config.sandbox, &inherited, permit)?;
     confine::check_limits(&request, profile)?;
@@ -177,11 +182,7 @@ async fn start(
     let (command, login) = match request.command {
         Some(command) if command.first().is_some_and(|program| !program.is_empty()) => (command, false),
         Some(_) => return Err(Failure::invalid("`command` names a program: `[\"sh\", \"-c\", \"…\"]`")),
-        None => {
-            let shell = var("SHELL").filter(|shell| shell.starts_with('/'));
-            let shell = shell.or_else(|| Some(user.as_ref()?.shell.to_str()?.to_owned()));
-            (vec![shell.filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".to_owned())], true)
-        }
+        None => (vec![login_shell(&inherited)], true),
     };
     if command.iter().any(|argument| argument.contains('\0')) {
         return Err(Failure::invalid("an argument can't have a NUL in it"));
@@ -214,7 +215,7 @@ async fn start(
     let class = principal.class();
     let idle_timeout_s = request.idle_timeout_s.unwrap_or(match class {
         Class::Agent => AGENT_IDLE_TIMEOUT_S,
-        Class::Person => app.options.config.defaults.terminal_idle_timeout,
+        Class::Person => app.settings.defaults().terminal_idle_timeout,
     });
     let config = &app.options.config.session;
     let row = SessionRow {
@@ -280,6 +281,14 @@ async fn start(
     // The catalog has it from the connection to sessiond, in the order in which sessiond spoke. Put there again from here, a session
     // that has ended meanwhile would run for ever.
     app.catalog.get(id).ok_or_else(Failure::no_session)
+}
+
+/// The shell of whoever this Baton is of.
+pub(crate) fn login_shell(variables: &[(String, String)]) -> String {
+    let shell = variables.iter().find(|(name, _)| name == "SHELL").map(|(_, value)| value.clone());
+    let shell = shell.filter(|shell| shell.starts_with('/'));
+    let shell = shell.or_else(|| Some(crate::person::user()?.shell.to_str()?.to_owned()));
+    shell.filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".to_owned())
 }
 
 pub(super) fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dimensions)> {

@@ -17,6 +17,7 @@ pub mod respawn;
 pub mod screen;
 pub mod search;
 pub mod sessions;
+pub mod settings;
 pub mod system;
 pub mod time;
 pub mod tokens;
@@ -108,6 +109,13 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(screen::snapshot))
         .routes(routes!(ws::stream::terminal_stream))
         .routes(routes!(upgrade::upgrade))
+        .routes(routes!(settings::settings))
+        .routes(routes!(settings::patch_defaults))
+        .routes(routes!(settings::reload_environment))
+        .routes(routes!(settings::agent_status))
+        .routes(routes!(settings::patch_cli_path))
+        .routes(routes!(settings::sessiond_status))
+        .routes(routes!(settings::restart_sessiond))
         .routes(routes!(system::health))
         .routes(routes!(system::status))
         .routes(routes!(system::metrics))

@@ -13,8 +13,8 @@ use baton_proto::home::{Home, runtime};
 use baton_proto::ids::SessionId;
 use baton_proto::spec::SessionSpec;
 use baton_proto::v1::{
-    AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Respawn, SessionEntry, Sessions, SupervisorStatus,
-    Upgradable, Upgrade,
+    AskStatus, EditSettings, Failed, ForgetSession, ListSessions, OpenSession, Respawn, SessionEntry, Sessions,
+    SupervisorStatus, Upgradable, Upgrade,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -136,6 +136,25 @@ impl Sessiond {
         expect_kind(&self.exchange(message).await?, Kind::Done)
     }
 
+    /// Has the configuration file changed.
+    ///
+    /// # Errors
+    /// `revision_conflict`, `invalid`, `path_refused`, `disk_full`; `sessiond_down`.
+    pub async fn edit_settings(&self, edit: &EditSettings) -> Outcome<()> {
+        let message = encode(Kind::EditSettings, edit)?;
+        expect_kind(&self.exchange(message).await?, Kind::Done)
+    }
+
+    /// Waits until it can be asked.
+    ///
+    /// # Errors
+    /// `sessiond_down`.
+    pub async fn reachable(&self) -> Outcome<()> {
+        let mut link = self.link.clone();
+        let up = async { link.wait_for(|link| *link == Link::Up).await.is_ok() };
+        if tokio::time::timeout(PATIENCE, up).await.unwrap_or(false) { Ok(()) } else { Err(away()) }
+    }
+
     /// How it is.
     ///
     /// # Errors
@@ -151,11 +170,7 @@ impl Sessiond {
     }
 
     async fn exchange(&self, message: Vec<u8>) -> Outcome<RawFrame> {
-        let mut link = self.link.clone();
-        let up = async { link.wait_for(|link| *link == Link::Up).await.is_ok() };
-        if !tokio::time::timeout(PATIENCE, up).await.unwrap_or(false) {
-            return Err(away());
-        }
+        self.reachable().await?;
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request { message, answer }).await.map_err(|_| away())?;
         match tokio::time::timeout(ANSWER_TIMEOUT, answered).await {

@@ -109,6 +109,11 @@ impl Api {
         decode(what, &self.get_raw(what, path).await?.body)
     }
 
+    /// `GET` of something that may take its time.
+    pub async fn get_within<T: DeserializeOwned>(&self, what: &str, path: &str, limit: Duration) -> Result<T, Report> {
+        decode(what, &self.repeat(what, &Method::GET, path, None, limit).await?.body)
+    }
+
     /// `GET`, the body as it is. Repeated while the bridge restarts.
     pub async fn get_raw(&self, what: &str, path: &str) -> Result<Answer, Report> {
         self.repeat(what, &Method::GET, path, None, REQUEST_TIMEOUT).await
@@ -182,6 +187,16 @@ impl Api {
     /// `PATCH`
     pub async fn patch(&self, what: &str, path: &str, body: &impl Serialize) -> Result<(), Report> {
         self.change(what, &Method::PATCH, path, body, REQUEST_TIMEOUT).await.map(|_| ())
+    }
+
+    /// `PATCH` whose answer says what it is then.
+    pub async fn patch_for<T: DeserializeOwned>(
+        &self,
+        what: &str,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Report> {
+        decode(what, &self.change(what, &Method::PATCH, path, body, REQUEST_TIMEOUT).await?.body)
     }
 
     /// `DELETE`

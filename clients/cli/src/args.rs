@@ -107,6 +107,15 @@ pub enum Command {
         #[command(flatten)]
         list: AuditListArgs,
     },
+    /// What may change while Baton runs: look at it and change it
+    #[command(args_conflicts_with_subcommands = true)]
+    Settings {
+        /// What to do; to show them if nothing is said
+        #[command(subcommand)]
+        command: Option<SettingsCommand>,
+        #[command(flatten)]
+        show: JsonArgs,
+    },
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -684,6 +693,70 @@ pub struct ApprovalDecisionArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `baton settings`
+#[derive(Debug, Subcommand)]
+pub enum SettingsCommand {
+    /// Show them
+    Show(JsonArgs),
+    /// Change one in the configuration file; its comments stay
+    Set {
+        /// Which
+        #[arg(value_enum)]
+        key: SettingKey,
+        /// What it is to be
+        #[arg(allow_hyphen_values = true)]
+        value: String,
+    },
+    /// Take one out of the configuration file: it is what it is without
+    Unset {
+        /// Which
+        #[arg(value_enum)]
+        key: SettingKey,
+    },
+    /// Show an agent's program and try whether it runs, or say where it is
+    Agent {
+        /// Its name, such as claude; the one of `agent` if nothing is said
+        name: Option<String>,
+        /// Where its program is
+        #[arg(long, value_name = "PATH", conflicts_with = "no_path")]
+        path: Option<String>,
+        /// What its name means in PATH, again
+        #[arg(long)]
+        no_path: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The environment that sessions start from
+    Env {
+        /// Read it from the login shell anew, for sessions made from now on
+        #[arg(long)]
+        reload: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The process that starts sessions
+    Sessiond {
+        /// End it and start the installed version; no session notices
+        #[arg(long)]
+        restart: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A setting of `[defaults]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum SettingKey {
+    /// Seconds without output, input and client until a person's terminal closes; 0 = never
+    TerminalIdleTimeout,
+    /// The agent that is meant where none is named
+    Agent,
 }
 
 /// `baton audit`

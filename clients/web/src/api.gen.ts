@@ -376,6 +376,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The settings, and how the parts are that they are about. */
+        get: operations["get_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings/agents/{agent}/cli-path": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Says where an agent's program is; `null` = what its name means in `PATH`. */
+        patch: operations["patch_settings_agents_agent_cli_path"];
+        trace?: never;
+    };
+    "/v1/settings/agents/{agent}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How an agent's program is. It is asked for its version in a confined session, once for each state of its file. */
+        get: operations["get_settings_agents_agent_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings/defaults": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Changes what is named; `null` takes it out of the file. Comments in the file stay. */
+        patch: operations["patch_settings_defaults"];
+        trace?: never;
+    };
+    "/v1/settings/env/reload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads the environment of the login shell anew: sessions made from now on start from it. */
+        post: operations["post_settings_env_reload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings/sessiond/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends sessiond and starts the installed version of it. No session notices. */
+        post: operations["post_settings_sessiond_restart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/settings/sessiond/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether sessiond answers, and which process it is. */
+        get: operations["get_settings_sessiond_status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/status": {
         parameters: {
             query?: never;
@@ -766,6 +885,22 @@ export interface components {
          * @enum {string}
          */
         AgentInput: "direct" | "held";
+        /** @description An agent's program. */
+        AgentProgram: {
+            /** @description Where it is; none when it is not found. */
+            path?: string | null;
+            /** @description What it answered to `--version`, its first line; none before it was asked. */
+            version?: string | null;
+            /** @description How it is. */
+            status: components["schemas"]["AgentProgramStatus"];
+            /** @description Why it does not run. */
+            detail?: string | null;
+        };
+        /**
+         * @description How an agent's program is.
+         * @enum {string}
+         */
+        AgentProgramStatus: "found" | "ready" | "not_found" | "not_executable" | "failed";
         ApprovalId: string;
         /**
          * @description What kind of answer is asked for.
@@ -931,6 +1066,13 @@ export interface components {
             client_id: components["schemas"]["ClientId"];
             /** @description Even if somebody holds it, where the rules let it. */
             force?: boolean;
+        };
+        /** @description `PATCH /v1/settings/agents/{agent}/cli-path` */
+        CliPathPatch: {
+            /** @description The revision that the change is meant for. */
+            expected_revision: string;
+            /** @description Where the program is, an absolute path; `null` = what its name means in `PATH`. */
+            path?: string | null;
         };
         /** @description One attached client. */
         Client: {
@@ -1196,12 +1338,31 @@ export interface components {
             /** @description For how long a yes counts; `once` if nothing is said. */
             remember?: components["schemas"]["Remember"];
         };
+        /** @description `PATCH /v1/settings/defaults`: what is named changes; `null` takes it out of the file. */
+        DefaultsPatch: {
+            /** @description The revision that the changes are meant for. */
+            expected_revision: string;
+            /**
+             * Format: int64
+             * @description Seconds; 0 = never. At most ten years.
+             */
+            terminal_idle_timeout?: number | null;
+            /** @description An agent's name. */
+            agent?: string | null;
+        };
         /** @description `POST …/deny-control` */
         DenyRequest: {
             /** @description The owner. */
             client_id: components["schemas"]["ClientId"];
             /** @description Who asked. */
             to_client_id: components["schemas"]["ClientId"];
+        };
+        /** @description The environment that sessions start from. */
+        EnvironmentStatus: {
+            /** @description When it was read from the login shell last; none = as Baton was started. */
+            reloaded_at?: string | null;
+            /** @description The variables' names. What they say may be secret. */
+            names: string[];
         };
         /**
          * Format: int64
@@ -1558,6 +1719,17 @@ export interface components {
             /** @description The secret. */
             token: string;
         };
+        /** @description How the parts are. */
+        Operational: {
+            /** @description Agents' programs, by name: those of the configuration, and those known that are in `PATH`. */
+            agents: {
+                [key: string]: components["schemas"]["AgentProgram"];
+            };
+            /** @description The environment that sessions start from. */
+            env: components["schemas"]["EnvironmentStatus"];
+            /** @description sessiond. */
+            sessiond: components["schemas"]["SessiondStatus"];
+        };
         /** @description A page of a list. */
         Page_ApprovalRequest: {
             /** @description The items. */
@@ -1831,6 +2003,7 @@ export interface components {
              * @description For `rate_limited`: seconds to wait.
              */
             retry_after_s?: number | null;
+            current?: components["schemas"]["Settings"] | null;
         };
         /** @description What a process of Baton's can't do any more, as it was achieved. */
         ProcessConfinement: {
@@ -1881,6 +2054,14 @@ export interface components {
              * @description Rows.
              */
             rows: number;
+        };
+        /** @description `POST /v1/settings/sessiond/restart`: on its way. */
+        Restarting: {
+            /**
+             * Format: int32
+             * @description The process that ends; `GET /v1/settings/sessiond/status` tells of the next one.
+             */
+            pid?: number | null;
         };
         /**
          * @description How the bytes after `ready` continue what the client has.
@@ -2301,6 +2482,46 @@ export interface components {
          * @enum {string}
          */
         SessionStatus: "starting" | "running" | "exited" | "closed" | "lost" | "failed";
+        /**
+         * @description Whether sessiond answers.
+         * @enum {string}
+         */
+        SessiondState: "up" | "down";
+        /** @description How sessiond is. */
+        SessiondStatus: {
+            /** @description Whether it answers. */
+            status: components["schemas"]["SessiondState"];
+            /**
+             * Format: int32
+             * @description Its process.
+             */
+            pid?: number | null;
+            /** @description Its version. */
+            version?: string | null;
+            /** @description When it started. */
+            started_at?: string | null;
+        };
+        /** @description `GET /v1/settings`, and the answer to every change. */
+        Settings: {
+            /** @description What is taken where nobody says otherwise. */
+            defaults: components["schemas"]["SettingsDefaults"];
+            /** @description How the parts are. */
+            operational: components["schemas"]["Operational"];
+            /** @description The state of the configuration file that this is of: what a change has to name. */
+            revision: string;
+            /** @description Why the file as it is now is not in force; what was in force before it holds. */
+            refused?: string | null;
+        };
+        /** @description `[defaults]` of the configuration file, as it is in force. */
+        SettingsDefaults: {
+            /**
+             * Format: int64
+             * @description Seconds without output, input and client until a person's terminal closes; 0 = never.
+             */
+            terminal_idle_timeout: number;
+            /** @description The agent that is meant where none is named. */
+            agent?: string | null;
+        };
         /**
          * @description From where on a shared session is shown.
          * @enum {string}
@@ -3304,6 +3525,232 @@ export interface operations {
                 };
             };
             507: components["responses"]["Problem"];
+        };
+    };
+    get_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+        };
+    };
+    patch_settings_agents_agent_cli_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name: a-z, 0-9, `-`, `_` */
+                agent: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CliPathPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    get_settings_agents_agent_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description its name */
+                agent: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentProgram"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            404: components["responses"]["Problem"];
+            /** @description no session can be started */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            /** @description the disk is full */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_settings_defaults: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DefaultsPatch"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    post_settings_env_reload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Settings"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    post_settings_sessiond_restart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Restarting"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            409: components["responses"]["Problem"];
+            413: components["responses"]["Problem"];
+            422: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
+            507: components["responses"]["Problem"];
+        };
+    };
+    get_settings_sessiond_status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessiondStatus"];
+                };
+            };
+            400: components["responses"]["Problem"];
+            401: components["responses"]["Problem"];
+            403: components["responses"]["Problem"];
+            429: components["responses"]["Problem"];
+            500: components["responses"]["Problem"];
+            503: components["responses"]["Problem"];
         };
     };
     get_status: {

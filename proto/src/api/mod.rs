@@ -11,6 +11,7 @@ mod parked;
 mod problem;
 mod screen;
 mod session;
+mod settings;
 mod terminal;
 mod upgrade;
 
@@ -24,6 +25,7 @@ pub use parked::*;
 pub use problem::*;
 pub use screen::*;
 pub use session::*;
+pub use settings::*;
 pub use terminal::*;
 pub use upgrade::*;
 

@@ -33,4 +33,7 @@ pub struct Problem {
     /// For `rate_limited`: seconds to wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
+    /// For `revision_conflict`: the settings as they are now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<Box<super::Settings>>,
 }

@@ -7,10 +7,12 @@
 
 mod record;
 mod screen;
+mod settings;
 mod supervisor;
 mod worker;
 
 pub use record::*;
 pub use screen::*;
+pub use settings::*;
 pub use supervisor::*;
 pub use worker::*;

@@ -512,6 +512,23 @@ pub fn upgrades() -> Examples<Upgrade> {
     ]
 }
 
+pub fn edits_of_settings() -> Examples<EditSettings> {
+    let change = |section, key: &str, value| SettingChange { section, key: key.to_owned(), value };
+    one(EditSettings {
+        expected_revision: "0123456789abcdef".to_owned(),
+        changes: vec![
+            change(SettingsSection::Defaults, "terminal_idle_timeout", Some(SettingValue::Number(3600))),
+            change(SettingsSection::Defaults, "terminal_debug_overlay", Some(SettingValue::Flag(true))),
+            change(
+                SettingsSection::Agent("claude".to_owned()),
+                "path",
+                Some(SettingValue::Text("/usr/bin/claude".to_owned())),
+            ),
+            change(SettingsSection::Agent("codex".to_owned()), "path", None),
+        ],
+    })
+}
+
 pub fn forgets() -> Examples<ForgetSession> {
     one(ForgetSession { session: session() })
 }

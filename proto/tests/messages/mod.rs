@@ -101,6 +101,7 @@ pub fn entries() -> Vec<Entry> {
         message(Kind::OpenSession, e::opens(), s::open_session()),
         message(Kind::ForgetSession, e::forgets(), s::forget_session()),
         message(Kind::Upgrade, e::upgrades(), s::upgrade()),
+        message(Kind::EditSettings, e::edits_of_settings(), s::edit_settings()),
         message(Kind::Respawn, e::respawns(), s::respawn()),
         message(Kind::AskStatus, one(v1::AskStatus {}), Just(v1::AskStatus {})),
         message(Kind::Session, e::entries(), s::session_entry()),

@@ -515,6 +515,23 @@ pub fn upgrade() -> impl Strategy<Value = Upgrade> {
     what.prop_map(|what| Upgrade { what })
 }
 
+pub fn edit_settings() -> impl Strategy<Value = EditSettings> {
+    let section = || prop_oneof![Just(SettingsSection::Defaults), text().prop_map(SettingsSection::Agent)];
+    let value = || {
+        prop_oneof![
+            text().prop_map(SettingValue::Text),
+            any::<u64>().prop_map(SettingValue::Number),
+            any::<bool>().prop_map(SettingValue::Flag)
+        ]
+    };
+    let change = (section(), text(), option::of(value())).prop_map(|(section, key, value)| SettingChange {
+        section,
+        key,
+        value,
+    });
+    (text(), vec(change, 0..4)).prop_map(|(expected_revision, changes)| EditSettings { expected_revision, changes })
+}
+
 pub fn forget_session() -> impl Strategy<Value = ForgetSession> {
     draw!(ForgetSession { session: session_id() })
 }

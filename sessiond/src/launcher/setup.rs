@@ -172,6 +172,16 @@ pub fn lock(home: &Home) -> anyhow::Result<Locks> {
 }
 
 impl Locks {
+    /// Gives both up at once, whoever has a copy: without it they would be held until the last copy is closed, by a keeper that
+    /// has just been forked perhaps, and a launcher that starts meanwhile would be told that another one runs.
+    pub fn release(self) {
+        for lock in [self.runtime, self.state] {
+            if let Err(err) = lock.unlock() {
+                tracing::debug!("a lock is given up by its end only: {err}");
+            }
+        }
+    }
+
     /// Takes those again whose file is gone. Returns whether there were any.
     ///
     /// # Errors

@@ -105,6 +105,9 @@ impl Launcher {
             self.keep();
         } else {
             tracing::info!("launcher stops; sessions run on");
+            if let Some(locks) = self.locks.take() {
+                locks.release();
+            }
         }
         Ok(())
     }

@@ -13,7 +13,8 @@ use super::Supervisor;
 /// # Errors
 /// That the kernel lacks something although it is `required`.
 pub(super) fn confine(home: &Home, required: bool) -> anyhow::Result<Vec<Layer>> {
-    let write = vec![home.state.clone(), home.runtime.clone()];
+    // The configuration, because the bridge may not: what it may have changed is in `settings::edit`.
+    let write = vec![home.state.clone(), home.runtime.clone(), home.config.clone()];
     let layers = Own::sessiond(Paths { write, ..Paths::default() }).confine();
     if let Some(lacking) = own::lacking(&layers).filter(|_| required) {
         bail!("{}", own::required(lacking));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use baton_proto::ErrorCode;
 use baton_proto::frame::{Kind, read_body};
 use baton_proto::hello::{Accepted, HANDSHAKE_TIMEOUT_S, Hello, InstallKey, Nonce, Proof, Role, Welcome, Who};
-use baton_proto::v1::{AskStatus, Failed, ForgetSession, ListSessions, OpenSession, Respawn, Upgrade};
+use baton_proto::v1::{AskStatus, EditSettings, Failed, ForgetSession, ListSessions, OpenSession, Respawn, Upgrade};
 use baton_proto::{InstanceId, ProtoError, SessionId};
 
 use super::event::Request;
@@ -110,6 +110,7 @@ impl Conn {
                     let instance = InstanceId::from_uuid(uuid::Uuid::nil());
                     Request::Respawn(Box::new(Change { asked, instance, boot_id: String::new(), worker_lives: true }))
                 }
+                Kind::EditSettings => Request::Settings(Box::new(read_body::<EditSettings>(kind, &payload)?)),
                 Kind::AskStatus => {
                     let AskStatus {} = read_body(kind, &payload)?;
                     Request::Status

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use baton_proto::SessionId;
 use baton_proto::launch::{LaunchMessage, Part};
 use baton_proto::spec::{Layer, Profile, SessionSpec};
-use baton_proto::v1::{ExitRecord, Failed, Inspection, SessionEntry, Upgradable};
+use baton_proto::v1::{EditSettings, ExitRecord, Failed, Inspection, SessionEntry, Upgradable};
 
 use super::registry::Bytes;
 use super::respawn::Change;
@@ -31,6 +31,8 @@ pub enum Request {
     Upgrade(Upgradable),
     /// Start an ended one again.
     Respawn(Box<Change>),
+    /// Change the configuration file.
+    Settings(Box<EditSettings>),
     /// How is sessiond.
     Status,
 }
@@ -116,6 +118,8 @@ pub enum Action {
     AskJournal(SessionId),
     /// Remove the session's files; [`Event::Forgotten`] answers.
     Forget(SessionId, ConnId, u64),
+    /// Change the configuration file and answer.
+    EditSettings(ConnId, u64, Box<EditSettings>),
     /// Measure the journals.
     Measure,
     /// Have a worker keep at most so many bytes of journal.

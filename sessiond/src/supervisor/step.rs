@@ -193,6 +193,7 @@ impl Core {
                 Some(failed) => Answer::Failed(failed),
                 None => return,
             },
+            Request::Settings(edit) => return out.push(Action::EditSettings(conn, id, edit)),
             Request::Status => Answer::Status(self.counts()),
         };
         out.push(Action::Answer(conn, id, answer));

@@ -25,6 +25,7 @@ use super::link::{Link, LinkError, News};
 use super::pipe::{OUTGOING_MAX, Pipe, PipeError};
 use super::registry::Bytes;
 use super::respawn::Change;
+use crate::settings;
 use crate::sys::exhausted;
 use crate::sys::host;
 
@@ -431,6 +432,14 @@ impl Supervisor {
                 let result = self.registry.remove(session).map_err(|err| err.to_string());
                 tracing::info!(%session, forgotten = result.is_ok(), "session is to be forgotten");
                 self.feed(Event::Forgotten(session, conn, id, result), now);
+            }
+            Action::EditSettings(conn, id, edit) => {
+                let done = settings::edit::edit(&self.home, &edit, &settings::environment());
+                match &done {
+                    Ok(()) => tracing::info!(changes = edit.changes.len(), "the configuration file was changed"),
+                    Err(failed) => tracing::info!("the configuration file was not changed: {}", failed.message),
+                }
+                self.answer(conn, id, done.map_or_else(Answer::Failed, |()| Answer::Done), now);
             }
             Action::Measure => {
                 let bytes =

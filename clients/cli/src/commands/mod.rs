@@ -18,6 +18,7 @@ mod respawn;
 mod sandbox;
 mod search;
 mod session;
+mod settings;
 pub mod shell_integration;
 mod snapshot;
 mod status;
@@ -63,6 +64,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Policy(command) => policy::run(command),
         Command::Token(command) => token::run(context, command).await,
         Command::Approvals { command, list } => approvals::run(context, command, list).await,
+        Command::Settings { command, show } => settings::run(context, command, show).await,
         Command::Audit { command, list } => audit::run(context, command, list).await,
         Command::Completions { shell } => completions::run(shell),
         Command::ShellIntegration { shell } => shell_integration::run(shell),

@@ -1,4 +1,6 @@
-//! The configuration, as launcher and sessiond read it when they start.
+//! The configuration, as launcher and sessiond read it when they start, and as sessiond changes it for the bridge.
+
+pub mod edit;
 
 use baton_proto::config::Config;
 use baton_proto::home::Home;
@@ -16,9 +18,7 @@ pub fn load(home: &Home) -> Config {
             (String::new(), true)
         }
     };
-    let env =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let env: Vec<(String, String)> = env.collect();
+    let env = environment();
     match Config::load(&text, env.iter().cloned()) {
         Ok(config) if !unread => config,
         Ok(config) => strictest(config, "sandbox"),
@@ -32,6 +32,14 @@ pub fn load(home: &Home) -> Config {
             strictest(Config::default(), &format!("{text}{}", said.to_lowercase()))
         }
     }
+}
+
+/// The environment's variables that are text.
+#[must_use]
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn strictest(mut config: Config, said: &str) -> Config {
