@@ -156,6 +156,8 @@ fn a_bridge_that_is_taken_over_can_do_nothing_of_its_own() {
             "list /".to_owned(),
             format!("write {outside}/file"),
             format!("append {key}"),
+            format!("write {}", baton.home.config_file().display()),
+            format!("write {}", baton.home.policy_file().display()),
             format!("make-directory {outside}/directory"),
             format!("remove {key}"),
             format!("rename {state}/note {outside}/note"),
