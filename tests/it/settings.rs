@@ -9,6 +9,7 @@ use baton_proto::ErrorCode;
 use baton_proto::api::{AgentProgram, AgentProgramStatus, CreateTerminal, Event, Page, Problem, Settings};
 use baton_tests::attach::Attach;
 use baton_tests::baton::{Baton, Setup};
+use baton_tests::browser::Page as Browser;
 use baton_tests::scenario::scenario;
 use baton_tests::session;
 use baton_tests::websocket::{RawStream, open_raw};
@@ -353,5 +354,56 @@ fn a_policy_that_is_changed_by_hand_is_told_and_recorded() {
         baton.kill_bridge().await;
         let rows = changes().await;
         assert_eq!(revision(rows.last().unwrap()), revision(&rows[0]), "the shipped one again");
+    });
+}
+
+#[test]
+fn the_page_shows_and_changes_them() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        write(baton, "# mine\n[agents.fixer]\npath = \"/usr/bin/true\"\n");
+        let link: Value = baton.api().post("/v1/auth/links", &json!({"kind": "login"})).await;
+        let page = Browser::open(link["url"].as_str().unwrap()).await;
+        page.look(1280, 800, "dark").await;
+        page.click("settings-menu").await;
+        page.click("baton-settings").await;
+        let idle = async || {
+            let value = page.element("idle-timeout").await.prop("value").await.unwrap();
+            value.unwrap_or_default()
+        };
+        let until_idle = async |wanted: &str| {
+            let limit = tokio::time::Instant::now() + LIMIT;
+            while idle().await != wanted {
+                assert!(tokio::time::Instant::now() < limit, "the page does not show {wanted}");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        until_idle("0").await;
+        // What the command line changes is shown.
+        let _ = baton.cli(["settings", "set", "terminal_idle_timeout", "600"]).await.ok();
+        until_idle("600").await;
+        // What the page changes is in the file.
+        let field = page.element("idle-timeout").await;
+        field.clear().await.unwrap();
+        field.send_keys("900").await.unwrap();
+        page.click("save-idle").await;
+        let _: Settings =
+            baton.api().get_until("/v1/settings", |now: &Settings| now.defaults.terminal_idle_timeout == 900).await;
+        assert!(file(baton).starts_with("# mine\n") && file(baton).contains("terminal_idle_timeout = 900"));
+        until_idle("900").await;
+        // And what an editor changes.
+        write(baton, &file(baton).replace("900", "1200"));
+        until_idle("1200").await;
+        page.click("try-fixer").await;
+        page.until_text("agent-fixer", |text| text.starts_with("true (GNU coreutils)")).await;
+        let before = page.until_text("sessiond", |text| text.contains("runs as process")).await;
+        page.click("restart-sessiond").await;
+        page.until_text("sessiond", |text| text.contains("runs as process") && text != before).await;
+        for (width, height, name) in [(1280, 800, "settings-desktop"), (390, 844, "settings-phone")] {
+            for shade in ["dark", "light"] {
+                page.look(width, height, shade).await;
+                page.screenshot(&format!("{name}-{shade}")).await;
+            }
+        }
+        page.close().await;
     });
 }

@@ -7,9 +7,12 @@ import { parseCursor } from "./frame";
 import { loginKey, uuid } from "./identity";
 import {
   BINARY_SUBPROTOCOL,
+  type AgentProgram,
+  type BatonSettings,
   type Cells,
   type CreateTerminal,
   type Created,
+  type DefaultsPatch,
   type EventPage,
   type LeaseAnswer,
   type LoginAnswer,
@@ -22,6 +25,10 @@ import {
   type SessionEvent,
   type SessionPage,
 } from "./protocol";
+
+/** How long the next sessiond may take, and how often it is looked for. */
+const RESTART_MS = 20_000;
+const RESTART_LOOK_MS = 100;
 
 /** A place in a session's output: a cursor, or a time (RFC 3339). */
 export type Moment = { cursor: string } | { at: string };
@@ -77,6 +84,15 @@ export interface BatonClient {
   openTerminal(id: string, clientId: string): WebSocket;
   /** What happens to every session this principal may see, without output. */
   openEvents(): WebSocket;
+
+  batonSettings(): Promise<BatonSettings>;
+  /** Answers once they hold. */
+  changeDefaults(patch: DefaultsPatch): Promise<BatonSettings>;
+  /** Tries whether an agent's program runs. */
+  agentStatus(name: string): Promise<AgentProgram>;
+  reloadEnvironment(): Promise<BatonSettings>;
+  /** Resolves once another process serves. */
+  restartSessiond(): Promise<void>;
 }
 
 /** The bridge refused; `detail` says what to do. */
@@ -253,6 +269,33 @@ export class HttpClient implements BatonClient {
 
   openEvents(): WebSocket {
     return openSocket("/v1/events?output=0");
+  }
+
+  batonSettings(): Promise<BatonSettings> {
+    return this.#json("GET", "/v1/settings");
+  }
+
+  changeDefaults(patch: DefaultsPatch): Promise<BatonSettings> {
+    return this.#json("PATCH", "/v1/settings/defaults", patch);
+  }
+
+  agentStatus(name: string): Promise<AgentProgram> {
+    return this.#json("GET", `/v1/settings/agents/${encodeURIComponent(name)}/status`, undefined, limited(undefined));
+  }
+
+  reloadEnvironment(): Promise<BatonSettings> {
+    return this.#json("POST", "/v1/settings/env/reload", {}, limited(undefined));
+  }
+
+  async restartSessiond(): Promise<void> {
+    const before = await this.#json<{ pid?: number | null }>("POST", "/v1/settings/sessiond/restart", {});
+    const patience = performance.now() + RESTART_MS;
+    while (performance.now() < patience) {
+      const now = await this.#json<{ status: string; pid?: number | null }>("GET", "/v1/settings/sessiond/status");
+      if (now.status === "up" && now.pid !== before.pid) return;
+      await new Promise((resolve) => setTimeout(resolve, RESTART_LOOK_MS));
+    }
+    throw new Error("No other sessiond serves yet; `baton status` says more.");
   }
 
   async #json<T>(method: Method, path: string, body?: object, options?: SendOptions): Promise<T> {

@@ -18,6 +18,8 @@ export interface FeedListener {
   /** Read the whole list; resolves to whether the bridge answered. */
   refresh(): Promise<boolean>;
   connection(connection: Connection): void;
+  /** Baton's settings are others. */
+  settings(): void;
 }
 
 export class EventFeed {
@@ -82,6 +84,7 @@ export class EventFeed {
     if (typeof data !== "string") return;
     const event = JSON.parse(data) as Partial<SessionEvent>;
     if (event.scope === "session" && event.scope_id) this.listener.changed(event.scope_id);
+    else if (event.type === "settings.changed") this.listener.settings();
     else if (event.scope !== "session") void this.#refresh();
   }
 

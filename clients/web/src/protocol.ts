@@ -28,6 +28,9 @@ export type Created = Schemas["Created"];
 export type LeaseAnswer = Schemas["LeaseAnswer"];
 export type Problem = Schemas["Problem"];
 export type SessionEvent = Schemas["Event"];
+export type BatonSettings = Schemas["Settings"];
+export type AgentProgram = Schemas["AgentProgram"];
+export type DefaultsPatch = Schemas["DefaultsPatch"];
 
 /** A line in which something was found; `matches` are bytes of its UTF-8. */
 /** The description has no pairs, only lists: each of `matches` is a start and an end. */

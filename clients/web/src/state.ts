@@ -39,6 +39,8 @@ export class Store {
   readonly attachment = signal<Attachment | null>(null);
   readonly notices = signal<readonly Notice[]>([]);
   readonly settings = signal<Settings>(loadSettings());
+  /** Counts the changes of Baton's own settings. */
+  readonly settingsVersion = signal(0);
   readonly drawerOpen = signal(false);
   readonly #systemShade = signal<Shade>("dark");
   readonly #feedConnection = signal<Connection>({ state: "connecting" });
@@ -64,6 +66,7 @@ export class Store {
     changed: (id) => this.#rowChanged(id),
     refresh: () => this.#refresh(),
     connection: (connection) => (this.#feedConnection.value = connection),
+    settings: () => (this.settingsVersion.value += 1),
   });
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   #opening: Promise<void> = Promise.resolve();
