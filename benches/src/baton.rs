@@ -70,7 +70,12 @@ impl Baton {
 
     /// A session of 120x40 that runs a shell script.
     pub fn script(&self, title: &str, script: &str) -> Result<String> {
-        let body = json!({"command": ["/bin/sh", "-c", script], "title": title, "cols": 120, "rows": 40});
+        self.session(title, &["/bin/sh", "-c", script])
+    }
+
+    /// A session of 120x40 that runs a program.
+    pub fn session(&self, title: &str, command: &[&str]) -> Result<String> {
+        let body = json!({"command": command, "title": title, "cols": 120, "rows": 40});
         let made = http::call(&self.address, &self.token, "POST", "/v1/terminal/sessions", Some(&body))?;
         made.json()?["session_id"].as_str().map(str::to_owned).context("no session id")
     }

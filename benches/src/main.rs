@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`attach`] | from nothing to a full screen, after many lines of output |
 //! | [`confined`] | what confinement costs: start, keystroke, many programs |
+//! | [`events`], [`produce`] | ten thousand events a second, to clients that read and one that does not; the program that makes them |
 //! | [`past`] | the screen at random places of a full journal, and a search through it |
 //! | [`baton`] | a Baton of the benchmark's own |
 //! | [`http`] | its API |
@@ -18,23 +19,30 @@
 mod attach;
 mod baton;
 mod confined;
+mod events;
 mod figures;
 mod http;
 mod past;
 mod peer;
+mod produce;
 mod pty;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo xtask bench [attach|past|confined]   (none: all)";
+const USAGE: &str = "usage: cargo xtask bench [attach|past|confined|events]   (none: all)";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let parts: &[&str] = match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [] => &["attach", "past", "confined"],
+        [] => &["attach", "past", "confined", "events"],
         ["attach"] => &["attach"],
         ["past"] => &["past"],
         ["confined"] => &["confined"],
+        ["events"] => &["events"],
+        // What its own sessions run.
+        ["produce", steady, burst, index, of] => {
+            return produce::run([steady.as_ref(), burst.as_ref()], index.parse()?, of.parse()?);
+        }
         _ => bail!("{USAGE}"),
     };
     let baton = baton::Baton::start()?;
@@ -43,6 +51,7 @@ fn main() -> Result<()> {
         let table = match *part {
             "attach" => attach::run(&baton)?,
             "confined" => confined::run(&baton)?,
+            "events" => events::run(&baton)?,
             _ => past::run(&baton)?,
         };
         println!("{table}");

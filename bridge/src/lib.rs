@@ -217,7 +217,11 @@ impl Bridge {
         let everybody = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
         // A client that does not take its close is left behind.
         drop(tokio::time::timeout(STOP_TIMEOUT, places.acquire_many(everybody)).await);
-        drop(tokio::time::timeout(FLUSH_TIMEOUT, app.store.flush()).await);
+        let flush = async {
+            app.events.flush().await;
+            app.store.flush().await;
+        };
+        drop(tokio::time::timeout(FLUSH_TIMEOUT, flush).await);
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`http`] | the public API over TCP and over `bridge.sock` |
 //! | [`session`] | its sessions: made, attached to, read |
 //! | [`websocket`], [`attach`], [`stream`] | a client attached by WebSocket, JSON or binary; or one that misbehaves |
+//! | [`events`] | a client of the event stream |
 //! | [`follower`] | a client that comes back, by cursor, however often it is cut off |
 //! | [`peer`] | a hand on the local sockets of worker and sessiond: honest, or not |
 //! | [`terminal`] | a program under a PTY, as a person sees it: the command line attached to a session |
@@ -32,6 +33,7 @@ pub mod binaries;
 pub mod browser;
 pub mod chaos;
 pub mod disk;
+pub mod events;
 pub mod follower;
 pub mod http;
 pub mod oracle;

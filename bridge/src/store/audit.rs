@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::oneshot;
 
 use super::sessions::{signed, unsigned};
-use super::{JOBS_MAX, Store};
+use super::{JOBS_MAX, Store, wholly};
 use crate::audit::chain::{Broken, GENESIS, Head, Keys, Row, Seal, Verifier, Why};
 use crate::audit::{Action, Actor, Details, Entry};
 use crate::problem::Outcome;
@@ -141,19 +141,6 @@ fn append(connection: &Connection, keys: &Keys, entry: &Entry) -> rusqlite::Resu
     let bytes = before.bytes.saturating_add(row.bytes());
     let after = Head { seq: row.seq, hash: row.hash, bytes, mac: Vec::new() };
     put_head(connection, &if is_ours { keys.signed_head(after) } else { after })
-}
-
-/// Everything of `run`, or nothing of it.
-fn wholly<T>(connection: &Connection, run: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    connection.execute_batch("SAVEPOINT audited")?;
-    let outcome = run();
-    if outcome.is_err() {
-        // With a full disk SQLite may have undone the whole transaction itself; then there is no such savepoint any more.
-        drop(connection.execute_batch("ROLLBACK TO audited"));
-    }
-    let released = connection.execute_batch("RELEASE audited");
-    let value = outcome?;
-    released.map(|()| value)
 }
 
 fn is_recorded(connection: &Connection, entry: &Entry, once: Once) -> rusqlite::Result<bool> {

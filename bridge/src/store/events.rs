@@ -1,12 +1,15 @@
 //! The event log, bounded in rows.
 
+use std::sync::Arc;
+
 use baton_proto::api::{Event, Scope};
 use baton_proto::ids::SessionId;
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::Store;
 use super::sessions::{signed, unsigned};
 use crate::clock;
+use crate::events::Entry;
 use crate::problem::Outcome;
 
 /// Events kept.
@@ -36,41 +39,77 @@ const fn scope_text(scope: Scope) -> &'static str {
     }
 }
 
-impl Store {
-    /// Appends an event.
-    pub fn append_event(&self, event: &Event, at_us: u64) {
-        let event = event.clone();
-        self.write(move |connection| {
-            connection.prepare("INSERT OR REPLACE INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-                signed(event.seq),
-                scope_text(event.scope),
-                event.scope_id,
-                event.kind,
-                signed(at_us),
-                event.data.to_string()
-            ])?;
-            Ok(())
-        });
+/// Adds events.
+///
+/// # Errors
+/// What SQLite said.
+pub fn insert(connection: &Connection, entries: &[Arc<Entry>]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for Entry { event, at_us, .. } in entries.iter().map(Arc::as_ref) {
+        statement.execute(params![
+            signed(event.seq),
+            scope_text(event.scope),
+            event.scope_id,
+            event.kind,
+            signed(*at_us),
+            event.data.to_string()
+        ])?;
     }
+    Ok(())
+}
 
-    /// The newest `seq` there is, 0 when there is none.
+/// Gives up the oldest; how many.
+///
+/// # Errors
+/// What SQLite said.
+pub fn cut(connection: &Connection, count: u64) -> rusqlite::Result<u64> {
+    // By rows, not by numbers: those have holes between the lives of bridges.
+    let oldest = "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?1)";
+    connection.prepare(oldest)?.execute([signed(count)]).map(|cut| cut as u64)
+}
+
+/// Events from the database, and what tells whether some before them are missing.
+#[derive(Debug)]
+pub struct EventPage {
+    /// Whether the event with the cursor's number is there.
+    pub knows_cursor: bool,
+    /// The oldest event there is; 0 when there is none.
+    pub oldest: u64,
+    /// Oldest first.
+    pub events: Vec<Event>,
+}
+
+impl Store {
+    /// The newest `seq` there is, 0 when there is none; and how many events.
     ///
     /// # Errors
     /// `internal`.
-    pub async fn newest_event(&self) -> Outcome<u64> {
+    pub async fn newest_event(&self) -> Outcome<(u64, u64)> {
         self.read(|connection| {
-            connection.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0).map(unsigned))
+            let newest = "SELECT coalesce(max(seq), 0), count(*) FROM events";
+            connection.query_row(newest, [], |row| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?))))
         })
         .await
     }
 
-    /// The oldest `seq` kept, 0 when there is none.
+    /// Events after `seq` up to another, oldest first.
     ///
     /// # Errors
     /// `internal`.
-    pub async fn oldest_event(&self) -> Outcome<u64> {
-        self.read(|connection| {
-            connection.query_row("SELECT coalesce(min(seq), 0) FROM events", [], |row| row.get(0).map(unsigned))
+    pub async fn events_page(&self, seq: u64, upto: u64, limit: u32) -> Outcome<EventPage> {
+        self.read(move |connection| {
+            let exists = "SELECT 1 FROM events WHERE seq = ?1";
+            let oldest = "SELECT coalesce(min(seq), 0) FROM events";
+            let page = "SELECT seq, scope, scope_id, type, at_us, data FROM events
+                        WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3";
+            Ok(EventPage {
+                knows_cursor: connection.prepare(exists)?.exists([signed(seq)])?,
+                oldest: connection.prepare(oldest)?.query_row([], |row| row.get(0).map(unsigned))?,
+                events: connection
+                    .prepare(page)?
+                    .query_map(params![signed(seq), signed(upto), limit], read)?
+                    .collect::<rusqlite::Result<_>>()?,
+            })
         })
         .await
     }
@@ -99,8 +138,8 @@ impl Store {
         .await
     }
 
-    /// What the newest mark event of a session says, and since when (microseconds since 1970) every event is kept: 0 when none
-    /// was ever given up.
+    /// What the newest mark event of a session says, and since when (microseconds since 1970) every event is kept: 0 when there
+    /// never was one. The first is that a bridge started, before there is any session.
     ///
     /// # Errors
     /// `internal`.
@@ -108,10 +147,9 @@ impl Store {
         self.read(move |connection| {
             let newest = "SELECT data FROM events WHERE scope_id = ?1 AND type = 'mark' ORDER BY seq DESC LIMIT 1";
             let data: Option<String> = connection.query_row(newest, [id.to_string()], |row| row.get(0)).optional()?;
-            let oldest = "SELECT seq, at_us FROM events ORDER BY seq LIMIT 1";
-            let oldest = connection.query_row(oldest, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            let since_us = oldest.filter(|(seq, _): &(i64, i64)| *seq > 1).map_or(0, |(_, at_us)| unsigned(at_us));
-            Ok((data.and_then(|data| serde_json::from_str(&data).ok()), since_us))
+            let oldest = "SELECT at_us FROM events ORDER BY seq LIMIT 1";
+            let since_us: Option<i64> = connection.query_row(oldest, [], |row| row.get(0)).optional()?;
+            Ok((data.and_then(|data| serde_json::from_str(&data).ok()), since_us.map_or(0, unsigned)))
         })
         .await
     }
@@ -129,14 +167,5 @@ impl Store {
             Ok(text.flatten())
         })
         .await
-    }
-
-    /// Keeps the newest events.
-    pub fn prune_events(&self) {
-        self.write(|connection| {
-            connection
-                .execute("DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?1", [signed(EVENTS_MAX)])?;
-            Ok(())
-        });
     }
 }

@@ -29,8 +29,9 @@ use tokio::sync::oneshot;
 use crate::problem::{Failure, Outcome};
 use trouble::{Place, Trouble};
 
-/// Jobs that may wait for the disk. History beyond that is dropped and said to be.
-const JOBS_MAX: usize = 50_000;
+/// Jobs that may wait for the disk, of less than a KiB each; events have a queue of their own. What is beyond that is history
+/// that nobody decides by: it is dropped, and the bridge says that it is degraded. The audit log counts what it loses.
+const JOBS_MAX: usize = 10_000;
 /// Between two looks at whether a database that failed can be written again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// Jobs committed together.
@@ -176,16 +177,42 @@ impl Store {
         }));
     }
 
+    /// Runs statements, all of them or none, and tells on the database's thread what came of it: a value when it is
+    /// committed, else nothing. False when there is no database, and nothing will be told.
+    pub fn wholly_then<T, F, D>(&self, run: F, then: D) -> bool
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(Option<T>) + Send + 'static,
+    {
+        let health = Arc::clone(&self.health);
+        self.enqueue(Box::new(move |connection| {
+            let outcome = wholly(connection, || run(connection));
+            Box::new(move |committed| {
+                let committed = committed.is_ok();
+                if let Err(err) = &outcome {
+                    tracing::error!("the database failed: {err}");
+                }
+                let value = outcome.ok().filter(|_| committed);
+                health.failing.store(value.is_none(), Ordering::Relaxed);
+                then(value);
+            })
+        }))
+    }
+
     /// Waits until everything before this is on disk.
     pub async fn flush(&self) {
         drop(self.call(|_| Ok(())).await);
     }
 
-    fn enqueue(&self, job: Job) {
+    /// Whether there is a thread that will come to it.
+    fn enqueue(&self, job: Job) -> bool {
         self.health.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.jobs.send(job).is_err() {
+        let queued = self.jobs.send(job).is_ok();
+        if !queued {
             self.health.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+        queued
     }
 }
 
@@ -270,6 +297,19 @@ fn isolated(connection: &Connection, job: Job) -> Completion {
         }
     }
     completion
+}
+
+/// Everything of `run`, or nothing of it.
+fn wholly<T>(connection: &Connection, run: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    connection.execute_batch("SAVEPOINT whole")?;
+    let outcome = run();
+    if outcome.is_err() {
+        // With a full disk SQLite may have undone the whole transaction itself; then there is no such savepoint any more.
+        drop(connection.execute_batch("ROLLBACK TO whole"));
+    }
+    let released = connection.execute_batch("RELEASE whole");
+    let value = outcome?;
+    released.map(|()| value)
 }
 
 #[cfg(test)]

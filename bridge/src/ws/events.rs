@@ -1,35 +1,44 @@
 //! `WS /v1/events`: everything the principal may see, as it happens.
 //!
-//! Each message is an `Event`. A client that comes back with a cursor gets what happened since; when some of that is no
-//! longer kept, an event of type `gap` with `{"lost": n}` comes first. With `output=1` the client is told of output as
-//! events of type `stdout` that name the cursor; the bytes themselves are read from the session.
+//! Each message is an `Event`. A client that comes back with a cursor gets what happened since, each event once; when some of
+//! that is no longer kept, or the cursor is none of this log's, an event of type `gap` with `{"lost": n}` comes first (`null` =
+//! nobody knows how many). With `output=1` the client is told of output as events of type `stdout` that name the cursor; the
+//! bytes themselves are read from the session.
+//!
+//! Nothing is queued for a client: it is a number, up to which it was told. One that does not read costs its socket's buffers,
+//! and goes on from the database when it reads again.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::response::Response;
 use baton_proto::ErrorCode;
 use baton_proto::api::{Event, PrincipalRole, Scope};
 use baton_proto::ids::SessionId;
+use futures_util::stream::SplitSink;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{close_message, refuse, upgraded};
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::clock;
+use crate::events::{After, GAP, text};
 use crate::extract::Filter;
 use crate::gate::Caller;
 use crate::problem::{Failure, Outcome};
 use crate::serve::{Place, stopped};
 
-/// Events read from the database at once.
-const PAGE: u32 = 500;
+/// Events sent, or read from the database, at once.
+const PAGE: usize = 256;
 /// How often output is looked for, for `output=1`.
 const OUTPUT_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -37,13 +46,19 @@ const OUTPUT_INTERVAL: Duration = Duration::from_millis(250);
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct EventsQuery {
-    /// Go on after this `seq`; none = from now on.
+    /// Go on after this `seq`, 0 = with the oldest that is kept; none = from now on.
     cursor: Option<u64>,
     /// 1: be told of output too.
     output: Option<u8>,
 }
 
 /// What happens, to all sessions the principal may see (WebSocket). Each message is an `Event`.
+///
+/// A number is given once, ever, and what is told is kept: who comes back with the newest `seq` it has heard gets everything after
+/// it, each event once, also after the bridge was killed. Numbers rise; there are holes between them where a bridge started and
+/// where an event is not the principal's to see. An event of type `gap` with `{"lost": n}` stands for events that can't be told any
+/// more: at most `n`, or `null` where nobody knows how many. It comes first when the cursor is no longer kept or is none of this
+/// log's; its `seq` may be smaller than the cursor then, and what follows goes on from there. Read anew what you keep, and go on.
 #[utoipa::path(
     get, path = "/v1/events", tag = "sessions", params(EventsQuery),
     responses((status = 101, description = "each message is an `Event`", body = Event)),
@@ -56,16 +71,47 @@ pub async fn event_stream(
     place: Option<Extension<Place>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
+    // What happens while the socket is opened is told already.
+    let told = app.events.told();
     upgraded(upgrade, &headers, move |socket, _| async move {
         let _place = place;
         let principal = match allowed(principal) {
             Ok(principal) => principal,
             Err(failure) => return refuse(socket, failure).await,
         };
-        Feed { app, principal, socket, seen: 0, output: (query.output == Some(1)).then(HashMap::new) }
-            .run(query.cursor)
-            .await;
+        serve(app, principal, socket, query, told).await;
     })
+}
+
+/// Tells events until somebody ends it. What the client says, and that it may hear no more, is heard while it does not read.
+async fn serve(app: Arc<App>, principal: Principal, socket: WebSocket, query: EventsQuery, told: u64) {
+    let (mut sink, mut stream) = socket.split();
+    let mut stopping = app.stopping.clone();
+    let (revoking, known) = (Arc::clone(&app), principal.clone());
+    let closing = {
+        let revoked = revoking.until_revoked(&known);
+        let output = (query.output == Some(1)).then(|| Output { told: HashMap::new(), due: Instant::now() });
+        let mut feed = Feed { app, principal, sink: &mut sink, seen: query.cursor.unwrap_or(told), output };
+        let forwarding = feed.run();
+        tokio::pin!(revoked, forwarding);
+        loop {
+            tokio::select! {
+                biased;
+                () = stopped(&mut stopping) => break close_message(1001, "the bridge stops"),
+                () = &mut revoked => break close_message(4001, "the token was removed"),
+                message = stream.next() => match message {
+                    // There is nothing to say here; pings are answered by the library.
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    Some(Ok(_)) => {}
+                },
+                broken = &mut forwarding => {
+                    let Err(err) = broken;
+                    return tracing::debug!("event stream: {err}");
+                }
+            }
+        }
+    };
+    drop(tokio::time::timeout(super::CLOSE_TIMEOUT, sink.send(closing)).await);
 }
 
 fn allowed(principal: Option<Principal>) -> Outcome<Principal> {
@@ -75,91 +121,92 @@ fn allowed(principal: Option<Principal>) -> Outcome<Principal> {
     Ok(principal)
 }
 
-struct Feed {
-    app: Arc<App>,
-    principal: Principal,
-    socket: WebSocket,
-    seen: u64,
-    output: Option<HashMap<SessionId, u64>>,
+/// Which output was told of, and when it is looked for again.
+struct Output {
+    told: HashMap<SessionId, u64>,
+    due: Instant,
 }
 
-impl Feed {
-    async fn run(mut self, cursor: Option<u64>) {
+struct Feed<'a> {
+    app: Arc<App>,
+    principal: Principal,
+    sink: &'a mut SplitSink<WebSocket, Message>,
+    /// The event up to which all were told.
+    seen: u64,
+    output: Option<Output>,
+}
+
+impl Feed<'_> {
+    async fn run(&mut self) -> Result<Infallible, axum::Error> {
         let mut changed = self.app.events.subscribe();
-        let mut stopping = self.app.stopping.clone();
-        let (app, principal) = (Arc::clone(&self.app), self.principal.clone());
-        let revoked = app.until_revoked(&principal);
-        tokio::pin!(revoked);
-        let newest = self.app.events.newest();
-        self.seen = cursor.unwrap_or(newest).min(newest).max(self.principal.events_floor());
-        let mut tick = tokio::time::interval(OUTPUT_INTERVAL);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let closing = loop {
-            if self.catch_up().await.is_err() {
-                return;
+        let floor = self.principal.events_floor();
+        if self.seen > self.app.events.told() {
+            // Of another log, or of a later state of this one: what of this one it has heard is anybody's guess.
+            let anew = self.app.events.anew(floor, PAGE).await;
+            self.tell(anew).await?;
+        }
+        self.seen = self.seen.max(floor);
+        loop {
+            changed.mark_unchanged();
+            while self.catch_up().await? {
+                self.tell_output().await?;
             }
+            let due = self.output.as_ref().map(|output| output.due);
             tokio::select! {
-                changed = changed.changed() => if changed.is_err() { return },
-                message = self.socket.recv() => match message {
-                    // There is nothing to say here; pings are answered by the library.
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                    Some(Ok(_)) => {}
-                },
-                _ = tick.tick(), if self.output.is_some() => if self.tell_output().await.is_err() { return },
-                () = stopped(&mut stopping) => break close_message(1001, "the bridge stops"),
-                () = &mut revoked => break close_message(4001, "the token was removed"),
+                // The log outlives whoever listens to it.
+                _ = changed.changed() => {}
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
-        };
-        drop(tokio::time::timeout(super::CLOSE_TIMEOUT, self.socket.send(closing)).await);
+            self.tell_output().await?;
+        }
     }
 
-    async fn catch_up(&mut self) -> Result<(), axum::Error> {
-        loop {
-            if let Some(events) = self.app.events.recent_after(self.seen) {
-                if events.is_empty() {
-                    return Ok(());
+    /// Tells what comes next; whether there was something.
+    async fn catch_up(&mut self) -> Result<bool, axum::Error> {
+        let after = self.app.events.after(self.seen, PAGE).await;
+        self.tell(after).await
+    }
+
+    async fn tell(&mut self, after: After) -> Result<bool, axum::Error> {
+        match after {
+            After::AtHand(entries) => {
+                for entry in &entries {
+                    self.seen = entry.event.seq;
+                    if self.hears_of(&entry.event) {
+                        self.feed(entry.text.clone()).await?;
+                    }
+                }
+                self.sink.flush().await?;
+                Ok(!entries.is_empty())
+            }
+            After::Older { gap, events, cursor } => {
+                if let Some(gap) = gap {
+                    self.feed(gap.text.clone()).await?;
                 }
                 for event in events {
-                    self.seen = event.seq;
-                    self.tell(&event).await?;
+                    if self.hears_of(&event) {
+                        self.feed(text(&event)).await?;
+                    }
                 }
-                continue;
-            }
-            // Further back than memory: the database has it, or nobody.
-            let page = self.app.store.events_after(self.seen, None, None, PAGE).await.unwrap_or_default();
-            let next = page.first().map_or_else(|| self.app.events.newest() + 1, |event| event.seq);
-            let lost = next.saturating_sub(self.seen + 1);
-            if lost > 0 {
-                self.seen = next - 1;
-                let gap = Event {
-                    seq: self.seen,
-                    scope: Scope::System,
-                    scope_id: "baton".to_owned(),
-                    kind: "gap".to_owned(),
-                    at: clock::rfc3339(clock::now_us()),
-                    data: json!({ "lost": lost }),
-                };
-                self.send(&gap).await?;
-            }
-            for event in page {
-                self.seen = event.seq;
-                self.tell(&event).await?;
+                self.seen = cursor;
+                self.sink.flush().await?;
+                Ok(true)
             }
         }
     }
 
-    /// Sends an event if the principal may see what it is about.
-    async fn tell(&mut self, event: &Event) -> Result<(), axum::Error> {
-        let visible = match event.scope {
-            Scope::System => self.principal.share.is_none(),
+    /// Whether the principal may see what an event is about.
+    fn hears_of(&self, event: &Event) -> bool {
+        match event.scope {
+            // That there was more is for everybody to know.
+            Scope::System => self.principal.share.is_none() || event.kind == GAP,
             Scope::Approval => self.hears_of_approval(event),
             Scope::Session => event.scope_id.parse().ok().is_some_and(|id: SessionId| match self.app.catalog.get(id) {
                 Some(session) => self.principal.sees(&session, self.app.catalog.row(id).as_ref()),
                 // Of a session that is gone only those hear who would see any.
                 None => self.principal.has(Right::Admin),
             }),
-        };
-        if visible { self.send(event).await } else { Ok(()) }
+        }
     }
 
     /// Who asked hears of it, and who sees the session that it is about.
@@ -184,16 +231,16 @@ impl Feed {
     }
 
     async fn tell_output(&mut self) -> Result<(), axum::Error> {
+        let Some(output) = self.output.as_mut().filter(|output| output.due <= Instant::now()) else { return Ok(()) };
+        output.due = Instant::now() + OUTPUT_INTERVAL;
         let mut grown = Vec::new();
-        if let Some(heads) = self.output.as_mut() {
-            for session in self.app.catalog.all() {
-                let head = session.live().head;
-                let before = heads.insert(session.id, head);
-                if before.is_some_and(|before| before < head)
-                    && self.principal.sees(&session, self.app.catalog.row(session.id).as_ref())
-                {
-                    grown.push((session.id, session.cursor(head)));
-                }
+        for session in self.app.catalog.all() {
+            let head = session.live().head;
+            let before = output.told.insert(session.id, head);
+            if before.is_some_and(|before| before < head)
+                && self.principal.sees(&session, self.app.catalog.row(session.id).as_ref())
+            {
+                grown.push((session.id, session.cursor(head)));
             }
         }
         for (id, cursor) in grown {
@@ -205,13 +252,12 @@ impl Feed {
                 at: clock::rfc3339(clock::now_us()),
                 data: json!({ "cursor": cursor }),
             };
-            self.send(&event).await?;
+            self.feed(text(&event)).await?;
         }
-        Ok(())
+        self.sink.flush().await
     }
 
-    async fn send(&mut self, event: &Event) -> Result<(), axum::Error> {
-        let text = serde_json::to_string(event).unwrap_or_else(|_| unreachable!("events have string keys only"));
-        self.socket.send(Message::Text(text.into())).await
+    async fn feed(&mut self, text: Utf8Bytes) -> Result<(), axum::Error> {
+        self.sink.feed(Message::Text(text)).await
     }
 }

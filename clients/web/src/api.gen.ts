@@ -258,7 +258,14 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happens, to all sessions the principal may see (WebSocket). Each message is an `Event`. */
+        /**
+         * What happens, to all sessions the principal may see (WebSocket). Each message is an `Event`.
+         * @description A number is given once, ever, and what is told is kept: who comes back with the newest `seq` it has heard gets everything after
+         *     it, each event once, also after the bridge was killed. Numbers rise; there are holes between them where a bridge started and
+         *     where an event is not the principal's to see. An event of type `gap` with `{"lost": n}` stands for events that can't be told any
+         *     more: at most `n`, or `null` where nobody knows how many. It comes first when the cursor is no longer kept or is none of this
+         *     log's; its `seq` may be smaller than the cursor then, and what follows goes on from there. Read anew what you keep, and go on.
+         */
         get: operations["get_events"];
         put?: never;
         post?: never;
@@ -1380,7 +1387,7 @@ export interface components {
         Event: {
             /**
              * Format: int64
-             * @description Rises over all events.
+             * @description Rises over all events, and is given once, ever; not every number is one of an event.
              */
             seq: number;
             /** @description What it is about. */
@@ -1838,7 +1845,7 @@ export interface components {
             items: {
                 /**
                  * Format: int64
-                 * @description Rises over all events.
+                 * @description Rises over all events, and is given once, ever; not every number is one of an event.
                  */
                 seq: number;
                 /** @description What it is about. */
@@ -3223,7 +3230,7 @@ export interface operations {
     get_events: {
         parameters: {
             query?: {
-                /** @description Go on after this `seq`; none = from now on. */
+                /** @description Go on after this `seq`, 0 = with the oldest that is kept; none = from now on. */
                 cursor?: number;
                 /** @description 1: be told of output too. */
                 output?: number;

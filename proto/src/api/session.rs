@@ -454,10 +454,10 @@ pub enum Scope {
 }
 
 /// Something happened.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
-    /// Rises over all events.
+    /// Rises over all events, and is given once, ever; not every number is one of an event.
     pub seq: u64,
     /// What it is about.
     pub scope: Scope,
