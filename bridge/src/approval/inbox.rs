@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use baton_proto::ErrorCode;
 use baton_proto::api::{ApprovalRequest, RiskLevel};
 use baton_proto::ids::ApprovalId;
-use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -29,7 +28,7 @@ pub struct Inbox {
     /// The policy's file was refused at the start: until it is mended, all that an agent does is asked about.
     refused: Mutex<Option<String>>,
     changed: watch::Sender<u64>,
-    /// When silence becomes a no on the clock that nobody sets, which counts suspended time too; microseconds since boot.
+    /// Of what waits: when silence becomes a no at the latest, by the clock that nobody sets, in microseconds since boot.
     pub(super) deadlines: Mutex<HashMap<ApprovalId, u64>>,
     /// Input for a program that reads a password: never written down.
     pub(super) secrets: Mutex<HashMap<ApprovalId, Gated>>,
@@ -46,12 +45,6 @@ pub(super) struct Said {
     pub(super) edited_payload: Option<Value>,
     #[serde(default)]
     pub(super) notes: Option<String>,
-}
-
-/// Microseconds since the machine started, sleep included.
-pub(super) fn boot_us() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) const fn risk_level(risk: Risk) -> RiskLevel {
