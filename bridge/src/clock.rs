@@ -1,14 +1,54 @@
-//! Wall time as microseconds since 1970, and as the RFC 3339 text that the API speaks.
+//! Wall time as microseconds since 1970, and as the RFC 3339 text that the API speaks; and the clock that nobody sets.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+
 pub use baton_proto::time::rfc3339;
+
+#[cfg(feature = "taken-over")]
+use crate::taken_over::moved;
+
+/// Which of the two clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Wall,
+    Boot,
+}
+
+/// Only a test moves a clock.
+#[cfg(not(feature = "taken-over"))]
+const fn moved(us: u64, _: Clock) -> u64 {
+    us
+}
+
+fn micros(since: Duration) -> u64 {
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
 
 /// Microseconds since 1970, now.
 #[must_use]
 pub fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+    moved(micros(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)), Clock::Wall)
+}
+
+/// Microseconds since the machine started, sleep included. Nobody can set it; it begins anew with each start of the machine,
+/// which [`boot_id`] names.
+#[must_use]
+pub fn boot_us() -> u64 {
+    moved(micros(clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from)), Clock::Boot)
+}
+
+/// Which start of the machine this is; empty where the kernel does not say. Looked up once, while it can be read: the bridge
+/// confines itself afterwards.
+#[must_use]
+pub fn boot_id() -> &'static str {
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        id.map(|id| id.trim().to_owned()).unwrap_or_default()
+    })
 }
 
 /// Reads RFC 3339 (any offset) back; `None` when the text is something else or before 1970.

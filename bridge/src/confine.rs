@@ -7,7 +7,7 @@ use baton_proto::api::Layer;
 use baton_sandbox::own::{self, Own, Paths};
 
 use crate::config::{Options, StartError};
-use crate::{assets, person};
+use crate::{assets, clock, person};
 
 static LAYERS: OnceLock<Vec<Layer>> = OnceLock::new();
 
@@ -21,7 +21,7 @@ static LAYERS: OnceLock<Vec<Layer>> = OnceLock::new();
 pub fn confine(options: &Options) -> Result<(), StartError> {
     let home = &options.home;
     let layers = LAYERS.get_or_init(|| {
-        let _ = person::user();
+        let _ = (person::user(), clock::boot_id());
         let read = [Some(home.config.clone()), assets::directory()].into_iter().flatten();
         // SQLite's random numbers, and descriptors that are to lead nowhere.
         let devices = ["/dev/urandom", "/dev/null"].map(PathBuf::from);

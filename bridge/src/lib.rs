@@ -177,6 +177,7 @@ impl Bridge {
             stopping,
         });
         tokio::spawn(app.audit.clone().tend(app.options.config.logs.clone(), app.stopping.clone()));
+        waiting::settle(&app).await;
         tokio::spawn(waiting::tend(Arc::clone(&app)));
         tokio::spawn(settings::watch::tend(Arc::clone(&app)));
         app.events.system("bridge", serde_json::json!({ "started": true, "pid": std::process::id() }));

@@ -22,7 +22,7 @@ pub struct Failure {
     /// What happened and what to do.
     pub detail: String,
     /// For `lease_held`: who holds it.
-    pub owner: Option<(String, ClientKind)>,
+    pub owner: Option<Box<(String, ClientKind)>>,
     /// For `cursor_trimmed`: the oldest place kept.
     pub oldest: Option<Cursor>,
     /// For `rate_limited`: seconds to wait.
@@ -73,7 +73,7 @@ impl Failure {
         Self {
             code: failed.code,
             detail: failed.message,
-            owner: failed.owner,
+            owner: failed.owner.map(Box::new),
             oldest,
             retry_after_s: None,
             approval: None,
@@ -84,7 +84,7 @@ impl Failure {
     /// The failure as a WebSocket frame.
     #[must_use]
     pub fn frame(self) -> ServerFrame {
-        let (owner_name, owner_kind) = self.owner.unzip();
+        let (owner_name, owner_kind) = self.owner.map(|owner| *owner).unzip();
         ServerFrame::Error {
             code: self.code,
             message: self.detail,
@@ -107,7 +107,7 @@ impl Failure {
     }
 
     fn problem(self, status: StatusCode, request_id: String) -> Problem {
-        let (owner_name, owner_kind) = self.owner.unzip();
+        let (owner_name, owner_kind) = self.owner.map(|owner| *owner).unzip();
         Problem {
             kind: format!("urn:baton:problem:{}", self.code),
             title: self.code.title().to_owned(),

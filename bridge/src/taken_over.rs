@@ -3,12 +3,17 @@
 //!
 //! A thread of its own, beside those that serve, waits for a line in `<state>/taken-over.order`, does what it says, and writes
 //! what the kernel answered into `<state>/taken-over.answer`: `ok`, or the error. An order that ends the process has no answer.
+//!
+//! A test can also have it stop where an approval is between two steps (`<state>/taken-over.stop` names the step; whoever got
+//! there waits, and `<state>/taken-over.stopped` says so, for as long as the name stands), and have it believe other clocks
+//! (`<state>/taken-over.clocks`: seconds to add to the wall clock, and to the one that nobody sets).
 
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use baton_proto::home::Home;
@@ -16,26 +21,64 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::clock::Clock;
+
 const ORDER: &str = "taken-over.order";
 const ANSWER: &str = "taken-over.answer";
+const STOP: &str = "taken-over.stop";
+const STOPPED: &str = "taken-over.stopped";
+const CLOCKS: &str = "taken-over.clocks";
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+static STATE: OnceLock<PathBuf> = OnceLock::new();
+
+/// What a file in the state directory says, without the white space around it.
+fn said(name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(STATE.get()?.join(name)).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// Writes a file in the state directory in one step.
+fn say(name: &str, text: &str) {
+    let Some(state) = STATE.get() else { return };
+    let aside = state.join(format!("{name}.new"));
+    let _ = std::fs::write(&aside, text);
+    let _ = std::fs::rename(aside, state.join(name));
+}
+
+/// Waits at a step for as long as a test wants it to.
+pub async fn reached(step: &str) {
+    let stops = || said(STOP).as_deref() == Some(step);
+    if stops() {
+        say(STOPPED, step);
+    }
+    while stops() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// What a clock shows that a test has set.
+pub(crate) fn moved(us: u64, clock: Clock) -> u64 {
+    let text = said(CLOCKS).unwrap_or_default();
+    let mut seconds = text.split_whitespace().map(|word| word.parse::<i64>().unwrap_or(0));
+    let by = if clock == Clock::Wall { seconds.next() } else { seconds.nth(1) };
+    us.saturating_add_signed(by.unwrap_or(0).saturating_mul(1_000_000))
+}
 
 /// Waits for orders for as long as the process lives.
 pub fn obey(home: &Home) {
-    let state = home.state.clone();
+    let state = STATE.get_or_init(|| home.state.clone());
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(LOOK_EVERY);
-            let Ok(order) = std::fs::read_to_string(state.join(ORDER)) else { continue };
+            let Some(order) = said(ORDER) else { continue };
             // Before it is obeyed: an order that ends the process is not for the next one too.
             let _ = std::fs::remove_file(state.join(ORDER));
-            let answer = match act(order.trim_end()) {
+            let answer = match act(&order) {
                 Ok(()) => "ok".to_owned(),
                 Err(err) => err.to_string(),
             };
-            let aside = state.join(format!("{ANSWER}.new"));
-            let _ = std::fs::write(&aside, answer);
-            let _ = std::fs::rename(aside, state.join(ANSWER));
+            say(ANSWER, &answer);
         }
     });
 }

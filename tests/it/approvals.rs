@@ -13,7 +13,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// What a person is asked about here, beside what the shipped policy asks about.
-const POLICY: &str = r#"
+pub(super) const POLICY: &str = r#"
 [[rule]]
 id = "ask-tee"
 action = "terminal.exec"
@@ -33,17 +33,17 @@ reason = "nobody shreds here"
 examples = { match = ["shred x"] }
 "#;
 
-const CLIENT: &str = "agent:fixer";
+pub(super) const CLIENT: &str = "agent:fixer";
 
 /// An agent with a confined session of its own, in a folder of its own.
-struct Agent {
-    api: Api,
-    session: SessionId,
-    folder: PathBuf,
+pub(super) struct Agent {
+    pub(super) api: Api,
+    pub(super) session: SessionId,
+    pub(super) folder: PathBuf,
 }
 
 impl Agent {
-    async fn with(baton: &Baton, policy: &str) -> Self {
+    pub(super) async fn with(baton: &Baton, policy: &str) -> Self {
         std::fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;
@@ -60,20 +60,20 @@ impl Agent {
         agent
     }
 
-    async fn start(baton: &Baton) -> Self {
+    pub(super) async fn start(baton: &Baton) -> Self {
         Self::with(baton, POLICY).await
     }
 
-    async fn claim(&self) -> LeaseAnswer {
+    pub(super) async fn claim(&self) -> LeaseAnswer {
         self.api.post(&self.at("claim"), &json!({"client_id": CLIENT})).await
     }
 
-    fn at(&self, verb: &str) -> String {
+    pub(super) fn at(&self, verb: &str) -> String {
         format!("/v1/terminal/sessions/{}/{verb}", self.session)
     }
 
     /// Asks for a line; which approval asks.
-    async fn asks(&self, line: &str) -> ApprovalRequest {
+    pub(super) async fn asks(&self, line: &str) -> ApprovalRequest {
         let body = json!({"client_id": CLIENT, "command": line, "timeout_s": 20});
         let answer = self.api.call(Method::POST, &self.at("exec"), Some(&body)).await;
         assert_eq!(answer.status, 202, "{answer}");
@@ -81,35 +81,35 @@ impl Agent {
         self.seen(waits.approval_id).await
     }
 
-    async fn seen(&self, id: ApprovalId) -> ApprovalRequest {
+    pub(super) async fn seen(&self, id: ApprovalId) -> ApprovalRequest {
         self.api.get(&format!("/v1/approvals/{id}")).await
     }
 
     /// What became of it.
-    async fn end(&self, id: ApprovalId) -> ApprovalRequest {
+    pub(super) async fn end(&self, id: ApprovalId) -> ApprovalRequest {
         self.api.get(&format!("/v1/approvals/{id}?wait_s=30")).await
     }
 
     /// Appends a line to `count`, when it is done.
-    fn counts(&self, word: &str) -> String {
+    pub(super) fn counts(&self, word: &str) -> String {
         format!("echo {word} | tee -a count")
     }
 
-    fn counted(&self, word: &str) -> usize {
+    pub(super) fn counted(&self, word: &str) -> usize {
         let text = std::fs::read_to_string(self.folder.join("count")).unwrap_or_default();
         text.lines().filter(|line| *line == word).count()
     }
 }
 
-fn decision(word: &str, of: &ApprovalRequest) -> Value {
+pub(super) fn decision(word: &str, of: &ApprovalRequest) -> Value {
     json!({"decision": word, "context_hash": of.context_hash})
 }
 
-async fn decide(api: &Api, word: &str, of: &ApprovalRequest) -> ApprovalRequest {
+pub(super) async fn decide(api: &Api, word: &str, of: &ApprovalRequest) -> ApprovalRequest {
     api.post(&format!("/v1/approvals/{}/decision", of.id), &decision(word, of)).await
 }
 
-async fn refused(api: &Api, word: &str, of: &ApprovalRequest, code: ErrorCode) {
+pub(super) async fn refused(api: &Api, word: &str, of: &ApprovalRequest, code: ErrorCode) {
     let path = format!("/v1/approvals/{}/decision", of.id);
     let _ = api.refused(Method::POST, &path, &decision(word, of), code).await;
 }
@@ -246,7 +246,7 @@ fn what_changed_since_it_was_shown_is_not_done_and_is_asked_again() {
 
 impl Agent {
     /// Claims once the person's release has been carried out.
-    async fn claim_until_held(&self) {
+    pub(super) async fn claim_until_held(&self) {
         let free = |detail: &SessionDetail| detail.session.lease.is_none();
         let _: SessionDetail = self.api.get_until(&format!("/v1/sessions/{}", self.session), free).await;
         self.claim().await;

@@ -4,6 +4,9 @@
 #![allow(clippy::print_stdout, reason = "figures belong into the test's output")]
 
 mod access;
+mod adversarial;
+mod adversarial_swaps;
+mod approval_races;
 mod approvals;
 mod attach_size;
 mod audit;

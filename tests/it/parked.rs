@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use baton_proto::api::{
-    CreateTerminal, Created, ParkedSession, SessionDetail, SessionStatus, Survey, UpgradePart, UpgradeRequest,
+    ApprovalRequest, AwaitingApproval, CreateTerminal, Created, ParkedSession, SessionDetail, SessionStatus, Survey,
+    UpgradePart, UpgradeRequest,
 };
 use baton_proto::home::{runtime, state};
 use baton_proto::ids::SessionId;
@@ -20,17 +21,26 @@ fn api(baton: &Baton) -> Api {
     Api::anonymous(Place::Unix(baton.socket.clone())).with_token(&baton.token)
 }
 
-/// Makes a session for an agent.
+/// Makes a session for an agent. If its program is asked about, a person says yes.
 async fn agents(baton: &Baton, request: &CreateTerminal) -> SessionId {
     let body = json!({"name": "fixer", "role": "agent", "agent_id": "fixer"});
     let made: serde_json::Value = api(baton).post("/v1/auth/tokens", &body).await;
     let agent = Api::anonymous(Place::Unix(baton.socket.clone())).with_token(made["token"].as_str().unwrap());
-    let created: Created = agent.post("/v1/terminal/sessions", request).await;
-    created.session_id
+    let answer = agent.call(Method::POST, "/v1/terminal/sessions", Some(request)).await;
+    if answer.status != 202 {
+        return answer.json::<Created>().session_id;
+    }
+    let waits: AwaitingApproval = answer.json();
+    let path = format!("/v1/approvals/{}", waits.approval_id);
+    let asked: ApprovalRequest = api(baton).get(&path).await;
+    let yes = json!({"decision": "approve", "context_hash": asked.context_hash});
+    let _: ApprovalRequest = api(baton).post(&format!("{path}/decision"), &yes).await;
+    let end: ApprovalRequest = agent.get(&format!("{path}?wait_s=30")).await;
+    end.result.expect("it was started")["session_id"].as_str().expect("an id").parse().expect("an id")
 }
 
 fn named(title: &str) -> CreateTerminal {
-    CreateTerminal { title: Some(title.to_owned()), ..session::shell_script("exec sleep 1000") }
+    CreateTerminal { title: Some(title.to_owned()), ..session::command(["sleep", "1000"]) }
 }
 
 async fn until(baton: &Baton, session: SessionId, wanted: impl Fn(&SessionDetail) -> bool) -> SessionDetail {

@@ -20,6 +20,8 @@
 //! | [`process`] | other processes: alive, killed, how large |
 //! | [`scribble`] | random output, of everything terminals know |
 //! | [`seed`] | random numbers that can be had again |
+//! | [`stepped`] | a bridge that stops between two steps of an approval, and believes other clocks |
+//! | [`witness`] | what files are there, and who spoke to a socket: whether anything happened |
 //!
 //! Every test has a Baton of its own and a deadline. Nothing waits for an amount of time where it can wait for an event;
 //! what has no event (a process that another one starts) is asked for again until the deadline.
@@ -46,9 +48,11 @@ pub mod scenario;
 pub mod scribble;
 pub mod seed;
 pub mod session;
+pub mod stepped;
 pub mod stream;
 pub mod terminal;
 pub mod websocket;
+pub mod witness;
 
 pub use attach::{Attach, Protocol};
 pub use baton::{Baton, CliOutput, Setup};

@@ -1,11 +1,12 @@
 //! All that a decision is about. A person decides about what was shown; when anything of it is different at the time it would be
 //! done, it is not done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use baton_proto::ErrorCode;
+use baton_proto::api::CreateTerminal;
 use baton_proto::ids::Epoch;
-use serde_json::Value;
+use baton_proto::spec::Grant;
 use sha2::{Digest as _, Sha256};
 
 use super::gated::Gated;
@@ -15,6 +16,8 @@ use crate::audit::chain::hex;
 use crate::policy::resolve::SYSTEM_DIRS;
 use crate::policy::{self, Policy};
 use crate::problem::{Failure, Outcome};
+use crate::routes::confine;
+use crate::store::sessions::Surroundings;
 
 /// What is known of the place where something would happen.
 #[derive(Debug, Clone)]
@@ -39,28 +42,21 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
             let session = app.session(principal, id).await?;
             let spec = session.entry().spec.clone();
             let inspection = session.inspect().await?;
-            let var = |name: &str| spec.env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
             let cwd = inspection.cwd.clone().unwrap_or_else(|| spec.cwd.clone());
-            let home = PathBuf::from(var("HOME").unwrap_or_else(|| "/".to_owned()));
+            // Of one that nobody wrote it down for: as it would be for one that is made now.
+            let around = app.catalog.row(id).and_then(|row| row.surroundings);
+            let around = around
+                .unwrap_or_else(|| Surroundings::of(&confine::inherited(spec.profile, app.environment.variables())));
+            let home = home(&around);
             let sandboxed = baton_sandbox::profile::is_confined(spec.profile);
-            // A confined program's HOME and temporary files are its own.
-            let own = [home.clone(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")]
-                .into_iter()
-                .filter(|_| sandboxed)
-                .map(|root| policy::Grant { root, write: true });
             let place = policy::Context {
                 workspace: None,
                 cwd: PathBuf::from(&cwd),
-                home,
-                search: search(var("PATH").as_deref()),
-                env: names(&spec.env),
+                search: search(around.path.as_deref()),
+                env: around.names,
                 sandboxed,
-                grants: spec
-                    .grants
-                    .iter()
-                    .map(|grant| policy::Grant { root: grant.root.clone().into(), write: grant.write })
-                    .chain(own)
-                    .collect(),
+                grants: granted(&spec.grants, &home, sandboxed),
+                home,
             };
             let epoch = gated.client().and_then(|client| {
                 let owns = inspection.lease.owner.as_ref().is_some_and(|owner| owner.client == *client);
@@ -75,36 +71,32 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
             (place, (identity, Some(cwd), epoch))
         }
         None => {
-            let Gated::Unsandboxed(request) = gated else {
+            let (Gated::Unsandboxed(request) | Gated::Spawn(request)) = gated else {
                 return Err(Failure::invalid("it is about no session"));
             };
-            let cwd = request.cwd.clone();
-            let place = policy::Context {
-                workspace: None,
-                cwd: PathBuf::from(cwd.clone().unwrap_or_else(|| "/".to_owned())),
-                home: PathBuf::from("/"),
-                search: Vec::new(),
-                env: Vec::new(),
-                sandboxed: false,
-                grants: Vec::new(),
-            };
-            (place, (Value::Null, cwd, None))
+            let place = place_to_be(app, principal, request);
+            let cwd = place.cwd.to_string_lossy().into_owned();
+            let identity = serde_json::json!({ "sandboxed": place.sandboxed });
+            (place, (identity, Some(cwd), None))
         }
     };
     let (identity, cwd, epoch) = identity;
-    let (who, action, policy) = (policy::Principal::from(principal), gated.action(), policy.clone());
+    let (who, actions, policy) = (policy::Principal::from(principal), gated.actions(), policy.clone());
     // Looking up programs and reading files is looking at the disk, which may be slow.
     let judged = tokio::task::spawn_blocking(move || {
-        (policy::judge(&policy, &who, &action, &place), policy::target(&action, &place))
+        let decisions = actions.iter().map(|action| policy::judge(&policy, &who, action, &place));
+        let targets: Vec<_> = actions.iter().map(|action| policy::target(action, &place)).collect();
+        (decisions.reduce(policy::Judgement::and), targets)
     });
-    let (decision, target) =
+    let (decision, targets) =
         judged.await.map_err(|err| Failure::new(ErrorCode::Internal, format!("judging failed: {err}")))?;
-    if decision.outcome == policy::Outcome::Ask && !target.complete {
+    let decision = decision.ok_or_else(|| Failure::invalid("it names no program"))?;
+    if decision.outcome == policy::Outcome::Ask && !targets.iter().all(|target| target.complete) {
         let detail = "it names more files than a person can be shown the state of (64): ask for it in parts";
         return Err(Failure::invalid(detail));
     }
     // Times in nanoseconds are larger than the numbers that canonical JSON has.
-    let target = hex(&Sha256::digest(serde_json::to_vec(&target).unwrap_or_default()));
+    let target = hex(&Sha256::digest(serde_json::to_vec(&targets).unwrap_or_default()));
     let whole = serde_json::json!({
         "action": gated.kind(),
         "payload": gated.payload(),
@@ -119,11 +111,40 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
     Ok(Judgement { decision, hash: hex(&Sha256::digest(&canonical)), cwd, epoch })
 }
 
-/// The names in an environment; never the values.
-fn names(env: &[(String, String)]) -> Vec<String> {
-    let mut names: Vec<String> = env.iter().map(|(name, _)| name.clone()).collect();
-    names.sort_unstable();
-    names
+/// Where a session that is not there yet would begin.
+fn place_to_be(app: &App, principal: &Principal, request: &CreateTerminal) -> policy::Context {
+    let profile = confine::profile(request, principal);
+    let mut env = confine::inherited(profile, app.environment.variables());
+    env.retain(|(name, _)| !request.env.contains_key(name));
+    env.extend(request.env.clone());
+    let around = Surroundings::of(&env);
+    let home = home(&around);
+    let sandboxed = baton_sandbox::profile::is_confined(profile);
+    let grants = if sandboxed { confine::grants(request, Some(home.as_path())) } else { Vec::new() };
+    let cwd = request.cwd.clone().or_else(|| Some(grants.first()?.root.clone()));
+    policy::Context {
+        workspace: None,
+        cwd: cwd.map_or_else(|| home.clone(), PathBuf::from),
+        search: search(around.path.as_deref()),
+        env: around.names,
+        sandboxed,
+        grants: granted(&grants, &home, sandboxed),
+        home,
+    }
+}
+
+/// What a session may change, and read beyond the system. A confined program's HOME and temporary files are its own.
+fn granted(grants: &[Grant], home: &Path, sandboxed: bool) -> Vec<policy::Grant> {
+    let own = [home.to_owned(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")].into_iter().filter(|_| sandboxed);
+    let own = own.map(|root| policy::Grant { root, write: true });
+    let given = grants.iter().map(|grant| policy::Grant { root: grant.root.clone().into(), write: grant.write });
+    given.chain(own).collect()
+}
+
+/// What `~` is. Without a HOME it is nobody's: a directory that is not there, and is granted to no one.
+fn home(around: &Surroundings) -> PathBuf {
+    let home = around.home.as_deref().filter(|home| home.starts_with('/') && home.len() > 1);
+    PathBuf::from(home.unwrap_or("/nonexistent"))
 }
 
 /// Where a shell looks for programs; without a `PATH`, where shells look by themselves.

@@ -10,6 +10,7 @@ use baton_proto::v1::Class;
 use super::context::{self, Judgement};
 use super::gated::Gated;
 use super::inbox::{Said, lock, risk_level};
+use super::reached;
 use super::request::{Asked, become_, no_approval, request};
 use super::run;
 use super::waiting::{expire, find, is_overdue};
@@ -79,7 +80,9 @@ pub async fn decide(
     };
     if request.decision == Decision::Deny {
         change.said = Some(app.inbox.sealed(id, &said)?);
+        reached("deciding").await;
         let denied = become_(app, principal, &row, ApprovalStatus::Denied, change, None).await?;
+        reached("decided").await;
         return lost_or(app, id, denied).await;
     }
     if app.store.is_memory_only() {
@@ -142,8 +145,10 @@ pub async fn decide(
         (ApprovalStatus::Approved, judgement.hash)
     };
     change.run_hash = Some(hash);
+    reached("deciding").await;
     let decided = become_(app, principal, &row, status, change, None).await?;
     let decided = lost_or(app, id, decided).await?;
+    reached("decided").await;
     tokio::spawn(run::carry_out(Arc::clone(app), id));
     Ok(decided)
 }

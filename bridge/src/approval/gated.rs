@@ -20,6 +20,9 @@ pub enum Gated {
     /// Input for a program.
     #[serde(rename = "terminal.input")]
     Input(Input),
+    /// The program that a session begins with.
+    #[serde(rename = "process.spawn")]
+    Spawn(Box<CreateTerminal>),
     /// A session that is not confined.
     #[serde(rename = "session.unsandboxed")]
     Unsandboxed(Box<CreateTerminal>),
@@ -78,6 +81,7 @@ impl Gated {
         match self {
             Self::Exec(_) => ActionKind::TerminalExec,
             Self::Input(_) => ActionKind::TerminalInput,
+            Self::Spawn(_) => ActionKind::ProcessSpawn,
             Self::Unsandboxed(_) => ActionKind::SessionUnsandboxed,
             Self::LeaseTake(_) => ActionKind::LeaseTake,
         }
@@ -90,7 +94,7 @@ impl Gated {
             Self::Exec(exec) => Some(exec.session_id),
             Self::Input(input) => Some(input.session_id),
             Self::LeaseTake(take) => Some(take.session_id),
-            Self::Unsandboxed(_) => None,
+            Self::Spawn(_) | Self::Unsandboxed(_) => None,
         }
     }
 
@@ -101,7 +105,7 @@ impl Gated {
             Self::Exec(exec) => Some(&exec.client_id),
             Self::Input(input) => Some(&input.client_id),
             Self::LeaseTake(take) => Some(&take.client_id),
-            Self::Unsandboxed(_) => None,
+            Self::Spawn(_) | Self::Unsandboxed(_) => None,
         }
     }
 
@@ -111,21 +115,27 @@ impl Gated {
         match self {
             Self::Exec(_) => "run a command",
             Self::Input(_) => "type",
+            Self::Spawn(_) => "start a program",
             Self::Unsandboxed(_) => "start a session that is not confined",
             Self::LeaseTake(_) => "take control",
         }
     }
 
-    /// What the policy judges.
+    /// What the policy judges: of several the strictest answer counts.
     #[must_use]
-    pub fn action(&self) -> Action {
+    pub fn actions(&self) -> Vec<Action> {
+        let spawn = |request: &CreateTerminal| request.command.clone().map(|argv| Action::ProcessSpawn { argv });
         match self {
-            Self::Exec(exec) => Action::TerminalExec { command: exec.command.clone() },
+            Self::Exec(exec) => vec![Action::TerminalExec { command: exec.command.clone() }],
             Self::Input(input) => {
-                Action::TerminalInput { text: String::from_utf8_lossy(&input.bytes().unwrap_or_default()).into_owned() }
+                let text = String::from_utf8_lossy(&input.bytes().unwrap_or_default()).into_owned();
+                vec![Action::TerminalInput { text }]
             }
-            Self::Unsandboxed(_) => Action::SessionUnsandboxed {},
-            Self::LeaseTake(take) => Action::LeaseTake { session: take.session_id.to_string() },
+            Self::Spawn(request) => spawn(request).into_iter().collect(),
+            Self::Unsandboxed(request) => {
+                [Some(Action::SessionUnsandboxed {}), spawn(request)].into_iter().flatten().collect()
+            }
+            Self::LeaseTake(take) => vec![Action::LeaseTake { session: take.session_id.to_string() }],
         }
     }
 
@@ -159,6 +169,10 @@ impl Gated {
             Self::Unsandboxed(request) if !is_unconfined(request) => {
                 let detail =
                     "a confined session needs no approval: deny this one, and say in the notes to ask for `workspace`";
+                return Err(Failure::invalid(detail));
+            }
+            Self::Spawn(request) if is_unconfined(request) || request.command.is_none() => {
+                let detail = "an edit of a confined session's program leaves it confined, and names a program";
                 return Err(Failure::invalid(detail));
             }
             _ => {}
@@ -207,11 +221,13 @@ fn shown(bytes: &[u8]) -> String {
 pub enum Judged {
     /// It goes through the gate.
     As(ActionKind),
+    /// It goes through the gate, as one of these or as both.
+    AsEither(ActionKind, ActionKind),
     /// It needs no judgement: why.
     Not(&'static str),
 }
 
-use Judged::{As, Not};
+use Judged::{As, AsEither, Not};
 
 /// Reading, or what a client says of itself.
 const READS: Judged = Not("changes nothing");
@@ -248,7 +264,7 @@ pub const TABLE: &[(&str, Judged)] = &[
         Not("the same program, confined as it was; `reach` keeps agents out of others"),
     ),
     ("GET /v1/events", READS),
-    ("POST /v1/terminal/sessions", As(ActionKind::SessionUnsandboxed)),
+    ("POST /v1/terminal/sessions", AsEither(ActionKind::ProcessSpawn, ActionKind::SessionUnsandboxed)),
     ("GET /v1/terminal/sessions/{session_id}", READS),
     ("POST /v1/terminal/sessions/{session_id}/claim", As(ActionKind::LeaseTake)),
     ("POST /v1/terminal/sessions/{session_id}/release", Not("gives up")),

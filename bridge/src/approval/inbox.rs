@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use baton_proto::ErrorCode;
 use baton_proto::api::{ApprovalRequest, RiskLevel};
 use baton_proto::ids::ApprovalId;
-use nix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -32,7 +31,7 @@ pub struct Inbox {
     noticed: mpsc::UnboundedSender<Noticed>,
     hears: Mutex<Option<mpsc::UnboundedReceiver<Noticed>>>,
     changed: watch::Sender<u64>,
-    /// When silence becomes a no on the clock that nobody sets, which counts suspended time too; microseconds since boot.
+    /// Of what waits: when silence becomes a no at the latest, by the clock that nobody sets, in microseconds since boot.
     pub(super) deadlines: Mutex<HashMap<ApprovalId, u64>>,
     /// Input for a program that reads a password: never written down.
     pub(super) secrets: Mutex<HashMap<ApprovalId, Gated>>,
@@ -49,12 +48,6 @@ pub(super) struct Said {
     pub(super) edited_payload: Option<Value>,
     #[serde(default)]
     pub(super) notes: Option<String>,
-}
-
-/// Microseconds since the machine started, sleep included.
-pub(super) fn boot_us() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(Duration::ZERO, Duration::from);
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) const fn risk_level(risk: Risk) -> RiskLevel {

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use super::context::Judgement;
 use super::gated::Gated;
-use super::inbox::{Inbox, boot_us, lock, risk_level};
+use super::inbox::{Inbox, lock, risk_level};
+use super::reached;
+use super::waiting::own_deadline;
 use crate::access::Principal;
 use crate::app::App;
 use crate::audit::{Action, Actor, Details, Entry, Verdict};
@@ -40,7 +42,8 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
     let Asked { principal, gated, judgement, .. } = asked;
     let id = ApprovalId::from_uuid(Uuid::now_v7());
     let created_us = clock::now_us();
-    let expires_us = created_us.saturating_add(u64::try_from(inbox.ttl.as_micros()).unwrap_or(u64::MAX));
+    let ttl_us = u64::try_from(inbox.ttl.as_micros()).unwrap_or(u64::MAX);
+    let expires_us = created_us.saturating_add(ttl_us);
     let payload = gated.payload();
     if payload.to_string().len() > PAYLOAD_BYTES_MAX {
         return Err(Failure::new(ErrorCode::TooLarge, "a person can't read more than 128 KiB: ask for it in parts"));
@@ -109,6 +112,8 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
         run_hash: None,
         created_us,
         expires_us,
+        boot_id: Some(clock::boot_id().to_owned()),
+        expires_boot_us: Some(clock::boot_us().saturating_add(ttl_us)),
         body: inbox.sealed(id, &body)?,
         decision: None,
         said: None,
@@ -175,8 +180,10 @@ pub(super) async fn ask(app: &App, asked: &Asked<'_>) -> Outcome<ApprovalRow> {
     let row = request(&app.inbox, asked)?;
     let kept = row.clone();
     let entry = entry(asked.principal, &row, ApprovalStatus::Pending, &action_of(app, &row));
+    reached("asking").await;
     app.audit.with(entry, move |connection| approvals::add(connection, &kept)).await?;
-    lock(&app.inbox.deadlines).insert(row.id, boot_us().saturating_add(row.expires_us - row.created_us));
+    reached("asked").await;
+    has_until(app, &row);
     tell(app, &row, ApprovalStatus::Pending, None);
     Ok(row)
 }
@@ -217,10 +224,18 @@ pub(super) async fn become_(
     let row = app.store.approval(id).await?.ok_or_else(no_approval)?;
     tell(app, &row, to, Some(&by));
     if let Some(next) = successor {
-        lock(&app.inbox.deadlines).insert(next.id, boot_us().saturating_add(next.expires_us - next.created_us));
+        has_until(app, &next);
         tell(app, &next, ApprovalStatus::Pending, None);
     }
     Ok(Some(row))
+}
+
+/// Remembers that a request waits, and until when.
+pub(super) fn has_until(app: &App, row: &ApprovalRow) {
+    // A wall clock that was set back gives nobody more time than there was.
+    let left = row.expires_us.saturating_sub(clock::now_us()).min(row.expires_us.saturating_sub(row.created_us));
+    let deadline = own_deadline(row).unwrap_or_else(|| clock::boot_us().saturating_add(left));
+    lock(&app.inbox.deadlines).insert(row.id, deadline);
 }
 
 pub(super) fn no_approval() -> Failure {

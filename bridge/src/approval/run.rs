@@ -12,13 +12,14 @@ use std::sync::Arc;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{ApprovalStatus, ExecRequest};
-use baton_proto::ids::ApprovalId;
+use baton_proto::ids::{ApprovalId, Epoch};
 use serde_json::{Value, json};
 
 use super::context;
 use super::decision::void;
 use super::gate::Permit;
 use super::gated::{Exec, Gated, Input, LeaseTake};
+use super::reached;
 use super::request::become_;
 use crate::access::Principal;
 use crate::app::App;
@@ -63,28 +64,40 @@ async fn attempt(app: &Arc<App>, id: ApprovalId) -> Outcome<()> {
         return fails(Failure::new(ErrorCode::Unauthenticated, "whoever asked has no token any more")).await;
     };
     let (policy, _) = app.inbox.policy();
-    match context::judge(app, &policy, &asker, &gated).await {
-        Ok(now) if row.run_hash.as_deref() == Some(now.hash.as_str()) => {}
+    let judged = match context::judge(app, &policy, &asker, &gated).await {
+        Ok(now) if row.run_hash.as_deref() == Some(now.hash.as_str()) => now,
         Ok(now) => return void(app, &row, &asker, &gated, Some(&now)).await.map(drop),
         Err(failure) => return fails(failure).await,
-    }
+    };
+    reached("judged").await;
     let executing = become_(app, Actor::baton(), &row, ApprovalStatus::Executing, Change::default(), None).await?;
     // Somebody else does it.
     let Some(row) = executing else { return Ok(()) };
-    let done = perform(app, &asker, gated, Permit::approved()).await;
+    reached("executing").await;
+    let done = perform(app, &asker, gated, judged.epoch, Permit::approved()).await;
+    reached("performed").await;
     let (status, change) = match &done {
         Ok(result) => (ApprovalStatus::Executed, Change { result: Some(result.to_string()), ..Change::default() }),
         Err(failure) => (ApprovalStatus::Failed, failed(failure)),
     };
-    become_(app, Actor::baton(), &row, status, change, None).await.map(drop)
+    become_(app, Actor::baton(), &row, status, change, None).await?;
+    reached("written").await;
+    Ok(())
 }
 
-async fn perform(app: &Arc<App>, asker: &Principal, gated: Gated, permit: Permit) -> Outcome<Value> {
+/// Does it, under the lease's epoch that it was judged under: control that went to somebody and came back is another.
+async fn perform(
+    app: &Arc<App>,
+    asker: &Principal,
+    gated: Gated,
+    judged: Option<Epoch>,
+    permit: Permit,
+) -> Outcome<Value> {
     match gated {
         Gated::Exec(Exec { session_id, client_id, command, timeout_s }) => {
             let (session, attached) = input::owning(app, asker, &session_id.to_string(), &client_id).await?;
             let request = ExecRequest { client_id, command, epoch: None, timeout_s };
-            let epoch = input::epoch(&session, &request.client_id, None)?;
+            let epoch = judged.ok_or_else(input::not_owner)?;
             app.audit.exec(asker, session.id, &request.command).await;
             let answer = exec::run(app, &session, &attached, epoch, &request, permit).await?;
             // What it wrote is in the journal, between the cursors, and nowhere else.
@@ -97,12 +110,12 @@ async fn perform(app: &Arc<App>, asker: &Principal, gated: Gated, permit: Permit
             let bytes = typed.bytes()?;
             let Input { session_id, client_id, .. } = typed;
             let (session, attached) = input::owning(app, asker, &session_id.to_string(), &client_id).await?;
-            let epoch = input::epoch(&session, &client_id, None)?;
+            let epoch = judged.ok_or_else(input::not_owner)?;
             input::type_bytes(&session, &attached, epoch, &bytes, &permit).await?;
             Ok(json!({ "accepted": bytes.len() }))
         }
-        Gated::Unsandboxed(request) => {
-            let session = create::start_unconfined(app, asker, *request, permit).await?;
+        Gated::Spawn(request) | Gated::Unsandboxed(request) => {
+            let session = create::start_approved(app, asker, *request, permit).await?;
             Ok(json!({ "session_id": session.id }))
         }
         Gated::LeaseTake(LeaseTake { session_id, client_id, force }) => {

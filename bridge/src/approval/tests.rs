@@ -23,10 +23,19 @@ fn every_route_and_frame_is_judged_or_says_why_not() {
     let gone: Vec<_> = known.difference(&there).collect();
     assert!(gone.is_empty(), "in `approval::gated::TABLE`, and no longer there: {gone:?}");
     assert_eq!(known.len(), TABLE.len(), "each once");
-    for kind in
-        [ActionKind::TerminalExec, ActionKind::TerminalInput, ActionKind::SessionUnsandboxed, ActionKind::LeaseTake]
-    {
-        assert!(TABLE.iter().any(|(_, judged)| *judged == Judged::As(kind)), "{kind:?} is judged somewhere");
+    for kind in [
+        ActionKind::TerminalExec,
+        ActionKind::TerminalInput,
+        ActionKind::ProcessSpawn,
+        ActionKind::SessionUnsandboxed,
+        ActionKind::LeaseTake,
+    ] {
+        let judges = |judged: &Judged| match *judged {
+            Judged::As(one) => one == kind,
+            Judged::AsEither(one, other) => one == kind || other == kind,
+            Judged::Not(_) => false,
+        };
+        assert!(TABLE.iter().any(|(_, judged)| judges(judged)), "{kind:?} is judged somewhere");
     }
 }
 

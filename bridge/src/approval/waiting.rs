@@ -8,8 +8,8 @@ use baton_proto::ids::ApprovalId;
 use baton_proto::v1::Class;
 use serde_json::json;
 
-use super::inbox::{boot_us, lock};
-use super::request::{become_, no_approval};
+use super::inbox::lock;
+use super::request::{become_, has_until, no_approval};
 use super::run;
 use crate::access::Principal;
 use crate::app::App;
@@ -75,38 +75,54 @@ pub async fn wait(app: &App, principal: &Principal, id: ApprovalId, timeout: Dur
     }
 }
 
+/// Whether its time is over: by the wall clock, or by the one that nobody sets, whichever says so first.
 pub(super) fn is_overdue(app: &App, row: &ApprovalRow) -> bool {
-    clock::now_us() >= row.expires_us
-        || lock(&app.inbox.deadlines).get(&row.id).is_some_and(|deadline| boot_us() >= *deadline)
+    if clock::now_us() >= row.expires_us {
+        return true;
+    }
+    if let Some(deadline) = own_deadline(row) {
+        return clock::boot_us() >= deadline;
+    }
+    // The machine was started anew since. How long ago it was asked is known by the wall clock alone; by one that says it was
+    // not asked yet, nothing is known.
+    let in_this_life = lock(&app.inbox.deadlines).get(&row.id).copied();
+    clock::now_us() < row.created_us || in_this_life.is_some_and(|deadline| clock::boot_us() >= deadline)
+}
+
+/// When its time is over by the clock that nobody sets, if it was asked during this start of the machine.
+pub(super) fn own_deadline(row: &ApprovalRow) -> Option<u64> {
+    let id = clock::boot_id();
+    row.expires_boot_us.filter(|_| !id.is_empty() && row.boot_id.as_deref() == Some(id))
 }
 
 pub(super) async fn expire(app: &App, row: &ApprovalRow) -> Outcome<()> {
     become_(app, Actor::baton(), row, ApprovalStatus::Expired, Change::default(), None).await.map(drop)
 }
 
-/// Goes on with what an earlier bridge left, and lets requests expire, until the bridge stops.
-pub async fn tend(app: Arc<App>) {
-    let mut stopping = app.stopping.clone();
+/// Settles what an earlier bridge left, before this one does anything that could be taken for it.
+pub async fn settle(app: &App) {
     // What was being done when a bridge died may have been done: nobody knows.
     for row in app.store.approvals(Some(ApprovalStatus::Executing), None, LOOK_MAX).await.unwrap_or_default() {
         let result = json!({ "code": "outcome_unknown", "detail": "the bridge ended while it was being done; look before you ask again" });
         let change = Change { result: Some(result.to_string()), ..Change::default() };
-        if let Err(failure) = become_(&app, Actor::baton(), &row, ApprovalStatus::OutcomeUnknown, change, None).await {
+        if let Err(failure) = become_(app, Actor::baton(), &row, ApprovalStatus::OutcomeUnknown, change, None).await {
             tracing::warn!(approval = %row.id, "its unknown outcome could not be written down: {failure}");
         }
     }
+    for row in app.store.approvals(Some(ApprovalStatus::Pending), None, LOOK_MAX).await.unwrap_or_default() {
+        has_until(app, &row);
+    }
+}
+
+/// Goes on with what was approved and not begun, and lets requests expire, until the bridge stops.
+pub async fn tend(app: Arc<App>) {
+    let mut stopping = app.stopping.clone();
     for status in [ApprovalStatus::Approved, ApprovalStatus::Edited] {
         for row in app.store.approvals(Some(status), None, LOOK_MAX).await.unwrap_or_default() {
             tokio::spawn(run::carry_out(Arc::clone(&app), row.id));
         }
     }
-    let now = clock::now_us();
-    for row in app.store.approvals(Some(ApprovalStatus::Pending), None, LOOK_MAX).await.unwrap_or_default() {
-        // A clock that was set back gives nobody more time than there was.
-        let left = row.expires_us.saturating_sub(now).min(row.expires_us.saturating_sub(row.created_us));
-        lock(&app.inbox.deadlines).insert(row.id, boot_us().saturating_add(left));
-    }
-    app.store.prune_approvals(now);
+    app.store.prune_approvals(clock::now_us());
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK_EVERY) => {}

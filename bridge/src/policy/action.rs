@@ -1,5 +1,6 @@
 //! What is judged: closed sets of values, never sentences.
 
+use std::cmp::Reverse;
 use std::path::PathBuf;
 
 use baton_proto::v1::Class;
@@ -295,6 +296,26 @@ pub struct Judgement {
     pub not_understood: Vec<String>,
     /// Of the policy that judged.
     pub revision: String,
+}
+
+impl Judgement {
+    /// Both, of something that is two actions at once.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        fn joined<T: Ord>(mine: &mut Vec<T>, others: Vec<T>) {
+            mine.extend(others);
+            mine.sort();
+            mine.dedup();
+        }
+        self.outcome = self.outcome.max(other.outcome);
+        self.risk_level = self.risk_level.max(other.risk_level);
+        joined(&mut self.risk_tags, other.risk_tags);
+        joined(&mut self.rule_ids, other.rule_ids);
+        joined(&mut self.not_understood, other.not_understood);
+        self.reasons.extend(other.reasons);
+        self.reasons.sort_by_key(|it| Reverse(it.outcome));
+        self
+    }
 }
 
 impl Action {

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::action::{Action, ActionKind, Context};
 use super::glob::Glob;
+use super::placed;
 use super::resolve::{Program, Resolve};
 use super::shell::{Arg, COMMANDS_MAX, DEPTH_MAX, LINE_BYTES_MAX, Line, Simple, read};
-use super::wrapper::unwrap;
+use super::wrapper::{reads_terminal, unwrap};
 
 /// Directories that a line may have changed to: more are not followed.
 const DIRECTORIES_MAX: usize = 8;
@@ -154,17 +155,20 @@ fn run(line: Line, kind: ActionKind, context: &Context, cwd: &str, resolve: &dyn
 
 fn ran(line: &Line, kind: ActionKind, cwds: &mut Vec<String>, context: &Context, resolve: &dyn Resolve) -> Vec<Effect> {
     let home = context.home.to_string_lossy().into_owned();
+    let line_repeats = line.repeats;
     let mut line = Line { commands: line.commands.clone(), doubts: line.doubts.clone(), ..Line::default() };
     let mut all = Vec::new();
     let mut open: Vec<(Simple, usize)> = line.commands.drain(..).rev().map(|it| (it, 0)).collect();
     let (mut count, mut count_paths) = (0, 0);
+    // Names that lead nobody knows where, by the time that they are used.
+    let mut made: Vec<String> = Vec::new();
     while let Some((simple, depth)) = open.pop() {
         count += 1;
         if count > COMMANDS_MAX || depth > DEPTH_MAX {
             line.doubt("too-many", format!("more than {COMMANDS_MAX} commands, or {DEPTH_MAX} in one another"));
             break;
         }
-        let here = cwds.clone();
+        let (here, before) = (cwds.clone(), all.len());
         for write in &simple.writes {
             all.push(Effect {
                 kind: Some(ActionKind::FileWrite),
@@ -175,6 +179,17 @@ fn ran(line: &Line, kind: ActionKind, cwds: &mut Vec<String>, context: &Context,
             });
         }
         let mut call = call(&simple, kind, (context, &here, resolve), &mut line);
+        let through = |paths: &[Glob]| paths.iter().any(|path| placed::is_there(path, &made));
+        if through(&call.paths) || all.iter().skip(before).any(|write| through(&write.paths)) {
+            line.doubt("link", format!("`{}` goes through a name that the line itself makes", call.text));
+        }
+        match placed::made(&call, &here, resolve) {
+            Some(more) if more.is_empty() => {}
+            // What stands before it in a loop or a pipeline may happen after it.
+            Some(_) if line_repeats || simple.fed => line.doubt("link", "a link, in a loop or a pipeline"),
+            Some(more) => made.extend(more),
+            None => line.doubt("link", "where it puts a link"),
+        }
         call.cwds = here;
         changes(&simple, &home, cwds, resolve, &mut line);
         count_paths += call.paths.len();
@@ -182,7 +197,8 @@ fn ran(line: &Line, kind: ActionKind, cwds: &mut Vec<String>, context: &Context,
             line.doubt("too-many", format!("more than {PATHS_MAX} paths"));
             break;
         }
-        let mut inner = unwrap(&call.names, &simple, &home, depth, &mut line);
+        let typed_into = kind == ActionKind::ProcessSpawn && depth == 0 && reads_terminal(&call.names, &call.args);
+        let mut inner = if typed_into { Vec::new() } else { unwrap(&call.names, &simple, &home, depth, &mut line) };
         inner.append(&mut line.commands);
         open.extend(inner.into_iter().rev().map(|it| (it, depth + 1)));
         if !call.text.is_empty() {

@@ -15,6 +15,7 @@ pub mod file;
 mod glob;
 pub mod hostile;
 mod judge;
+mod placed;
 pub mod program;
 pub mod resolve;
 mod rules;

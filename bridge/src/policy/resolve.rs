@@ -12,6 +12,9 @@ pub const SYSTEM_DIRS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/s
 /// Directories above a path that are looked for: a path of 4096 bytes, the most that Linux takes, has no more.
 const ANCESTORS_MAX: usize = 2048;
 
+/// Links to what is not there, one behind the other: Linux follows no more.
+const LINKS_MAX: usize = 40;
+
 /// What a command word turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Program {
@@ -25,12 +28,25 @@ pub enum Program {
     Missing,
 }
 
+/// What is at a path, its last link not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A link, or something else.
+    Other,
+}
+
 /// Looks programs and paths up.
 pub trait Resolve {
     /// Which program `word` starts in `cwd`.
     fn program(&self, word: &str, cwd: &str, context: &Context) -> Program;
     /// Where a path leads once its links are followed; `None` when nothing is known.
     fn real(&self, path: &str) -> Option<String>;
+    /// What is at a path; `None` when nothing is known, or nothing is there.
+    fn kind(&self, path: &str) -> Option<Kind>;
 }
 
 /// By names alone, for examples in a policy and tests: each bare word is the system's, and so is what has a path in a
@@ -48,6 +64,10 @@ impl Resolve for ByName {
     }
 
     fn real(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn kind(&self, _: &str) -> Option<Kind> {
         None
     }
 }
@@ -78,17 +98,35 @@ impl Resolve for ByFiles {
         // There it says who asks, and that is not who runs it.
         let own =
             ["/proc/self", "/proc/thread-self", "/dev/fd", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty"];
-        let path = Path::new(path);
-        if own.iter().any(|it| path.starts_with(it)) {
+        if own.iter().any(|it| Path::new(path).starts_with(it)) {
             return None;
         }
-        // What is not there yet is below something that is.
-        path.ancestors().take(ANCESTORS_MAX).find_map(|above| {
-            let real = above.canonicalize().ok()?;
-            let rest = path.strip_prefix(above).ok()?;
+        let mut path = PathBuf::from(path);
+        for _ in 0..LINKS_MAX {
+            // What is not there yet is below something that is.
+            let (real, rest) = path
+                .ancestors()
+                .take(ANCESTORS_MAX)
+                .find_map(|above| Some((above.canonicalize().ok()?, path.strip_prefix(above).ok()?.to_owned())))?;
+            let mut names = rest.components();
             // Joined with nothing it would end with a slash, and be another name.
-            let whole = if rest.as_os_str().is_empty() { real } else { real.join(rest) };
-            Some(whole.to_string_lossy().into_owned())
+            let Some(first) = names.next() else { return Some(real.to_string_lossy().into_owned()) };
+            // A link to what is not there yet leads there all the same: who writes to it makes it.
+            match fs::read_link(real.join(first)) {
+                Ok(to) if names.as_path().as_os_str().is_empty() => path = real.join(to),
+                Ok(to) => path = real.join(to).join(names.as_path()),
+                Err(_) => return Some(real.join(rest).to_string_lossy().into_owned()),
+            }
+        }
+        None
+    }
+
+    fn kind(&self, path: &str) -> Option<Kind> {
+        let kind = fs::symlink_metadata(path).ok()?.file_type();
+        Some(match kind {
+            it if it.is_file() => Kind::File,
+            it if it.is_dir() => Kind::Directory,
+            _ => Kind::Other,
         })
     }
 }

@@ -78,7 +78,7 @@ pub fn target(action: &Action, context: &Context) -> Target {
                 continue;
             }
             let found = state(Path::new(&path));
-            if found.inode.is_some() || is_file {
+            if found != FileState::NONE || is_file {
                 complete &= files.len() < FILES_MAX;
                 if complete {
                     files.insert(path, found);
@@ -98,7 +98,7 @@ impl FileState {
 
 fn state(path: &Path) -> FileState {
     // Opened once: what is hashed is what was looked at. `O_NONBLOCK`, for a FIFO would wait.
-    let Ok(real) = path.canonicalize() else { return FileState::NONE };
+    let Ok(real) = path.canonicalize() else { return leading_nowhere(path) };
     let opened =
         fs::OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW).open(&real);
     let meta = opened.as_ref().ok().and_then(|it| it.metadata().ok()).or_else(|| fs::symlink_metadata(&real).ok());
@@ -116,6 +116,12 @@ fn state(path: &Path) -> FileState {
         ctime_ns: if is_directory { 0 } else { nanoseconds(meta.ctime(), meta.ctime_nsec()) },
     };
     FileState { path: Some(real.to_string_lossy().into_owned()), inode: Some(inode), sha256 }
+}
+
+/// A link to what is not there leads to what whoever writes to it makes; anything else is not there.
+fn leading_nowhere(path: &Path) -> FileState {
+    let to = fs::read_link(path).ok();
+    FileState { path: to.map(|to| to.to_string_lossy().into_owned()), ..FileState::NONE }
 }
 
 fn hash(file: &File) -> io::Result<String> {

@@ -173,6 +173,17 @@ fn every_other_action_is_judged() {
         (r#"{"action":"process.spawn","argv":["sudo","ls"]}"#, Outcome::Deny),
         (r#"{"action":"process.spawn","argv":["ls","; sudo"]}"#, Outcome::Allow),
         (r#"{"action":"process.spawn","argv":[]}"#, Outcome::Ask),
+        // What is typed there is judged when it is typed.
+        (r#"{"action":"process.spawn","argv":["bash","--norc","--noprofile","-i"]}"#, Outcome::Allow),
+        (r#"{"action":"process.spawn","argv":["zsh","-l"]}"#, Outcome::Allow),
+        (r#"{"action":"process.spawn","argv":["python3"]}"#, Outcome::Allow),
+        (r#"{"action":"process.spawn","argv":["bash","-i","-c","ls"]}"#, Outcome::Ask),
+        (r#"{"action":"process.spawn","argv":["bash","script"]}"#, Outcome::Ask),
+        (r#"{"action":"process.spawn","argv":["bash","--rcfile","x","-i"]}"#, Outcome::Ask),
+        (r#"{"action":"process.spawn","argv":["bash","-c","sudo ls"]}"#, Outcome::Deny),
+        (r#"{"action":"process.spawn","argv":["python3","-"]}"#, Outcome::Ask),
+        (r#"{"action":"process.spawn","argv":["nice","bash"]}"#, Outcome::Ask),
+        (r#"{"action":"terminal.exec","command":"bash"}"#, Outcome::Ask),
     ] {
         assert_eq!(outcome(action), wanted, "{action}");
     }

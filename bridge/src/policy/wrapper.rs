@@ -330,6 +330,18 @@ const PREFIXES: &[(&str, &[&str], &[&str], usize)] = &[
     ("xargs", &["-n", "-P", "-L", "-d", "-s", "-E"], &["-0", "-r", "-t", "-x", "-0r", "-r0"], 0),
 ];
 
+/// Whether a program that is started like this does what its terminal says, and nothing else: a shell without a line or a file, an
+/// interpreter without a script. What is typed there is asked about by itself.
+pub fn reads_terminal(names: &[String], args: &[Arg]) -> bool {
+    const OPTIONS: [&str; 9] = ["-i", "-l", "-il", "-li", "--login", "--norc", "--noprofile", "-f", "--no-rcs"];
+    let shell = |name: &str| SHELLS.contains(&name) || ["zsh", "fish", "csh", "tcsh"].contains(&name);
+    let plain = |arg: &Arg| arg.text().is_some_and(|it| OPTIONS.contains(&it.as_str()));
+    if names.iter().any(|it| shell(it)) {
+        return args.iter().all(plain);
+    }
+    args.is_empty() && names.iter().any(|name| INTERPRETERS.iter().any(|it| is_version_of(name, it.0)))
+}
+
 /// Opens `simple`, whose program goes by `names`. Doubts go to `out`.
 pub fn unwrap(names: &[String], simple: &Simple, home: &str, depth: usize, out: &mut Line) -> Vec<Simple> {
     let args = simple.words.get(1..).unwrap_or(&[]);

@@ -11,7 +11,6 @@ use baton_proto::config::Sandbox;
 use baton_proto::egress::AllowHosts;
 use baton_proto::spec::{AGENT_SOCKET_BYTES_MAX, GRANTS_MAX, Grant, Profile};
 use baton_proto::v1::Class;
-use baton_sandbox::profile;
 
 use crate::access::Principal;
 use crate::approval::gate::Permit;
@@ -40,11 +39,8 @@ pub(super) fn confinement(
 ) -> Outcome<Confinement> {
     let home = inherited.iter().find(|(name, _)| name == "HOME").map(|(_, home)| Path::new(home));
     let denied = |detail: &str| Err(Failure::new(ErrorCode::Denied, detail));
-    let profile = request.sandbox.unwrap_or(match principal.class() {
-        Class::Person => Profile::Host,
-        Class::Agent => Profile::Workspace,
-    });
-    if !profile::is_confined(profile) {
+    let profile = profile(request, principal);
+    if !baton_sandbox::profile::is_confined(profile) {
         if principal.class() == Class::Agent && permit.is_none() {
             return denied("an agent's session is confined: leave `sandbox` out, or let a person start this one");
         }
@@ -64,14 +60,7 @@ pub(super) fn confinement(
     }
     let ssh_agent = if request.ssh_agent { Some(agent(request, principal, profile, inherited)?) } else { None };
     AllowHosts::parse(&request.allow_hosts).map_err(|err| Failure::invalid(format!("`allow_hosts`: {err}")))?;
-    let grants: Vec<Grant> = match &request.grants {
-        Some(grants) => grants.iter().cloned().map(Grant::from).collect(),
-        // Its own HOME is there whatever is granted; the person's is not granted because somebody happened to stand in it.
-        None => match request.cwd.as_deref().filter(|cwd| !is_same(Path::new(cwd), home)) {
-            Some(cwd) => vec![Grant::whole(cwd.to_owned())],
-            None => Vec::new(),
-        },
-    };
+    let grants = grants(request, home);
     if grants.len() > GRANTS_MAX {
         return Err(Failure::invalid(format!("a session has at most {GRANTS_MAX} grants")));
     }
@@ -82,6 +71,26 @@ pub(super) fn confinement(
         }
     }
     Ok(Confinement { profile, grants, allow_hosts: request.allow_hosts.clone(), ssh_agent })
+}
+
+/// The profile that is asked for, or what such a principal has when it says nothing.
+pub(crate) fn profile(request: &CreateTerminal, principal: &Principal) -> Profile {
+    request.sandbox.unwrap_or(match principal.class() {
+        Class::Person => Profile::Host,
+        Class::Agent => Profile::Workspace,
+    })
+}
+
+/// What a confined session is granted.
+pub(crate) fn grants(request: &CreateTerminal, home: Option<&Path>) -> Vec<Grant> {
+    match &request.grants {
+        Some(grants) => grants.iter().cloned().map(Grant::from).collect(),
+        // Its own HOME is there whatever is granted; the person's is not granted because somebody happened to stand in it.
+        None => match request.cwd.as_deref().filter(|cwd| !is_same(Path::new(cwd), home)) {
+            Some(cwd) => vec![Grant::whole(cwd.to_owned())],
+            None => Vec::new(),
+        },
+    }
 }
 
 /// Whether there may be a session that is not confined, whoever asks.
@@ -150,7 +159,7 @@ fn agent(
 /// `invalid`, with what to ask for instead.
 pub(super) fn check_limits(request: &CreateTerminal, profile: Profile) -> Outcome<()> {
     request.limits.check().map_err(Failure::invalid)?;
-    if request.limits.disk_bytes.is_some() && !profile::is_confined(profile) {
+    if request.limits.disk_bytes.is_some() && !baton_sandbox::profile::is_confined(profile) {
         return Err(Failure::invalid(
             "`limits.disk_bytes` bounds HOME and temporary files of a session's own; one that is not confined has none: \
              ask for `sandbox: \"workspace\"`, or leave it out",
@@ -165,9 +174,9 @@ fn is_same(path: &Path, home: Option<&Path>) -> bool {
 }
 
 /// What a program inherits of Baton's environment: a confined one nothing that could be a token.
-pub(super) fn inherited(profile: Profile, env: Vec<(String, String)>) -> Vec<(String, String)> {
-    if !profile::is_confined(profile) {
+pub(crate) fn inherited(profile: Profile, env: Vec<(String, String)>) -> Vec<(String, String)> {
+    if !baton_sandbox::profile::is_confined(profile) {
         return env;
     }
-    env.into_iter().filter(|(name, _)| profile::passes(name)).collect()
+    env.into_iter().filter(|(name, _)| baton_sandbox::profile::passes(name)).collect()
 }

@@ -12,6 +12,7 @@ use baton_proto::ids::{InstanceId, SessionId};
 use baton_proto::spec::{SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, SizePolicy};
 use http::StatusCode;
+use tokio::sync::MutexGuard;
 use uuid::Uuid;
 
 use super::approvals::{WaitQuery, awaiting};
@@ -28,7 +29,7 @@ use crate::gate::Known;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
 use crate::show;
-use crate::store::sessions::SessionRow;
+use crate::store::sessions::{SessionRow, Surroundings};
 
 /// Characters of a title.
 const TITLE_CHARS_MAX: usize = 120;
@@ -76,45 +77,71 @@ pub async fn create(
         return Err(failure);
     }
     app.sessiond.listed().await?;
-    let _one_at_a_time = match &request.terminal_id {
-        Some(terminal_id) => {
-            if terminal_id.is_empty() || terminal_id.len() > TERMINAL_ID_BYTES_MAX {
-                return Err(Failure::invalid("`terminal_id` has 1 to 256 bytes"));
-            }
-            let guard = app.creating.lock().await;
-            if let Some(session) = app.catalog.by_terminal_id(request.workspace_id, terminal_id) {
-                if !principal.sees(&session, app.catalog.row(session.id).as_ref()) {
-                    let detail = "this `terminal_id` belongs to a session you may not see; choose another";
-                    return Err(Failure::new(ErrorCode::Forbidden, detail));
-                }
-                return Ok(Json(created(&session, false)).into_response());
-            }
-            Some(guard)
-        }
-        None => None,
-    };
-    let permit = if is_unconfined(&request) && principal.class() == Class::Agent {
-        // What would be refused anyway is asked of nobody.
-        confine::may_be_unconfined(&request, &app.options.config.sandbox)?;
-        match gate(&app, &principal, Gated::Unsandboxed(Box::new(request.clone())), key.0).await? {
+    let one_at_a_time = one_at_a_time(&app, &request).await?;
+    if let Some(session) = resumed(&app, &principal, &request)? {
+        return Ok(Json(created(&session, false)).into_response());
+    }
+    let permit = match judged(&app, &principal, &request)? {
+        Some(gated) => match gate(&app, &principal, gated, key.0).await? {
             Gate::Go(permit) => Some(permit),
-            Gate::Asked(row) => return awaiting(&app, &principal, &row, &query).await,
-        }
-    } else {
-        None
+            Gate::Asked(row) => {
+                // Whoever waits for a person keeps nobody else waiting.
+                drop(one_at_a_time);
+                return awaiting(&app, &principal, &row, &query).await;
+            }
+        },
+        None => None,
     };
     let session = start_recorded(&app, &principal, request, permit.as_ref(), app.environment.variables()).await?;
     Ok((StatusCode::CREATED, Json(created(&session, true))).into_response())
 }
 
-/// Starts a session that is not confined, as a person approved it.
-pub(crate) async fn start_unconfined(
+/// What of a new session the policy judges: that an agent's is not confined, and the program that it begins with. A login shell does
+/// what is typed into it, which is asked about by itself.
+fn judged(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome<Option<Gated>> {
+    if principal.class() == Class::Agent && is_unconfined(request) {
+        // What would be refused anyway is asked of nobody.
+        confine::may_be_unconfined(request, &app.options.config.sandbox)?;
+        return Ok(Some(Gated::Unsandboxed(Box::new(request.clone()))));
+    }
+    let Some(command) = &request.command else { return Ok(None) };
+    check_command(command)?;
+    confine::confinement(request, principal, &app.options.config.sandbox, &app.environment.variables(), None)?;
+    Ok(Some(Gated::Spawn(Box::new(request.clone()))))
+}
+
+/// Two of one `terminal_id` are one session: who creates by it holds this until it is there.
+async fn one_at_a_time<'a>(app: &'a App, request: &CreateTerminal) -> Outcome<Option<MutexGuard<'a, ()>>> {
+    let Some(terminal_id) = &request.terminal_id else { return Ok(None) };
+    if terminal_id.is_empty() || terminal_id.len() > TERMINAL_ID_BYTES_MAX {
+        return Err(Failure::invalid("`terminal_id` has 1 to 256 bytes"));
+    }
+    Ok(Some(app.creating.lock().await))
+}
+
+/// The living session with the request's `(workspace_id, terminal_id)`.
+fn resumed(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome<Option<Arc<Session>>> {
+    let found = request.terminal_id.as_ref().and_then(|id| app.catalog.by_terminal_id(request.workspace_id, id));
+    let Some(session) = found else { return Ok(None) };
+    if !principal.sees(&session, app.catalog.row(session.id).as_ref()) {
+        let detail = "this `terminal_id` belongs to a session you may not see; choose another";
+        return Err(Failure::new(ErrorCode::Forbidden, detail));
+    }
+    Ok(Some(session))
+}
+
+/// Starts a session as a person approved it; one with its `terminal_id` that is there meanwhile is that session.
+pub(crate) async fn start_approved(
     app: &Arc<App>,
     principal: &Principal,
     request: CreateTerminal,
     permit: Permit,
 ) -> Outcome<Arc<Session>> {
     app.sessiond.listed().await?;
+    let _one_at_a_time = one_at_a_time(app, &request).await?;
+    if let Some(session) = resumed(app, principal, &request)? {
+        return Ok(session);
+    }
     start_recorded(app, principal, request, Some(&permit), app.environment.variables()).await
 }
 
@@ -180,13 +207,12 @@ async fn start(
     let var = |name: &str| inherited.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
     let user = crate::person::user();
     let (command, login) = match request.command {
-        Some(command) if command.first().is_some_and(|program| !program.is_empty()) => (command, false),
-        Some(_) => return Err(Failure::invalid("`command` names a program: `[\"sh\", \"-c\", \"…\"]`")),
+        Some(command) => {
+            check_command(&command)?;
+            (command, false)
+        }
         None => (vec![login_shell(&inherited)], true),
     };
-    if command.iter().any(|argument| argument.contains('\0')) {
-        return Err(Failure::invalid("an argument can't have a NUL in it"));
-    }
     let cwd = match request.cwd {
         Some(cwd) => checked_directory(cwd)?,
         None if !grants.is_empty() => grants[0].root.clone(),
@@ -235,6 +261,7 @@ async fn start(
         head: 0,
         oldest: 0,
         last_activity_us: 0,
+        surroundings: Some(Surroundings::of(&env)),
     };
     let spec = SessionSpec {
         session: id,
@@ -298,6 +325,16 @@ pub(super) fn initial_size(request: &CreateTerminal) -> Outcome<(SizePolicy, Dim
         rows: request.rows.or(request.size.map(|size| size.rows)).unwrap_or(SIZE_DEFAULT.rows),
     };
     if size.is_valid() { Ok((policy, size)) } else { Err(Failure::invalid("`cols` and `rows` are from 1 to 2000")) }
+}
+
+fn check_command(command: &[String]) -> Outcome<()> {
+    if command.first().is_none_or(String::is_empty) {
+        return Err(Failure::invalid("`command` names a program: `[\"sh\", \"-c\", \"…\"]`"));
+    }
+    if command.iter().any(|argument| argument.contains('\0')) {
+        return Err(Failure::invalid("an argument can't have a NUL in it"));
+    }
+    Ok(())
 }
 
 fn checked_directory(cwd: String) -> Outcome<String> {

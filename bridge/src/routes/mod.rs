@@ -3,7 +3,7 @@
 pub mod approvals;
 pub mod audit;
 pub mod auth;
-mod confine;
+pub(crate) mod confine;
 pub mod control;
 pub mod create;
 pub mod docs;

@@ -181,6 +181,7 @@ pub(super) fn row_of(app: &App, session: &Session) -> SessionRow {
             head: 0,
             oldest: 0,
             last_activity_us: 0,
+            surroundings: None,
         }
     })
 }

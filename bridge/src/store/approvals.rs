@@ -32,6 +32,10 @@ pub struct ApprovalRow {
     pub created_us: u64,
     /// When silence becomes a no.
     pub expires_us: u64,
+    /// During which start of the machine it was asked; `None` of one that an older Baton kept.
+    pub boot_id: Option<String>,
+    /// When silence becomes a no by the clock that nobody sets, microseconds since that start.
+    pub expires_boot_us: Option<u64>,
     /// The request as it was made, sealed JSON.
     pub body: Vec<u8>,
     /// What a person said.
@@ -70,7 +74,7 @@ pub struct Change {
 }
 
 const COLUMNS: &str = "id, session_id, requested_by, request_key, status, context_hash, run_hash, created_us, expires_us, body, \
-                       decision, said, decided_by, decided_us, superseded_by, result";
+                       decision, said, decided_by, decided_us, superseded_by, result, boot_id, expires_boot_us";
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<ApprovalRow>> {
     let word = |at: usize| row.get::<_, Option<String>>(at);
@@ -97,6 +101,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<ApprovalRow>> {
         decided_us: row.get::<_, Option<i64>>(13)?.map(unsigned),
         superseded_by: word(14)?.and_then(|id| id.parse().ok()),
         result: row.get(15)?,
+        boot_id: word(16)?,
+        expires_boot_us: row.get::<_, Option<i64>>(17)?.map(unsigned),
     }))
 }
 
@@ -107,7 +113,8 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<ApprovalRow>> {
 pub fn add(connection: &Connection, row: &ApprovalRow) -> rusqlite::Result<()> {
     connection
         .prepare(&format!(
-            "INSERT INTO approvals ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
+            "INSERT INTO approvals ({COLUMNS}) VALUES \
+             (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
         ))?
         .execute(params![
             row.id.to_string(),
@@ -125,7 +132,9 @@ pub fn add(connection: &Connection, row: &ApprovalRow) -> rusqlite::Result<()> {
             row.decided_by,
             row.decided_us.map(signed),
             row.superseded_by.map(|id| id.to_string()),
-            row.result
+            row.result,
+            row.boot_id,
+            row.expires_boot_us.map(signed)
         ])?;
     Ok(())
 }

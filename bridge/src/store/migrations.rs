@@ -78,6 +78,12 @@ const STEPS: &[&str] = &[
         PRIMARY KEY (session_id, principal, what)
     ) STRICT;
 ",
+    // A wall clock can be set: how long a request waits is counted by the one that can't, too.
+    "
+    ALTER TABLE approvals ADD COLUMN boot_id TEXT;
+    ALTER TABLE approvals ADD COLUMN expires_boot_us INTEGER;
+    ALTER TABLE sessions ADD COLUMN surroundings TEXT;
+",
 ];
 
 /// Brings a database to the newest schema.

@@ -5,9 +5,33 @@ use std::collections::BTreeMap;
 use baton_proto::api::{AgentInput, Record};
 use baton_proto::ids::{SessionId, WorkspaceId};
 use rusqlite::{Connection, Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::Store;
 use crate::problem::Outcome;
+
+/// What a program finds around it, as far as the policy has to know: of its environment the names, and the two values that say what a
+/// word means. sessiond tells nobody the rest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// `HOME`.
+    pub home: Option<String>,
+    /// `PATH`.
+    pub path: Option<String>,
+    /// The names of all variables, sorted.
+    pub names: Vec<String>,
+}
+
+impl Surroundings {
+    /// Of an environment.
+    #[must_use]
+    pub fn of(env: &[(String, String)]) -> Self {
+        let var = |name: &str| env.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
+        let mut names: Vec<String> = env.iter().map(|(name, _)| name.clone()).collect();
+        names.sort_unstable();
+        Self { home: var("HOME"), path: var("PATH"), names }
+    }
+}
 
 /// A session's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +68,8 @@ pub struct SessionRow {
     pub oldest: u64,
     /// Last output or input when it ended.
     pub last_activity_us: u64,
+    /// What its program finds around it; `None` of one that an older Baton kept, or none did.
+    pub surroundings: Option<Surroundings>,
 }
 
 fn json<T: serde::Serialize>(value: &T) -> String {
@@ -83,12 +109,13 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<SessionRow>> {
         head: unsigned(row.get("head")?),
         oldest: unsigned(row.get("oldest")?),
         last_activity_us: unsigned(row.get("last_activity_us")?),
+        surroundings: parsed(row.get("surroundings")?),
     }))
 }
 
 fn put(connection: &Connection, row: &SessionRow) -> rusqlite::Result<()> {
     connection
-        .prepare("INSERT OR REPLACE INTO sessions VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")?
+        .prepare("INSERT OR REPLACE INTO sessions VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")?
         .execute(params![
             row.id.to_string(),
             row.title,
@@ -106,6 +133,7 @@ fn put(connection: &Connection, row: &SessionRow) -> rusqlite::Result<()> {
             signed(row.head),
             signed(row.oldest),
             signed(row.last_activity_us),
+            row.surroundings.as_ref().map(json),
         ])?;
     Ok(())
 }
@@ -176,6 +204,7 @@ mod tests {
             head: 2,
             oldest: 1,
             last_activity_us: 3,
+            surroundings: Some(Surroundings::of(&[("HOME".to_owned(), "/home/a".to_owned())])),
         };
         store.save_session(row.clone()).await.unwrap();
         assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);

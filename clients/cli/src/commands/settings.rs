@@ -156,17 +156,12 @@ fn in_a_line(program: &AgentProgram) -> String {
 }
 
 fn of_sessiond(status: &SessiondStatus) -> String {
-    match (status.status, status.pid) {
-        (SessiondState::Up, Some(pid)) => format!(
-            "{} runs as {pid}{}",
-            status.version.as_deref().map(clean_line).unwrap_or_default(),
-            status
-                .started_at
-                .as_deref()
-                .map_or_else(String::new, |at| format!(", {}", format!("for {}", time::age(at, time::now()))))
-        ),
-        _ => "does not answer; its launcher starts it again".to_owned(),
-    }
+    let (SessiondState::Up, Some(pid)) = (status.status, status.pid) else {
+        return "does not answer; its launcher starts it again".to_owned();
+    };
+    let version = status.version.as_deref().map(clean_line).unwrap_or_default();
+    let age = status.started_at.as_deref().map(|at| time::age(at, time::now()));
+    format!("{version} runs as {pid}{}", age.map_or_else(String::new, |age| format!(", for {age}")))
 }
 
 async fn env(api: &Api, reload: bool, json: bool) -> Result<(), Report> {
