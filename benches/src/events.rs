@@ -263,7 +263,7 @@ pub fn run(baton: &Baton) -> Result<Table> {
         let note = format!(
             "{count} of {} marks, written at once; each event once, {} that the log had no place for",
             all - steady,
-            heard.lost
+            heard.dropped
         );
         row("as fast as they come", &format!("baton, reader {}", index + 1), "events/s", rate, note);
     }
