@@ -367,8 +367,10 @@ fn the_page_shows_and_changes_them() {
         page.click("settings-menu").await;
         page.click("baton-settings").await;
         let idle = async || {
-            let value = page.element("idle-timeout").await.prop("value").await.unwrap();
-            value.unwrap_or_default()
+            // Drawn anew with each value: an element that was found may be gone.
+            let value =
+                page.run("return document.querySelector('[data-testid=idle-timeout]')?.value ?? ''").await.unwrap();
+            value.as_str().unwrap_or_default().to_owned()
         };
         let until_idle = async |wanted: &str| {
             let limit = tokio::time::Instant::now() + LIMIT;

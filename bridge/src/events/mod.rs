@@ -41,6 +41,8 @@ const PRUNE_EVERY: u64 = 1000;
 const CLIENTS_NAMED_MAX: usize = 32;
 /// Between two tries to write to a database that fails.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
+/// With an event that happens it is tried sooner, but not more often than this, microseconds.
+const AGAIN_AT_ONCE_US: u64 = 100_000;
 
 /// Which marks of a session were told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,8 +105,11 @@ impl EventLog {
     fn append(&self, scope: Scope, scope_id: String, kind: &str, data: Value) {
         let fresh = Fresh { scope, scope_id, kind: kind.to_owned(), data, at_us: clock::now_us() };
         let (given, write, newest) = {
-            let mut state = self.state();
-            (state.give(fresh), state.begin_writing(), state.newest())
+            let (mut state, now_us) = (self.state(), fresh.at_us);
+            let given = state.give(fresh);
+            // What happens may be that the disk has room again: then there is no better moment.
+            let write = state.begin_writing() || state.try_again(now_us, AGAIN_AT_ONCE_US);
+            (given, write, state.newest())
         };
         if given != Given::Lost && newest.is_multiple_of(PRUNE_EVERY) {
             self.store.prune_leases(EVENTS_MAX);
@@ -166,10 +171,16 @@ impl EventLog {
         loop {
             self.failed.notified().await;
             tokio::time::sleep(TRY_AGAIN).await;
-            if self.state().try_again() {
+            if self.state().try_again(clock::now_us(), 0) {
                 self.write();
             }
         }
+    }
+
+    /// Whether what happens is told and not in the database: other rows may find their place there all the same.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.state().is_failing()
     }
 
     /// Waits until what has happened is in the database, or that fails.

@@ -133,6 +133,10 @@ pub struct State {
     failing: bool,
     /// A batch is being written, or soon will be.
     writing: bool,
+    /// It is being written just now.
+    in_flight: bool,
+    /// When it was tried again last: microseconds since 1970.
+    tried_us: u64,
 }
 
 impl State {
@@ -148,6 +152,8 @@ impl State {
             lost: 0,
             failing: false,
             writing: false,
+            in_flight: false,
+            tried_us: 0,
         }
     }
 
@@ -213,6 +219,7 @@ impl State {
     pub fn begin_writing(&mut self) -> bool {
         let begin = !self.writing && (self.lost > 0 || !self.queue.entries.is_empty());
         self.writing |= begin;
+        self.in_flight |= begin;
         begin
     }
 
@@ -229,7 +236,7 @@ impl State {
 
     /// A batch, up to this one, is in the database.
     pub fn kept(&mut self, upto: u64) {
-        (self.failing, self.writing) = (false, false);
+        (self.failing, self.writing, self.in_flight) = (false, false, false);
         while self.queue.entries.front().is_some_and(|entry| entry.event.seq <= upto)
             && let Some(entry) = self.queue.pop()
         {
@@ -241,16 +248,25 @@ impl State {
 
     /// A batch is not in the database. It is told all the same, and tried again: [`State::try_again`].
     pub fn failed(&mut self) {
-        self.failing = true;
+        (self.failing, self.in_flight) = (true, false);
         for at in self.queue.after(self.told)..self.queue.entries.len() {
             let entry = Arc::clone(&self.queue.entries[at]);
             self.tell(entry);
         }
     }
 
-    /// Whether somebody has to try again after a failure.
-    pub const fn try_again(&self) -> bool {
-        self.failing && self.writing
+    /// Whether the database took the last batch not.
+    pub const fn is_failing(&self) -> bool {
+        self.failing
+    }
+
+    /// Whether the caller is to try again after a failure: nobody does just now, nor did so shortly before.
+    pub fn try_again(&mut self, now_us: u64, pause_us: u64) -> bool {
+        let again = self.failing && self.writing && !self.in_flight && now_us.saturating_sub(self.tried_us) >= pause_us;
+        if again {
+            (self.in_flight, self.tried_us) = (true, now_us);
+        }
+        again
     }
 
     /// Whether all that was given up to this one is told, or never will be before the database recovers.

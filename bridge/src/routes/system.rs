@@ -30,7 +30,10 @@ pub async fn health(State(app): State<Arc<App>>) -> Json<Health> {
 }
 
 fn failing(app: &App) -> Vec<String> {
-    let parts = [("sessiond", app.sessiond.link() != Link::Up), ("database", app.store.is_degraded())];
+    let parts = [
+        ("sessiond", app.sessiond.link() != Link::Up),
+        ("database", app.store.is_degraded() || app.events.is_failing()),
+    ];
     parts.into_iter().filter(|(_, fails)| *fails).map(|(name, _)| name.to_owned()).collect()
 }
 
