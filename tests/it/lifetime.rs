@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{ClientFrame, CreateTerminal, Created, ServerFrame, SessionDetail, SessionStatus};
+use baton_proto::api::{ClientFrame, CreateTerminal, Created, ServerFrame, SessionDetail, SessionStatus, WaitAnswer};
 use baton_proto::ids::SessionId;
 use baton_tests::process::Process;
 use baton_tests::terminal::Terminal;
 use baton_tests::{Attach, Baton, Incoming, Setup, scenario, session};
 use http::Method;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 async fn until_ended(baton: &Baton, session: SessionId) -> SessionDetail {
@@ -16,6 +17,38 @@ async fn until_ended(baton: &Baton, session: SessionId) -> SessionDetail {
         .api()
         .get_until(&format!("/v1/sessions/{session}"), |detail: &SessionDetail| !detail.session.status.is_living())
         .await
+}
+
+/// A bridge that gets little time reads a session's first answer, its output and its end together.
+#[test]
+fn an_end_that_comes_with_the_first_answer_is_noticed() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let bridge = baton.bridge().await;
+        let starved = async {
+            loop {
+                bridge.signal(Signal::SIGSTOP);
+                tokio::time::sleep(Duration::from_millis(25)).await;
+                bridge.signal(Signal::SIGCONT);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let lane = async |lane: u32| {
+            for round in 0..20 {
+                let script = format!("sleep 0.0{}; echo done; exit 7", (lane + 4 * round) % 10);
+                let session = baton.script(&script).await;
+                let body = json!({"until": {"exit": true}, "timeout_s": 10});
+                let path = format!("/v1/terminal/sessions/{session}/wait");
+                let answer: WaitAnswer = baton.api().post(&path, &body).await;
+                assert_eq!((answer.matched.as_str(), answer.cursor.offset), ("exit", 6), "{script}: {answer:?}");
+                assert_eq!(answer.exit.and_then(|exit| exit.code), Some(7));
+            }
+        };
+        tokio::select! {
+            () = starved => {}
+            _ = async { tokio::join!(lane(0), lane(1), lane(2), lane(3)) } => {}
+        }
+        bridge.signal(Signal::SIGCONT);
+    });
 }
 
 #[test]

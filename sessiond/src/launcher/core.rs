@@ -42,6 +42,8 @@ pub const STATUS_UNKNOWN: i64 = -1;
 
 /// `arg` of [`Op::WorkerGone`] as the answer to [`Op::Retire`] for a session that has no worker.
 pub const RETIRED: i64 = -2;
+/// How long the worker that serves the old journal may take to be gone: a SIGKILL and the launcher's next turn.
+pub const RETIRE_WITHIN: Duration = Duration::from_secs(5);
 
 /// `arg` of [`Op::WorkerGone`]: unconfined programs are forbidden here, and one was asked for.
 pub const FORBIDDEN: i64 = -3;
@@ -150,6 +152,9 @@ pub struct Kept<H> {
     pub parked: bool,
     /// The worker follows another by plan and has not served yet.
     pub trial: bool,
+    /// Until when the worker is killed as soon as it says that the program is gone: sessiond, which heard of that from the
+    /// worker itself, may ask for it before the launcher has read the same news.
+    retire_until: Option<Instant>,
     /// Until when a worker that takes a program over has to.
     serve_by: Option<Instant>,
     /// Taken over from a dead launcher before a word of the worker was heard: the fork may not have got past its gate,
@@ -178,6 +183,7 @@ impl<H> Kept<H> {
             own: false,
             parked: false,
             trial: false,
+            retire_until: None,
             serve_by: None,
             unsure: false,
             backoff: Backoff::default(),
@@ -411,7 +417,7 @@ impl<H> Core<H> {
             Event::Begin => self.begin(now, &mut actions),
             Event::FromSessiond(message, fds) => self.hear_sessiond(message, fds, now, &mut actions),
             Event::FromBridge(message) => self.hear_bridge(message, &mut actions),
-            Event::FromWorker(session, message, fds) => self.hear_worker(session, message, fds, &mut actions),
+            Event::FromWorker(session, message, fds) => self.hear_worker(session, message, fds, now, &mut actions),
             Event::FromSuccessor(session, message) => self.hear_successor(session, message, now, &mut actions),
             Event::SuccessorForked(session, running) => self.successor_forked(session, running, now),
             Event::SuccessorNotForked(session) | Event::Ended(Process::Successor(session), _) => {
@@ -483,11 +489,11 @@ impl<H> Core<H> {
                 self.changed.insert(Changed::Session(session));
                 actions.push(Action::ForkWorker(session, if replay { Mode::Replay } else { Mode::Fresh }));
             }
-            Op::Retire => match self.sessions.get(&session) {
+            Op::Retire => match self.sessions.get_mut(&session) {
                 None => actions.push(gone(session, RETIRED)),
                 Some(kept) if kept.done || kept.replay => actions.push(Action::Kill(Process::Worker(session))),
-                // A program runs: its worker is not anybody's to end.
-                Some(_) => {}
+                // A program runs: its worker is not anybody's to end, unless its word that it has ended is on its way.
+                Some(kept) => kept.retire_until = Some(now + RETIRE_WITHIN),
             },
             Op::Stop => self.stop(now, actions),
             Op::Ready => self.is_ready(Service::Supervisor, actions),
@@ -504,7 +510,14 @@ impl<H> Core<H> {
         }
     }
 
-    fn hear_worker(&mut self, session: SessionId, message: LaunchMessage, fds: Vec<H>, actions: &mut Vec<Action>) {
+    fn hear_worker(
+        &mut self,
+        session: SessionId,
+        message: LaunchMessage,
+        fds: Vec<H>,
+        now: Instant,
+        actions: &mut Vec<Action>,
+    ) {
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         let mut fds = fds.into_iter();
         match message.op {
@@ -540,6 +553,9 @@ impl<H> Core<H> {
                     actions.push(started(session, kept));
                 }
                 actions.push(Action::TellWorker(session, LaunchMessage::new(Op::Drained, session)));
+                if kept.retire_until.take_if(|until| now <= *until).is_some() {
+                    actions.push(Action::Kill(Process::Worker(session)));
+                }
             }
             _ => return,
         }

@@ -10,7 +10,9 @@ use baton_proto::launch::{LaunchMessage, Op, Start};
 use baton_proto::spec::Profile;
 use nix::sys::signal::Signal;
 
-use super::core::{Action, Core, Event, HEALTHY_WITHIN, Mode, Process, RETIRED, Running, STOP_GRACE, Service};
+use super::core::{
+    Action, Core, Event, HEALTHY_WITHIN, Mode, Process, RETIRE_WITHIN, RETIRED, Running, STOP_GRACE, Service,
+};
 
 /// A descriptor that counts its copies.
 pub(super) type Handle = Rc<()>;
@@ -506,7 +508,17 @@ fn only_the_worker_of_an_ended_session_is_retired() {
     assert_eq!(retire(&mut core), []);
     core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
     assert_eq!(retire(&mut core), []);
-    core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now);
+    // sessiond heard of the end before the launcher did: what it asked for is done then, unless that was long ago.
+    for (later, killed) in [(RETIRE_WITHIN, true), (RETIRE_WITHIN + Duration::from_millis(1), false)] {
+        let mut core = Core::<Handle>::new(10);
+        core.step(Event::FromSessiond(message(Op::SpawnWorker, id, 0, 0), vec![Handle::default()]), now);
+        core.step(Event::WorkerForked(id, Running { pid: 5, pidfd: Handle::default(), channel: None }), now);
+        core.step(Event::FromWorker(id, message(Op::Program, id, 6, 0), vec![Handle::default()]), now);
+        assert_eq!(retire(&mut core), []);
+        let done = core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now + later);
+        assert_eq!(done.contains(&Action::Kill(Process::Worker(id))), killed, "{done:?}");
+    }
+    core.step(Event::FromWorker(id, message(Op::Done, id, 0, 0), vec![]), now + RETIRE_WITHIN * 2);
     assert_eq!(retire(&mut core), [Action::Kill(Process::Worker(id))]);
     let gone = core.step(Event::Ended(Process::Worker(id), Some(9)), now);
     assert_eq!(gone, [Action::TellSessiond(message(Op::WorkerGone, id, 0, 9))]);

@@ -7,7 +7,7 @@
 //! The new spec is the moment of no return: one rename. Before it, whatever dies, the session is the one that ended; after
 //! it, the new one. The end that was noted belongs to the old instance and is not read for the new one.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use baton_proto::launch::LaunchMessage;
 use baton_proto::spec::SessionSpec;
@@ -17,10 +17,7 @@ use baton_proto::{ErrorCode, InstanceId, SessionId};
 use super::event::{Action, ConnId};
 use super::session::{Link, Session, State, answer_waiting, failed, not_found};
 use super::step::{ANSWER_WITHIN, Core};
-use crate::launcher::core::RETIRED;
-
-/// How long the worker that serves the old journal may take to be gone: a SIGKILL and the launcher's next turn.
-pub(super) const RETIRE_WITHIN: Duration = Duration::from_secs(5);
+use crate::launcher::core::{RETIRE_WITHIN, RETIRED};
 
 /// What changes with a new instance.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use baton_proto::{ErrorCode, InstanceId};
 
 use super::event::{Action, Answer, Event, Request};
 use super::registry::Bytes;
-use super::respawn::{Change, RETIRE_WITHIN};
+use super::respawn::Change;
 use super::step::ANSWER_WITHIN;
 use super::step_tests::{Bench, CONN, answers, exit, id, inspection, refused, spec};
-use crate::launcher::core::RETIRED;
+use crate::launcher::core::{RETIRE_WITHIN, RETIRED};
 
 fn change(number: u128) -> Change {
     Change {

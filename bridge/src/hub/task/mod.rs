@@ -323,10 +323,13 @@ impl Hub {
         let reached = reached.filter_map(|frame| frame.body::<LimitReached>(Kind::LimitReached).ok());
         let reached: Vec<_> = reached.map(|told| told.resource).collect();
         self.limits_eased_but(&reached);
-        for frame in early {
-            self.frame(frame).map_err(|why| broke(&why))?;
-        }
-        Ok(())
+        // What was read together with the last answer is in the reader: no further read may ever bring it to notice, if it
+        // was the program's end.
+        let taken = early.into_iter().try_for_each(|frame| self.frame(frame)).and_then(|()| self.frames());
+        taken.map_err(|why| {
+            self.disconnect(&why);
+            broke(&why)
+        })
     }
 
     fn disconnect(&mut self, why: &str) {
