@@ -38,6 +38,7 @@ pub mod events;
 pub mod exec;
 pub mod extract;
 pub mod gate;
+pub mod handback;
 pub mod hostile;
 pub mod hub;
 pub mod idempotency;

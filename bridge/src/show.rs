@@ -79,6 +79,7 @@ pub fn lease_answer(record: &LeaseRecord, until_us: u64) -> LeaseAnswer {
         lease_owner: record.owner.as_ref().map(|owner| owner.client.clone()),
         lease_expires_at: record.owner.as_ref().map(|_| rfc3339(until_us)),
         epoch: record.epoch,
+        handback: None,
     }
 }
 

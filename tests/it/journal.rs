@@ -48,7 +48,10 @@ fn the_output_route_has_every_byte_and_the_journal_what_came_between() {
         let mut last = None;
         let (mut kinds, mut bytes) = (Vec::new(), Vec::new());
         loop {
-            let answer = peer.request(Kind::ReadRange, &v1::ReadRange { from, max_bytes: 64 * 1024 }).await.unwrap();
+            // What stands behind the last output comes with that: a record may be as large as a small answer by itself.
+            let is_last = from + 1 == expected.len() as u64;
+            let max_bytes = if is_last { 256 } else { 64 } * 1024;
+            let answer = peer.request(Kind::ReadRange, &v1::ReadRange { from, max_bytes }).await.unwrap();
             assert_eq!(answer.kind(), Some(Kind::Range));
             let (range, mut records) = RangeHeader::split(&answer.payload).unwrap();
             assert_eq!(range.head, expected.len() as u64);
@@ -93,10 +96,11 @@ fn the_output_route_has_every_byte_and_the_journal_what_came_between() {
                     kinds.push(kind);
                 }
             }
-            if range.next >= range.head || range.next == from {
+            if is_last {
                 break;
             }
-            from = range.next;
+            assert!(range.next > from, "it goes on");
+            from = range.next.min(range.head - 1);
         }
         assert!(bytes == expected, "the records' bytes are the output");
         let index =

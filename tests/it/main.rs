@@ -24,6 +24,7 @@ mod exec;
 mod explain;
 mod flood;
 mod given_up;
+mod handback;
 mod handoff;
 mod history;
 mod hostile;

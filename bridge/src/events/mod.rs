@@ -205,11 +205,22 @@ impl EventLog {
         self.append(Scope::System, "baton".to_owned(), kind, data);
     }
 
-    /// A lease was announced.
-    pub fn lease(&self, id: SessionId, record: &LeaseRecord, until_us: u64) {
-        self.store.note_lease(id, record);
+    /// A lease was announced, at this place of the output.
+    pub fn lease(&self, id: SessionId, at: Cursor, record: &LeaseRecord, until_us: u64) {
+        self.lease_found(id, at, record);
         let data = serde_json::to_value(show::lease(record, until_us)).unwrap_or_default();
         self.session(id, "lease", json!({ "epoch": record.epoch, "lease": data }));
+    }
+
+    /// A lease is what it is: it may have changed while nobody listened.
+    pub fn lease_found(&self, id: SessionId, at: Cursor, record: &LeaseRecord) {
+        self.store.note_lease(id, at.instance, at.offset, record);
+    }
+
+    /// Where it is kept.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A program ended.

@@ -11,7 +11,7 @@ use baton_proto::api::{
 };
 use baton_proto::frame::Kind;
 use baton_proto::ids::{ClientId, SessionId};
-use baton_proto::v1::{Claim, Close, DenyControl, LeaseRecord, Release, RequestControl, Transfer};
+use baton_proto::v1::{Claim, Class, Close, DenyControl, LeaseRecord, Release, RequestControl, Transfer};
 use http::StatusCode;
 
 use super::approvals::{WaitQuery, awaiting};
@@ -26,7 +26,7 @@ use crate::gate::Known;
 use crate::hub::presence::End;
 use crate::hub::session::{RestAttachment, Session, until_us};
 use crate::problem::{Failure, Outcome};
-use crate::show;
+use crate::{handback, show};
 
 /// Characters of a close's reason.
 const REASON_CHARS_MAX: usize = 200;
@@ -156,7 +156,22 @@ pub(crate) async fn claim_now(
         let (session, attached) = acting(app, principal, id, client, true).await?;
         let claim = Claim { attachment: attached.attachment, force, if_epoch: None, request: number };
         match session.lease_call(Kind::Claim, &claim).await {
-            Ok(record) => return Ok(answer(app, &session, &attached, &record)),
+            Ok(record) => {
+                let mut answer = answer(app, &session, &attached, &record);
+                let identity = &attached.presence.identity;
+                if identity.class == Class::Agent && answer.lease_owner.as_ref() == Some(client) {
+                    let report = handback::report(&app.context.events, &session, client, record.epoch);
+                    // Control is its own all the same.
+                    answer.handback = report
+                        .await
+                        .unwrap_or_else(|failure| {
+                            tracing::warn!(session = %session.id, "an agent is not told what happened: {failure}");
+                            None
+                        })
+                        .map(Box::new);
+                }
+                return Ok(answer);
+            }
             Err(failure) if failure.code == ErrorCode::SessiondDown && tries < CLAIM_TRIES => {}
             Err(failure) => {
                 if attached.fresh {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use baton_proto::api::{Event, Scope};
+use baton_proto::api::{Event, Mark, Scope, Viewport};
 use baton_proto::ids::SessionId;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -79,6 +79,40 @@ pub struct EventPage {
     pub events: Vec<Event>,
 }
 
+/// What a session told of itself, or what changed on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Happening {
+    /// A mark.
+    Mark {
+        /// What it says.
+        mark: Mark,
+        /// When it was told, microseconds since 1970.
+        at_us: u64,
+    },
+    /// A new size.
+    Resize {
+        /// Which.
+        size: Viewport,
+        /// When, microseconds since 1970.
+        at_us: u64,
+    },
+}
+
+fn happening(row: &Row<'_>) -> rusqlite::Result<Option<Happening>> {
+    let at_us = unsigned(row.get(1)?);
+    let data: String = row.get(2)?;
+    Ok(match row.get::<_, String>(0)?.as_str() {
+        "mark" => serde_json::from_str(&data).ok().map(|mark| Happening::Mark { mark, at_us }),
+        "resize" => serde_json::from_str(&data).ok().map(|size| Happening::Resize { size, at_us }),
+        _ => None,
+    })
+}
+
+/// Happenings that are looked through at most, the newest.
+const HAPPENINGS_MAX: u32 = 5000;
+/// Marks are told a moment after what stands around them.
+const LATE_US: u64 = 5_000_000;
+
 impl Store {
     /// The newest `seq` there is, 0 when there is none; and how many events.
     ///
@@ -150,6 +184,40 @@ impl Store {
             let oldest = "SELECT at_us FROM events ORDER BY seq LIMIT 1";
             let since_us: Option<i64> = connection.query_row(oldest, [], |row| row.get(0)).optional()?;
             Ok((data.and_then(|data| serde_json::from_str(&data).ok()), since_us.map_or(0, unsigned)))
+        })
+        .await
+    }
+
+    /// A session's marks and sizes since this time (microseconds since 1970), oldest first; before them the newest of each kind
+    /// from before.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn happenings(&self, id: SessionId, since_us: u64) -> Outcome<Vec<Happening>> {
+        self.read(move |connection| {
+            let id = id.to_string();
+            let since = signed(since_us.saturating_sub(LATE_US));
+            let mut found = Vec::new();
+            for (kind, marks) in [
+                ("resize", "[]"),
+                ("mark", r#"["cwd"]"#),
+                ("mark", r#"["title"]"#),
+                ("mark", r#"["command", "command_end", "prompt"]"#),
+            ] {
+                let newest = "SELECT type, at_us, data FROM events WHERE scope_id = ?1 AND type = ?2 AND at_us < ?3
+                              AND (?2 = 'resize' OR json_extract(data, '$.kind') IN (SELECT value FROM json_each(?4)))
+                              ORDER BY seq DESC LIMIT 1";
+                let row = connection.query_row(newest, params![id, kind, since, marks], happening).optional()?;
+                found.extend(row.flatten());
+            }
+            let later = "SELECT type, at_us, data FROM events WHERE scope_id = ?1 AND type IN ('mark', 'resize')
+                         AND at_us >= ?2 ORDER BY seq DESC LIMIT ?3";
+            let mut statement = connection.prepare(later)?;
+            let rows = statement.query_map(params![id, since, HAPPENINGS_MAX], happening)?;
+            let mut rows: Vec<Option<Happening>> = rows.collect::<rusqlite::Result<_>>()?;
+            rows.reverse();
+            found.extend(rows.into_iter().flatten());
+            Ok(found)
         })
         .await
     }

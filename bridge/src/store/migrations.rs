@@ -84,6 +84,10 @@ const STEPS: &[&str] = &[
     ALTER TABLE approvals ADD COLUMN expires_boot_us INTEGER;
     ALTER TABLE sessions ADD COLUMN surroundings TEXT;
 ",
+    "
+    ALTER TABLE leases ADD COLUMN instance TEXT;
+    ALTER TABLE leases ADD COLUMN head INTEGER;
+    ",
 ];
 
 /// Brings a database to the newest schema.

@@ -8,6 +8,7 @@ use crate::error::ErrorCode;
 use crate::ids::{ApprovalId, ClientId, Cursor, Epoch, InstanceId, SessionId};
 use crate::v1::ClientKind;
 
+use super::handback::Handback;
 use super::session::{Client, Modes, SessionStatus, Size};
 
 /// The subprotocol for binary hot frames.
@@ -268,6 +269,9 @@ pub enum ServerFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expired: Option<bool>,
     },
+    /// To an agent that has control again after somebody else had it, and to one that attaches while that holds: what
+    /// happened meanwhile. Comes after the `lease` frame, when everything up to there is known.
+    Handback(Box<Handback>),
     /// Who is attached.
     Clients {
         /// Everybody.

@@ -8,6 +8,7 @@ use crate::ids::{ClientId, Cursor, Epoch, SessionId, WorkspaceId};
 use crate::limits::Limits;
 use crate::spec::Profile;
 
+use super::handback::Handback;
 use super::session::{AgentInput, Exit, FolderGrant, Record, SessionStatus, Size, asked_size};
 
 /// `POST /v1/terminal/sessions`
@@ -117,6 +118,10 @@ pub struct LeaseAnswer {
     pub lease_expires_at: Option<String>,
     /// The epoch input must carry.
     pub epoch: Epoch,
+    /// To an agent that has control again after somebody else had it: what happened meanwhile. The same at each claim under
+    /// this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handback: Option<Box<Handback>>,
 }
 
 /// `POST …/release`, `…/request-control`, `…/detach`

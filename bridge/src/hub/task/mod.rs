@@ -291,6 +291,9 @@ impl Hub {
             live.lease = Some(inspection.lease.clone());
             drop(live);
             // What happened while nobody listened shows in what is now.
+            if inspection.lease.epoch.0 > 0 {
+                self.context.events.lease_found(session.id, session.cursor(inspection.head), &inspection.lease);
+            }
             self.context.audit.lease(session.id, session.instance(), &inspection.lease);
         }
         let now = Instant::now();

@@ -21,7 +21,7 @@ use super::super::session::{Attaching, RestAttachment, until_us};
 use super::{AttachReply, CLIENTS_INTERVAL, Hub, Pending, limits, note_inspection};
 use crate::problem::Failure;
 use crate::upstream::conn::RawFrame;
-use crate::{clock, show};
+use crate::{clock, handback, show};
 
 impl Hub {
     pub(super) fn frames(&mut self) -> Result<(), String> {
@@ -156,7 +156,14 @@ impl Hub {
         };
         let frame = show::lease_frame(&record, until);
         link.feed.control(show::text(&frame), Subject::Lease(record.epoch));
-        self.context.events.lease(session.id, &record, until);
+        let at = Cursor { instance: link.feed.instance, offset: link.feed.head() };
+        self.context.events.lease(session.id, at, &record, until);
+        if let Some(presence) = carried.filter(|presence| handback::concerns(&record, presence))
+            && before.as_ref().is_none_or(|before| before.epoch != record.epoch)
+        {
+            let (events, presence) = (self.context.events.clone(), Arc::clone(presence));
+            tokio::spawn(handback::tell(events, Arc::clone(&session), presence, record.epoch));
+        }
         self.context.audit.lease(session.id, session.instance(), &record);
         // A REST attachment lasts as long as the lease it was made for.
         if let Some(LeaseRecord { epoch, owner: Some(former), .. }) = before
@@ -334,6 +341,12 @@ impl Hub {
             for reached in &live.limits_reached {
                 presence.tell(limits::reached(reached));
             }
+        }
+        if handback::concerns(&attached.lease, &presence)
+            && let Some(session) = self.session.upgrade()
+        {
+            let events = self.context.events.clone();
+            tokio::spawn(handback::tell(events, session, Arc::clone(&presence), attached.lease.epoch));
         }
         let writer = link.conn.writer.clone();
         let taken = match reply {

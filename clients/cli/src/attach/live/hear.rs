@@ -123,7 +123,10 @@ impl Live {
             }
             ServerFrame::Denied { message, .. } => self.notice.say(&format!("[{}]", clean_line(&message)), now),
             ServerFrame::Resize { cols, rows, .. } => self.on_session_size(Viewport { cols, rows }),
-            ServerFrame::Pong { .. } | ServerFrame::Snapshot { .. } | ServerFrame::Data { .. } => {}
+            ServerFrame::Handback(_)
+            | ServerFrame::Pong { .. }
+            | ServerFrame::Snapshot { .. }
+            | ServerFrame::Data { .. } => {}
         }
         None
     }
