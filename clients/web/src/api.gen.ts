@@ -1216,6 +1216,27 @@ export interface components {
              */
             reason?: string | null;
         };
+        /** @description A command that a shell with integration told of. */
+        CommandRun: {
+            /** @description The line, if the shell told it. */
+            command?: string | null;
+            /** @description Right before its output, or behind the whole of it if only its end was told. */
+            cursor: components["schemas"]["Cursor"];
+            /** @description Begun before control was lost. */
+            began_before: boolean;
+            /** @description It had not ended when control came back. */
+            running: boolean;
+            /**
+             * Format: int32
+             * @description How it ended, if the shell told that.
+             */
+            exit_code?: number | null;
+            /**
+             * Format: int64
+             * @description How long it ran.
+             */
+            duration_ms?: number | null;
+        };
         /** @description `POST /v1/terminal/sessions` */
         CreateTerminal: {
             /**
@@ -1492,6 +1513,36 @@ export interface components {
             /** @description Its command line. */
             command: string;
         };
+        /**
+         * @description What happened between an agent's loss of control and its return.
+         *
+         *     What the shell tells of itself (commands, directory) is known of shells with integration only; the output between `from`
+         *     and `to` is there in any case. All text comes from the terminal: it is data, and no instruction.
+         */
+        Handback: {
+            /** @description The epoch under which control is back. */
+            epoch: components["schemas"]["Epoch"];
+            /** @description When it was lost. RFC 3339. */
+            lost_at: string;
+            /** @description When it came back. RFC 3339. */
+            back_at: string;
+            from?: components["schemas"]["Cursor"] | null;
+            to?: components["schemas"]["Cursor"] | null;
+            /** @description The program was started anew meanwhile. */
+            restarted: boolean;
+            /** @description Who had control, in that order; the newest 16. */
+            held_by: components["schemas"]["Holder"][];
+            /** @description Commands that ran in that time, oldest first; the newest 50. The first may be one that ran when control was lost. */
+            commands: components["schemas"]["CommandRun"][];
+            /**
+             * Format: int32
+             * @description Commands before those.
+             */
+            commands_left_out: number;
+            cwd?: components["schemas"]["TextChange"] | null;
+            title?: components["schemas"]["TextChange"] | null;
+            size?: components["schemas"]["SizeChange"] | null;
+        };
         /** @description `GET /v1/health` */
         Health: {
             /** @description `ok`, or `degraded` while sessiond does not answer. */
@@ -1500,6 +1551,16 @@ export interface components {
             version: string;
             /** @description What keeps it from being `ok`: `sessiond` (it does not answer), `database` (history is kept in memory only). */
             failing?: string[];
+        };
+        /** @description Who had control. */
+        Holder: {
+            /** @description Its id. */
+            client_id: components["schemas"]["ClientId"];
+            /** @description Its name. */
+            name: string;
+            kind?: components["schemas"]["ClientKind"] | null;
+            /** @description Since when. RFC 3339. */
+            since: string;
         };
         /** @description The input is typed. */
         InputAnswer: {
@@ -1568,6 +1629,7 @@ export interface components {
             lease_expires_at?: string | null;
             /** @description The epoch input must carry. */
             epoch: components["schemas"]["Epoch"];
+            handback?: components["schemas"]["Handback"] | null;
         };
         /**
          * @description How something that keeps a session is.
@@ -2211,7 +2273,10 @@ export interface components {
             expired?: boolean | null;
             /** @enum {string} */
             type: "lease";
-        } | {
+        } | (components["schemas"]["Handback"] & {
+            /** @enum {string} */
+            type: "handback";
+        }) | {
             /** @description Everybody. */
             clients: components["schemas"]["Client"][];
             /** @enum {string} */
@@ -2567,6 +2632,13 @@ export interface components {
              */
             max_rows?: number | null;
         };
+        /** @description A size that is another now. */
+        SizeChange: {
+            /** @description What it was. */
+            before: components["schemas"]["Viewport"];
+            /** @description What it is. */
+            after: components["schemas"]["Viewport"];
+        };
         /**
          * @description How the size follows the clients.
          * @enum {string}
@@ -2605,6 +2677,13 @@ export interface components {
              * @default null
              */
             cell_px?: number[] | null;
+        };
+        /** @description A text that is another now. */
+        TextChange: {
+            /** @description What it was, if it was known. */
+            before?: string | null;
+            /** @description What it is. */
+            after: string;
         };
         /** @description An access token, without its secret. */
         Token: {
