@@ -12,9 +12,15 @@ fn client(name: &str) -> ClientId {
     if name.len() == 1 { uuid::Uuid::from_u128(u128::from(name.as_bytes()[0])).into() } else { name.parse().unwrap() }
 }
 
-/// Epoch, owner, output; a second apart.
-fn history(rows: &[(u64, Option<&str>, u64)]) -> Vec<LeaseRow> {
-    let row = |(number, &(epoch, owner, head)): (usize, &(u64, Option<&str>, u64))| LeaseRow {
+/// Epoch, owner, output.
+type Change = (u64, Option<&'static str>, u64);
+
+/// A history, the epoch that is asked about, and the epoch of the loss and the number of holders, if there was one.
+type Case<'a> = (&'a [Change], u64, Option<(u64, usize)>);
+
+/// Changes a second apart.
+fn history(rows: &[Change]) -> Vec<LeaseRow> {
+    let row = |(number, &(epoch, owner, head)): (usize, &Change)| LeaseRow {
         epoch: Epoch(epoch),
         owner: owner.map(client),
         owner_name: owner.map(str::to_owned),
@@ -31,7 +37,7 @@ const AGENT: &str = "agent:a";
 #[test]
 fn an_absence_is_from_the_loss_to_the_return_with_somebody_in_between() {
     let a = Some(AGENT);
-    let cases: &[(&[(u64, Option<&str>, u64)], u64, Option<(u64, usize)>)] = &[
+    let cases: &[Case<'_>] = &[
         // Taken and given back: lost under 2, one holder.
         (&[(1, a, 0), (2, Some("p"), 10), (3, a, 20)], 3, Some((2, 1))),
         // Never had before; had and given up with nobody in between; another's epoch; none of that number.
