@@ -376,7 +376,8 @@ fn what_an_agent_tries_has_no_effect_and_would_have_one() {
     scenario(Duration::from_secs(300), setup, async |baton: &Baton| {
         let attempts = attempts();
         let world = World::new(baton, &attempts).await;
-        fs::write(baton.home.policy_file(), world.policy()).unwrap();
+        let policy = format!("{}{}", world.policy(), session::folders_rule(baton.scratch()));
+        fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;
         let token: Value =
@@ -429,6 +430,8 @@ fn what_an_agent_tries_has_no_effect_and_would_have_one() {
 fn what_a_word_means_is_what_it_means_in_the_session() {
     let setup = Setup::plain().env("PATH", "/usr/local/bin:/usr/bin:/bin");
     scenario(Duration::from_secs(60), setup, async |baton: &Baton| {
+        fs::write(baton.home.policy_file(), session::folders_rule(baton.scratch())).unwrap();
+        baton.kill_bridge().await;
         let token: Value =
             baton.api().post("/v1/auth/tokens", &json!({"name": "fixer", "role": "agent", "agent_id": "fixer"})).await;
         let agent = baton.nobody().with_token(token["token"].as_str().unwrap());

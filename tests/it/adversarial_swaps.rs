@@ -202,7 +202,8 @@ struct Desk<'a> {
 impl<'a> Desk<'a> {
     async fn new(baton: &'a Baton) -> Self {
         let steps = Stepped::install(baton);
-        fs::write(baton.home.policy_file(), POLICY).unwrap();
+        let policy = format!("{POLICY}{}", session::folders_rule(baton.scratch()));
+        fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;
         let token: Value =

@@ -44,6 +44,7 @@ pub(super) struct Agent {
 
 impl Agent {
     pub(super) async fn with(baton: &Baton, policy: &str) -> Self {
+        let policy = format!("{policy}{}", session::folders_rule(baton.scratch()));
         std::fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;

@@ -201,7 +201,8 @@ async fn up_again(baton: &Baton, sessions: &[SessionId]) -> Api {
 fn what_was_is_the_same_after_a_kill_and_after_a_reboot_and_in_the_state_directory_only() {
     scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
         fs::create_dir_all(&baton.home.config).unwrap();
-        fs::write(baton.home.policy_file(), POLICY).unwrap();
+        let policy = format!("{POLICY}{}", session::folders_rule(baton.scratch()));
+        fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;
         let folder = baton.scratch().join("project");

@@ -46,6 +46,7 @@ mod queries;
 mod recording;
 mod respawn;
 mod resume;
+mod rights;
 mod roles;
 mod routes;
 mod runtime_dir;

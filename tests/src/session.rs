@@ -1,5 +1,7 @@
 //! The sessions of a Baton: made, attached to, read.
 
+use std::path::Path;
+
 use baton_proto::api::{CreateTerminal, Created, SessionDetail};
 use baton_proto::hello::Role;
 use baton_proto::ids::{ClientId, SessionId};
@@ -76,6 +78,24 @@ impl Baton {
         peer.handshake(&self.key(), Role::Bridge).await.expect("the worker believes the key");
         peer
     }
+}
+
+/// A rule that lets agents have folders below this one, to read and to change.
+#[must_use]
+pub fn folders_rule(below: &Path) -> String {
+    let below = below.display();
+    format!(
+        r#"
+[[rule]]
+id = "folders-of-this-test"
+action = "agent.permission"
+match = {{ name = ["folder.read", "folder.change"], path = ["{below}/**"] }}
+decision = "allow"
+risk = "low"
+reason = "it works there"
+examples = {{ match = ["folder.change {below}/project"], not_match = ["folder.change /other"] }}
+"#
+    )
 }
 
 /// A fresh client id.

@@ -10,6 +10,7 @@ use baton_proto::spec::Grant;
 use sha2::{Digest as _, Sha256};
 
 use super::gated::Gated;
+use super::rights;
 use crate::access::Principal;
 use crate::app::App;
 use crate::audit::chain::hex;
@@ -81,16 +82,28 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
         }
     };
     let (identity, cwd, epoch) = identity;
-    let (who, actions, policy) = (policy::Principal::from(principal), gated.actions(), policy.clone());
+    let (who, policy) = (policy::Principal::from(principal), policy.clone());
+    let own = home(&Surroundings::of(&app.environment.variables()));
+    let rights = match gated {
+        Gated::Spawn(request) => rights::of(app, principal, request, &place.home),
+        _ => rights::Rights::default(),
+    };
+    let actions = gated.actions();
+    // What a rule allows below `~` is the person's, whatever HOME the session is to have.
+    let persons = policy::Context { home: own, ..place.clone() };
     // Looking up programs and reading files is looking at the disk, which may be slow.
     let judged = tokio::task::spawn_blocking(move || {
-        let decisions = actions.iter().map(|action| policy::judge(&policy, &who, action, &place));
-        let targets: Vec<_> = actions.iter().map(|action| policy::target(action, &place)).collect();
-        (decisions.reduce(policy::Judgement::and), targets)
+        let does = actions.iter().map(|action| policy::judge(&policy, &who, action, &place));
+        let wants = rights.lacking.into_iter().map(rights::where_it_leads);
+        let wants = wants.map(|action| policy::judge(&policy, &who, &action, &persons));
+        // Bound to all that was asked for: that it has a part of it meanwhile is no other request.
+        let targets = actions.iter().chain(&rights.asked).map(|action| policy::target(action, &place));
+        let targets: Vec<_> = targets.collect();
+        let nothing = || policy::Judgement::nothing(&policy);
+        (does.chain(wants).reduce(policy::Judgement::and).unwrap_or_else(nothing), targets)
     });
     let (decision, targets) =
         judged.await.map_err(|err| Failure::new(ErrorCode::Internal, format!("judging failed: {err}")))?;
-    let decision = decision.ok_or_else(|| Failure::invalid("it names no program"))?;
     if decision.outcome == policy::Outcome::Ask && !targets.iter().all(|target| target.complete) {
         let detail = "it names more files than a person can be shown the state of (64): ask for it in parts";
         return Err(Failure::invalid(detail));
@@ -109,6 +122,12 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
     let canonical = serde_json_canonicalizer::to_vec(&whole)
         .map_err(|err| Failure::invalid(format!("what is asked for can't be written down: {err}")))?;
     Ok(Judgement { decision, hash: hex(&Sha256::digest(&canonical)), cwd, epoch })
+}
+
+/// Whether an agent asks for a session that is granted what the agent does not have.
+#[must_use]
+pub fn wants_more(app: &App, principal: &Principal, request: &CreateTerminal) -> bool {
+    !rights::of(app, principal, request, &place_to_be(app, principal, request).home).lacking.is_empty()
 }
 
 /// Where a session that is not there yet would begin.

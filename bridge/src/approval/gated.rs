@@ -20,7 +20,7 @@ pub enum Gated {
     /// Input for a program.
     #[serde(rename = "terminal.input")]
     Input(Input),
-    /// The program that a session begins with.
+    /// The program that a session begins with, and what the session is granted.
     #[serde(rename = "process.spawn")]
     Spawn(Box<CreateTerminal>),
     /// A session that is not confined.
@@ -111,10 +111,11 @@ impl Gated {
 
     /// In a few words, without the payload.
     #[must_use]
-    pub const fn title(&self) -> &'static str {
+    pub fn title(&self) -> &'static str {
         match self {
             Self::Exec(_) => "run a command",
             Self::Input(_) => "type",
+            Self::Spawn(request) if request.command.is_none() => "start a session that is granted more",
             Self::Spawn(_) => "start a program",
             Self::Unsandboxed(_) => "start a session that is not confined",
             Self::LeaseTake(_) => "take control",
@@ -137,6 +138,10 @@ impl Gated {
             }
             Self::LeaseTake(take) => vec![Action::LeaseTake { session: take.session_id.to_string() }],
         }
+    }
+
+    fn names_program(&self) -> bool {
+        matches!(self, Self::Spawn(request) if request.command.is_some())
     }
 
     /// Its payload, as it is shown.
@@ -171,7 +176,7 @@ impl Gated {
                     "a confined session needs no approval: deny this one, and say in the notes to ask for `workspace`";
                 return Err(Failure::invalid(detail));
             }
-            Self::Spawn(request) if is_unconfined(request) || request.command.is_none() => {
+            Self::Spawn(request) if is_unconfined(request) || (request.command.is_none() && self.names_program()) => {
                 let detail = "an edit of a confined session's program leaves it confined, and names a program";
                 return Err(Failure::invalid(detail));
             }

@@ -26,6 +26,7 @@ pub mod gate;
 pub mod gated;
 pub mod inbox;
 pub mod request;
+mod rights;
 mod run;
 pub mod sealed;
 pub mod waiting;

@@ -105,11 +105,17 @@ pub enum Action {
         /// The session's id.
         session: String,
     },
-    /// What an agent's own harness asks leave for.
+    /// What an agent's own harness asks leave for; or a right that an agent's new session is to have and the agent has not.
     #[serde(rename = "agent.permission")]
     AgentPermission {
-        /// The harness's name for it.
+        /// The harness's name for it; or `folder.read`, `folder.change`, `network`.
         tool: String,
+        /// The folder, absolute.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<String>,
+        /// The host, a name or a pattern of names.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<String>,
     },
 }
 
@@ -299,6 +305,20 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Of nothing: that may be done.
+    #[must_use]
+    pub fn nothing(policy: &super::Policy) -> Self {
+        Self {
+            outcome: Outcome::Allow,
+            risk_level: Risk::Low,
+            risk_tags: Vec::new(),
+            rule_ids: Vec::new(),
+            reasons: Vec::new(),
+            not_understood: Vec::new(),
+            revision: policy.revision.clone(),
+        }
+    }
+
     /// Both, of something that is two actions at once.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {

@@ -108,8 +108,14 @@ pub fn effects(action: &Action, context: &Context, resolve: &dyn Resolve) -> Vec
         Action::LeaseTake { session } => {
             vec![Effect { text: format!("session `{session}`"), ..of(ActionKind::LeaseTake) }]
         }
-        Action::AgentPermission { tool } => {
-            vec![Effect { text: format!("`{tool}`"), name: Some(tool.clone()), ..of(ActionKind::AgentPermission) }]
+        Action::AgentPermission { tool, path, host } => {
+            let effect = match path {
+                Some(path) => file(ActionKind::AgentPermission, path),
+                None => of(ActionKind::AgentPermission),
+            };
+            let what = path.as_ref().or(host.as_ref()).map_or_else(String::new, |what| format!(" `{what}`"));
+            let (text, host) = (format!("`{tool}`{what}"), host.as_ref().map(|host| host.to_lowercase()));
+            vec![Effect { text, name: Some(tool.clone()), host, ..effect }]
         }
     }
 }

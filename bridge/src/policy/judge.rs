@@ -45,15 +45,7 @@ pub fn judge_with(
             it.actions.contains(&kind) || (is_command(kind) && it.actions.contains(&ActionKind::FileWrite))
         });
     }
-    let mut judgement = Judgement {
-        outcome: Outcome::Allow,
-        risk_level: Risk::Low,
-        risk_tags: Vec::new(),
-        rule_ids: Vec::new(),
-        reasons: Vec::new(),
-        not_understood: Vec::new(),
-        revision: policy.revision.clone(),
-    };
+    let mut judgement = Judgement::nothing(policy);
     if principal.kind == PrincipalKind::Person && rules.is_empty() {
         add(&mut judgement, Outcome::Allow, "unmatched", "no rule names this person".to_owned());
         return judgement;
@@ -84,6 +76,11 @@ pub fn judge_with(
             let feature = effect.features.first().copied().unwrap_or("unparsable");
             add(&mut judgement, Outcome::Ask, "not-understood", format!("{feature}: {}", effect.text));
         } else if !matched {
+            if effect.kind == Some(ActionKind::AgentPermission) {
+                let risk = if is_right(&effect) { Risk::High } else { Risk::Medium };
+                judgement.risk_level = judgement.risk_level.max(risk);
+                judgement.risk_tags.push(RiskTag::Escalation);
+            }
             let (outcome, why) = unmatched(&effect, principal, context);
             add(&mut judgement, outcome, "unmatched", format!("{}: {why}", effect.text));
         }
@@ -115,6 +112,12 @@ fn unmatched(effect: &Effect, principal: &Principal, context: &Context) -> (Outc
     if !context.sandboxed {
         return (Outcome::Ask, "no rule is about it, and the session is not confined");
     }
+    if is_right(effect) {
+        return (Outcome::Ask, "no rule is about it, and this agent was not granted it in a session that lives");
+    }
+    if effect.kind == Some(ActionKind::AgentPermission) {
+        return (Outcome::Ask, "no rule is about it, and the agent's own harness asks");
+    }
     let is_file =
         matches!(effect.kind, Some(ActionKind::FileWrite | ActionKind::FileDelete | ActionKind::FileOverwrite));
     if is_file && outside(&effect.paths, context) > Holds::No {
@@ -124,6 +127,22 @@ fn unmatched(effect: &Effect, principal: &Principal, context: &Context) -> (Outc
         return (Outcome::Ask, "no rule is about it, and it may happen outside of the session's grants");
     }
     (Outcome::Allow, "no rule is about it; it is confined to the session's grants")
+}
+
+/// `folder.change PATH`, `folder.read PATH`, `network HOST`, or a harness's tool.
+fn permission(example: &str) -> Action {
+    let (tool, of) = example.split_once(' ').unwrap_or((example, ""));
+    let of = Some(of.to_owned()).filter(|of| !of.is_empty());
+    match tool {
+        "folder.change" | "folder.read" => Action::AgentPermission { tool: tool.to_owned(), path: of, host: None },
+        "network" => Action::AgentPermission { tool: tool.to_owned(), path: None, host: of },
+        _ => Action::AgentPermission { tool: example.to_owned(), path: None, host: None },
+    }
+}
+
+/// Whether it is a right that an agent wants to have, and not something that it does.
+fn is_right(effect: &Effect) -> bool {
+    effect.kind == Some(ActionKind::AgentPermission) && (!effect.paths.is_empty() || effect.host.is_some())
 }
 
 /// Whether a rule matches one of its examples.
@@ -164,7 +183,7 @@ pub(super) fn example_matches(rule: &Rule, example: &str) -> bool {
             }
             ActionKind::SessionUnsandboxed => Action::SessionUnsandboxed {},
             ActionKind::LeaseTake => Action::LeaseTake { session: text.clone() },
-            ActionKind::AgentPermission => Action::AgentPermission { tool: text.clone() },
+            ActionKind::AgentPermission => permission(&text),
         };
         let all = effects(&action, &context, &ByName);
         all.iter().any(|effect| matches(rule, effect, &context) > Holds::No)

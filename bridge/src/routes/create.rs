@@ -20,6 +20,7 @@ use super::confine::{self, Confinement};
 use super::sessions::{check_labels, policy};
 use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::approval::context::wants_more;
 use crate::approval::gate::{Gate, Permit, gate};
 use crate::approval::gated::{Gated, is_unconfined};
 use crate::audit::{Action, Details, Entry};
@@ -96,18 +97,22 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(created(&session, true))).into_response())
 }
 
-/// What of a new session the policy judges: that an agent's is not confined, and the program that it begins with. A login shell does
-/// what is typed into it, which is asked about by itself.
+/// What of a new session the policy judges: that an agent's is not confined, what it is granted that the agent does not have, and the
+/// program that it begins with. A login shell does what is typed into it, which is asked about by itself.
 fn judged(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome<Option<Gated>> {
     if principal.class() == Class::Agent && is_unconfined(request) {
         // What would be refused anyway is asked of nobody.
         confine::may_be_unconfined(request, &app.options.config.sandbox)?;
         return Ok(Some(Gated::Unsandboxed(Box::new(request.clone()))));
     }
-    let Some(command) = &request.command else { return Ok(None) };
-    check_command(command)?;
+    if let Some(command) = &request.command {
+        check_command(command)?;
+    } else if principal.class() != Class::Agent {
+        return Ok(None);
+    }
     confine::confinement(request, principal, &app.options.config.sandbox, &app.environment.variables(), None)?;
-    Ok(Some(Gated::Spawn(Box::new(request.clone()))))
+    let judged = request.command.is_some() || wants_more(app, principal, request);
+    Ok(judged.then(|| Gated::Spawn(Box::new(request.clone()))))
 }
 
 /// Two of one `terminal_id` are one session: who creates by it holds this until it is there.
