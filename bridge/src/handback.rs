@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use baton_proto::api::{CommandRun, Handback, Holder, Mark, ServerFrame, SizeChange, TextChange, Viewport};
-use baton_proto::ids::{ClientId, Cursor, Epoch, InstanceId};
+use baton_proto::ids::{ClientId, Cursor, Epoch};
 use baton_proto::v1::{Class, LeaseRecord, ScreenAt, ScreenFormat, SnapshotRequest};
 
 use crate::clock::rfc3339;
 use crate::events::EventLog;
+use crate::hub::marks::Round;
 use crate::hub::presence::Presence;
 use crate::hub::session::Session;
 use crate::problem::Outcome;
@@ -63,6 +64,7 @@ struct Seen {
     size: (Option<Viewport>, Option<Viewport>),
     commands: VecDeque<CommandRun>,
     left_out: u32,
+    marks_left_out: u64,
 }
 
 impl Seen {
@@ -73,6 +75,12 @@ impl Seen {
         let before = if is_of(lost) { upto(lost) } else { at_us <= lost.at_us && lost.instance != back.instance };
         if !before && is_of(back) && !upto(back) {
             return;
+        }
+        if !before {
+            self.marks_left_out += mark.left_out.unwrap_or(0);
+        }
+        if self.commands.back().is_some_and(|last| last.cursor.instance != mark.cursor.instance) {
+            self.all_ended();
         }
         let text = mark.text.map(|text| clipped(&text));
         let slot = match mark.kind.as_str() {
@@ -97,6 +105,13 @@ impl Seen {
             _ => return,
         };
         *if before { &mut slot.0 } else { &mut slot.1 } = text;
+    }
+
+    /// No command runs: the program of that life is gone, or the shell shows its prompt.
+    fn all_ended(&mut self) {
+        if let Some(last) = self.commands.back_mut() {
+            last.running = false;
+        }
     }
 
     fn push(&mut self, run: CommandRun) {
@@ -189,16 +204,25 @@ pub async fn report(
     for happening in events.store().happenings(session.id, absence.lost.at_us).await? {
         seen.take(happening, &absence);
     }
+    let live = session.live();
+    seen.marks_left_out += live.marks_left_out;
+    // Its end may be among what was too much for the log.
+    if live.round == Round::Prompt && seen.marks_left_out > 0 {
+        seen.all_ended();
+    }
     Ok(Some(told(&absence, seen)))
 }
 
-fn told(absence: &Absence<'_>, seen: Seen) -> Handback {
+fn told(absence: &Absence<'_>, mut seen: Seen) -> Handback {
     let Absence { lost, held, back } = absence;
     let size = match seen.size {
         (Some(before), Some(after)) if before != after => Some(SizeChange { before, after }),
         _ => None,
     };
-    let known = |instance: Option<InstanceId>| instance.is_some();
+    let restarted = lost.instance.is_some() && back.instance.is_some() && lost.instance != back.instance;
+    if seen.commands.back().is_some_and(|last| Some(last.cursor.instance) != back.instance) {
+        seen.all_ended();
+    }
     let skipped = held.len().saturating_sub(HOLDERS_MAX);
     Handback {
         epoch: back.epoch,
@@ -206,10 +230,11 @@ fn told(absence: &Absence<'_>, seen: Seen) -> Handback {
         back_at: rfc3339(back.at_us),
         from: cursor(lost),
         to: cursor(back),
-        restarted: known(lost.instance) && known(back.instance) && lost.instance != back.instance,
+        restarted,
         held_by: held[skipped..].iter().filter_map(|row| holder(row)).collect(),
         commands: seen.commands.into(),
         commands_left_out: seen.left_out,
+        marks_left_out: seen.marks_left_out,
         cwd: text_change(seen.cwd),
         title: text_change(seen.title),
         size,

@@ -1,6 +1,8 @@
 //! What a report is made of, without a session in sight.
 #![allow(clippy::unwrap_used)]
 
+use baton_proto::ids::InstanceId;
+
 use super::*;
 
 fn instance(number: u128) -> InstanceId {
@@ -65,7 +67,14 @@ fn an_absence_is_from_the_loss_to_the_return_with_somebody_in_between() {
 
 fn mark(kind: &str, offset: u64, text: Option<&str>, exit_code: Option<i32>) -> Happening {
     let cursor = Cursor { instance: instance(1), offset };
-    let mark = Mark { kind: kind.to_owned(), cursor, text: text.map(str::to_owned), exit_code, duration_ms: None };
+    let mark = Mark {
+        kind: kind.to_owned(),
+        cursor,
+        text: text.map(str::to_owned),
+        exit_code,
+        duration_ms: None,
+        left_out: None,
+    };
     Happening::Mark { mark, at_us: 0 }
 }
 

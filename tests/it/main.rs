@@ -8,6 +8,7 @@ mod adversarial;
 mod adversarial_swaps;
 mod approval_races;
 mod approvals;
+mod asked_again;
 mod attach_size;
 mod audit;
 mod browser;

@@ -10,7 +10,7 @@
 //! | an agent | every session it makes, unless a person approved another | `workspace` and `locked` sessions it sees, and what was approved |
 //!
 //! An agent sees what it made, and what was made for its id (`Principal::sees`), so the grants and hosts of what it sees
-//! are those it was allowed when they were made. Agents have no grants of their own to compare with yet.
+//! are those it was allowed when they were made; `approval::rights` asks about more.
 
 use baton_proto::ErrorCode;
 use baton_proto::ids::ClientId;

@@ -7,6 +7,7 @@ use baton_proto::ErrorCode;
 use baton_proto::api::CreateTerminal;
 use baton_proto::ids::Epoch;
 use baton_proto::spec::Grant;
+use baton_proto::v1::Class;
 use sha2::{Digest as _, Sha256};
 
 use super::gated::Gated;
@@ -14,6 +15,7 @@ use super::rights;
 use crate::access::Principal;
 use crate::app::App;
 use crate::audit::chain::hex;
+use crate::hub::session::Session;
 use crate::policy::resolve::SYSTEM_DIRS;
 use crate::policy::{self, Policy};
 use crate::problem::{Failure, Outcome};
@@ -31,6 +33,8 @@ pub struct Judgement {
     pub cwd: Option<String>,
     /// The lease's epoch, if the client holds it.
     pub epoch: Option<Epoch>,
+    /// The state of what is acted on and of where, without what moves by itself: what a remembered decision is bound to.
+    pub state: String,
 }
 
 /// Judges something as things are now.
@@ -44,21 +48,7 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
             let spec = session.entry().spec.clone();
             let inspection = session.inspect().await?;
             let cwd = inspection.cwd.clone().unwrap_or_else(|| spec.cwd.clone());
-            // Of one that nobody wrote it down for: as it would be for one that is made now.
-            let around = app.catalog.row(id).and_then(|row| row.surroundings);
-            let around = around
-                .unwrap_or_else(|| Surroundings::of(&confine::inherited(spec.profile, app.environment.variables())));
-            let home = home(&around);
-            let sandboxed = baton_sandbox::profile::is_confined(spec.profile);
-            let place = policy::Context {
-                workspace: None,
-                cwd: PathBuf::from(&cwd),
-                search: search(around.path.as_deref()),
-                env: around.names,
-                sandboxed,
-                grants: granted(&spec.grants, &home, sandboxed),
-                home,
-            };
+            let place = place_of(app, &session, &cwd);
             let epoch = gated.client().and_then(|client| {
                 let owns = inspection.lease.owner.as_ref().is_some_and(|owner| owner.client == *client);
                 owns.then_some(inspection.lease.epoch)
@@ -82,20 +72,18 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
         }
     };
     let (identity, cwd, epoch) = identity;
+    let lasting = ["session", "instance", "profile", "grants"].map(|key| identity.get(key).cloned());
     let (who, policy) = (policy::Principal::from(principal), policy.clone());
-    let own = home(&Surroundings::of(&app.environment.variables()));
     let rights = match gated {
         Gated::Spawn(request) => rights::of(app, principal, request, &place.home),
         _ => rights::Rights::default(),
     };
     let actions = gated.actions();
-    // What a rule allows below `~` is the person's, whatever HOME the session is to have.
-    let persons = policy::Context { home: own, ..place.clone() };
     // Looking up programs and reading files is looking at the disk, which may be slow.
     let judged = tokio::task::spawn_blocking(move || {
         let does = actions.iter().map(|action| policy::judge(&policy, &who, action, &place));
         let wants = rights.lacking.into_iter().map(rights::where_it_leads);
-        let wants = wants.map(|action| policy::judge(&policy, &who, &action, &persons));
+        let wants = wants.map(|action| policy::judge(&policy, &who, &action, &place));
         // Bound to all that was asked for: that it has a part of it meanwhile is no other request.
         let targets = actions.iter().chain(&rights.asked).map(|action| policy::target(action, &place));
         let targets: Vec<_> = targets.collect();
@@ -121,7 +109,59 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
     });
     let canonical = serde_json_canonicalizer::to_vec(&whole)
         .map_err(|err| Failure::invalid(format!("what is asked for can't be written down: {err}")))?;
-    Ok(Judgement { decision, hash: hex(&Sha256::digest(&canonical)), cwd, epoch })
+    let state = serde_json::to_vec(&(&lasting, &target)).unwrap_or_default();
+    let (hash, state) = (hex(&Sha256::digest(&canonical)), hex(&Sha256::digest(&state)));
+    Ok(Judgement { decision, hash, cwd, epoch, state })
+}
+
+/// Whether an agent may start this in a session that has ended. Nobody is asked about it: what a person would say yes to is a new
+/// session with this command.
+///
+/// # Errors
+/// `denied`, with the rule.
+pub async fn may_start_again(
+    app: &App,
+    principal: &Principal,
+    session: &Session,
+    argv: Vec<String>,
+    cwd: &str,
+) -> Outcome<()> {
+    if principal.class() != Class::Agent {
+        return Ok(());
+    }
+    let (policy, strict) = app.inbox.policy();
+    let who = policy::Principal::from(principal);
+    let place = place_of(app, session, cwd);
+    let action = policy::Action::ProcessSpawn { argv };
+    let judged = tokio::task::spawn_blocking(move || policy::judge(&policy, &who, &action, &place));
+    let judged = judged.await.map_err(|err| Failure::new(ErrorCode::Internal, format!("judging failed: {err}")))?;
+    if judged.outcome == policy::Outcome::Allow && !strict {
+        return Ok(());
+    }
+    let why = judged.reasons.first().map_or("the policy is refused", |reason| reason.why.as_str());
+    let detail = format!("{why}; a session that begins again asks nobody: create a new one with this command");
+    Err(Failure::new(ErrorCode::Denied, detail))
+}
+
+/// A session that is there, with this working directory.
+fn place_of(app: &App, session: &Session, cwd: &str) -> policy::Context {
+    let spec = session.entry().spec.clone();
+    // Of one that nobody wrote it down for: as it would be for one that is made now.
+    let around = app.catalog.row(session.id).and_then(|row| row.surroundings);
+    let around =
+        around.unwrap_or_else(|| Surroundings::of(&confine::inherited(spec.profile, app.environment.variables())));
+    let (home, own) = (home(&around), persons_home(app));
+    let sandboxed = baton_sandbox::profile::is_confined(spec.profile);
+    policy::Context {
+        workspace: None,
+        cwd: PathBuf::from(cwd),
+        search: search(around.path.as_deref()),
+        env: around.names,
+        sandboxed,
+        grants: granted(&spec.grants, &home, &own, sandboxed),
+        persons_home: Some(own).filter(|own| *own != home),
+        home,
+    }
 }
 
 /// Whether an agent asks for a session that is granted what the agent does not have.
@@ -137,7 +177,7 @@ fn place_to_be(app: &App, principal: &Principal, request: &CreateTerminal) -> po
     env.retain(|(name, _)| !request.env.contains_key(name));
     env.extend(request.env.clone());
     let around = Surroundings::of(&env);
-    let home = home(&around);
+    let (home, own) = (home(&around), persons_home(app));
     let sandboxed = baton_sandbox::profile::is_confined(profile);
     let grants = if sandboxed { confine::grants(request, Some(home.as_path())) } else { Vec::new() };
     let cwd = request.cwd.clone().or_else(|| Some(grants.first()?.root.clone()));
@@ -147,17 +187,25 @@ fn place_to_be(app: &App, principal: &Principal, request: &CreateTerminal) -> po
         search: search(around.path.as_deref()),
         env: around.names,
         sandboxed,
-        grants: granted(&grants, &home, sandboxed),
+        grants: granted(&grants, &home, &own, sandboxed),
+        persons_home: Some(own).filter(|own| *own != home),
         home,
     }
 }
 
 /// What a session may change, and read beyond the system. A confined program's HOME and temporary files are its own.
-fn granted(grants: &[Grant], home: &Path, sandboxed: bool) -> Vec<policy::Grant> {
-    let own = [home.to_owned(), PathBuf::from("/tmp"), PathBuf::from("/var/tmp")].into_iter().filter(|_| sandboxed);
+fn granted(grants: &[Grant], home: &Path, persons: &Path, sandboxed: bool) -> Vec<policy::Grant> {
+    // A HOME that the session's maker chose is a place like any other.
+    let home = Some(home.to_owned()).filter(|home| home == persons);
+    let temporary = [PathBuf::from("/tmp"), PathBuf::from("/var/tmp")];
+    let own = home.into_iter().chain(temporary).filter(|_| sandboxed);
     let own = own.map(|root| policy::Grant { root, write: true });
     let given = grants.iter().map(|grant| policy::Grant { root: grant.root.clone().into(), write: grant.write });
     given.chain(own).collect()
+}
+
+fn persons_home(app: &App) -> PathBuf {
+    home(&Surroundings::of(&app.environment.variables()))
 }
 
 /// What `~` is. Without a HOME it is nobody's: a directory that is not there, and is granted to no one.

@@ -139,7 +139,7 @@ pub async fn decide(
     } else {
         change.said = Some(app.inbox.sealed(id, &said)?);
         if let (Remember::Session, Some(session)) = (request.remember, row.session) {
-            let what = app.inbox.digest(&gated, judgement.cwd.as_deref())?;
+            let what = app.inbox.digest(&gated, judgement.cwd.as_deref(), Some(&judgement.state))?;
             change.remember = Some((session, row.requested_by.clone(), what));
         }
         (ApprovalStatus::Approved, judgement.hash)

@@ -58,8 +58,9 @@ pub async fn gate(app: &Arc<App>, principal: &Principal, gated: Gated, key: Opti
     if !is_agent && !policy.may_concern(&judged, gated.kind()) {
         return Ok(Gate::Go(Permit(())));
     }
-    let held =
-        is_agent && gated.kind() == ActionKind::TerminalInput && gated.session().is_some_and(|id| is_held(app, id));
+    // A line at the prompt is typed too.
+    let types = matches!(gated.kind(), ActionKind::TerminalInput | ActionKind::TerminalExec);
+    let held = is_agent && types && gated.session().is_some_and(|id| is_held(app, id));
     if let Some(key) = &key
         && let Some(row) = app.store.approval_by_key(principal.id.clone(), key.clone()).await?
     {
@@ -89,7 +90,7 @@ pub async fn gate(app: &Arc<App>, principal: &Principal, gated: Gated, key: Opti
         return Err(crate::routes::input::not_owner());
     }
     if let (Some(session), false) = (gated.session(), held) {
-        let what = app.inbox.digest(&gated, judgement.cwd.as_deref())?;
+        let what = app.inbox.digest(&gated, judgement.cwd.as_deref(), Some(&judgement.state))?;
         if app.store.is_remembered(session, principal.id.clone(), what).await? {
             return Ok(Gate::Go(Permit(())));
         }
@@ -130,7 +131,7 @@ pub fn refused(row: &ApprovalRow, notes: Option<&str>) -> Option<Failure> {
 }
 
 /// Whether an agent's input into this session waits for a person.
-fn is_held(app: &App, id: SessionId) -> bool {
+pub(crate) fn is_held(app: &App, id: SessionId) -> bool {
     app.catalog.row(id).is_some_and(|row| row.agent_input == AgentInput::Held)
 }
 

@@ -266,7 +266,7 @@ pub const TABLE: &[(&str, Judged)] = &[
     ("GET /v1/sessions/{session_id}/events", READS),
     (
         "POST /v1/sessions/{session_id}/respawn",
-        Not("the same program, confined as it was; `reach` keeps agents out of others"),
+        Not("what it runs is judged where it runs; an agent is refused what a person would be asked about"),
     ),
     ("GET /v1/events", READS),
     ("POST /v1/terminal/sessions", AsEither(ActionKind::ProcessSpawn, ActionKind::SessionUnsandboxed)),

@@ -159,8 +159,8 @@ impl Inbox {
     ///
     /// # Errors
     /// `internal` without an install key.
-    pub fn digest(&self, gated: &Gated, cwd: Option<&str>) -> Outcome<String> {
-        let whole = json!({ "action": gated.kind(), "payload": gated.payload(), "cwd": cwd });
+    pub fn digest(&self, gated: &Gated, cwd: Option<&str>, state: Option<&str>) -> Outcome<String> {
+        let whole = json!({ "action": gated.kind(), "payload": gated.payload(), "cwd": cwd, "state": state });
         let text = serde_json_canonicalizer::to_vec(&whole).unwrap_or_default();
         Ok(self.seals()?.digest(&text))
     }

@@ -49,7 +49,7 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
         return Err(Failure::new(ErrorCode::TooLarge, "a person can't read more than 128 KiB: ask for it in parts"));
     }
     let payload = if asked.secret {
-        json!({ "secret": true, "digest": inbox.digest(gated, None)?, "bytes": payload.to_string().len() })
+        json!({ "secret": true, "digest": inbox.digest(gated, None, None)?, "bytes": payload.to_string().len() })
     } else {
         payload
     };

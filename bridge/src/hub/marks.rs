@@ -31,11 +31,13 @@ pub struct Rounds {
     began_us: Option<u64>,
     tokens: f64,
     counted: Instant,
+    /// Marks that were told to nobody since the last that was.
+    pub left_out: u64,
 }
 
 impl Default for Rounds {
     fn default() -> Self {
-        Self { round: Round::Unknown, began_us: None, tokens: EVENTS_BURST, counted: Instant::now() }
+        Self { round: Round::Unknown, began_us: None, tokens: EVENTS_BURST, counted: Instant::now(), left_out: 0 }
     }
 }
 
@@ -55,7 +57,7 @@ impl Rounds {
         let exit_code = (record.kind == MarkKind::CommandEnd).then(|| record.text.parse().ok()).flatten();
         let text = Some(record.text.clone()).filter(|text| !text.is_empty() && record.kind != MarkKind::CommandEnd);
         let cursor = Cursor { instance, offset: record.offset };
-        Some(Mark { kind: kind.to_owned(), cursor, text, exit_code, duration_ms })
+        Some(Mark { kind: kind.to_owned(), cursor, text, exit_code, duration_ms, left_out: None })
     }
 
     /// Whether one more event may be made now.

@@ -83,6 +83,8 @@ pub struct Live {
     pub limits_reached: Vec<baton_proto::limits::LimitReached>,
     /// Where the shell is in its round, if it tells.
     pub round: Round,
+    /// Marks since the newest one that is an event, which were too many for the log.
+    pub marks_left_out: u64,
     /// Last output or input, microseconds since 1970.
     pub last_activity_us: u64,
     /// How the program ended.

@@ -200,8 +200,12 @@ pub struct Context {
     pub workspace: Option<String>,
     /// The working directory, absolute: of a terminal's shell, what the kernel says of it, not what it says of itself.
     pub cwd: PathBuf,
-    /// What `~` is, absolute.
+    /// What `~` is in the session, absolute.
     pub home: PathBuf,
+    /// The home of the person who wrote the rules, if that is another: a session's maker chooses its HOME, and what a rule forbids or
+    /// asks about in `~` is meant there too, what it allows only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persons_home: Option<PathBuf>,
     /// The session's `PATH`, in order.
     pub search: Vec<PathBuf>,
     /// The names of its environment's variables, sorted; never their values.

@@ -237,7 +237,9 @@ fn matches(rule: &Rule, effect: &Effect, context: &Context) -> Holds {
         all.push(some(std::slice::from_ref(pattern), &effect.args));
     }
     if let Some(patterns) = &m.path {
-        all.push(effect.paths.iter().map(|path| of_path(patterns, path, context)).max().unwrap_or(Holds::No));
+        all.push(
+            effect.paths.iter().map(|path| of_path(patterns, path, rule.decision, context)).max().unwrap_or(Holds::No),
+        );
     }
     if let Some(wanted) = m.outside_grants {
         let holds = outside(&effect.paths, context);
@@ -305,7 +307,7 @@ fn any(patterns: &[Glob], it: &Glob) -> bool {
 
 /// A rule that allows wants every directory that the line may be in; the others want one.
 fn in_directories(patterns: &[Glob], effect: &Effect, decision: Outcome, context: &Context) -> bool {
-    let here = |cwd: &String| of_path(patterns, &Glob::literal(cwd), context) == Holds::Yes;
+    let here = |cwd: &String| of_path(patterns, &Glob::literal(cwd), decision, context) == Holds::Yes;
     if decision == Outcome::Allow { effect.cwds.iter().all(here) } else { effect.cwds.iter().any(here) }
 }
 
@@ -335,9 +337,11 @@ fn begins(prefix: &[Glob], args: &[Arg]) -> Holds {
 }
 
 /// Whether a path is below one of these.
-fn of_path(patterns: &[Glob], path: &Glob, context: &Context) -> Holds {
-    let home = context.home.to_string_lossy();
-    let meets = patterns.iter().any(|it| it.meets(path) || it.at_home(&home).is_some_and(|it| it.meets(path)));
+fn of_path(patterns: &[Glob], path: &Glob, decision: Outcome, context: &Context) -> Holds {
+    let own = Some(&context.home).filter(|_| decision != Outcome::Allow || context.persons_home.is_none());
+    let homes = || own.into_iter().chain(&context.persons_home);
+    let at_home = |it: &Glob| homes().any(|home| it.at_home(&home.to_string_lossy()).is_some_and(|it| it.meets(path)));
+    let meets = patterns.iter().any(|it| it.meets(path) || at_home(it));
     match meets {
         false => Holds::No,
         true if path.text().is_some() => Holds::Yes,

@@ -108,6 +108,7 @@ mod tests {
             workspace: None,
             cwd: root.clone(),
             home: "/home/nobody".into(),
+            persons_home: None,
             search: vec!["/usr/bin".into(), "/bin".into()],
             env: Vec::new(),
             sandboxed: true,

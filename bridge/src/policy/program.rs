@@ -136,6 +136,7 @@ fn explain(arguments: &[String], in_force: &Path) -> Result<u8, Stop> {
     let context = Context {
         workspace,
         home,
+        persons_home: None,
         search: std::env::var_os("PATH").map(|it| std::env::split_paths(&it).collect()).unwrap_or_default(),
         env: Vec::new(),
         sandboxed,

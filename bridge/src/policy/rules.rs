@@ -260,6 +260,7 @@ pub fn example_context() -> Context {
         workspace: None,
         cwd: "/work/project".into(),
         home: "/home/person".into(),
+        persons_home: None,
         search: vec!["/usr/local/bin".into(), "/usr/bin".into(), "/bin".into()],
         env: Vec::new(),
         sandboxed: true,

@@ -12,7 +12,7 @@ use baton_proto::ErrorCode;
 use baton_proto::api::{AwaitingApproval, ExecAnswer, ExecRequest, InputRequest, Problem, ResizeBody, SignalBody};
 use baton_proto::frame::{DATA_BYTES_MAX, Kind};
 use baton_proto::ids::{ClientId, Epoch, SessionId};
-use baton_proto::v1::{Dimensions, InputHeader, InputRefused, ResizeRequest, SignalRequest};
+use baton_proto::v1::{Class, Dimensions, InputHeader, InputRefused, ResizeRequest, SignalRequest};
 use http::{HeaderValue, StatusCode, header};
 use nix::sys::signal::Signal;
 use serde::Serialize;
@@ -23,7 +23,7 @@ use super::control::acting;
 use crate::access::Principal;
 use crate::app::App;
 use crate::approval;
-use crate::approval::gate::{Gate, Permit, gate, types_freely};
+use crate::approval::gate::{Gate, Permit, gate, is_held, types_freely};
 use crate::approval::gated::Gated;
 use crate::audit::{Action, Details, Entry};
 use crate::exec;
@@ -241,6 +241,11 @@ pub async fn signal(
     };
     let sent = async {
         let (session, attached) = owning(&app, &principal, &id, &request.client_id).await?;
+        if principal.class() == Class::Agent && is_held(&app, session.id) {
+            let detail =
+                "what an agent types here waits for a person, and a signal can't: type Ctrl-C, or let a person signal";
+            return Err(Failure::new(ErrorCode::Denied, detail));
+        }
         let request = SignalRequest { attachment: attached.attachment, epoch: request.epoch, signal: signal as i32 };
         session.call(Kind::Signal, &request, Kind::Done).await
     };

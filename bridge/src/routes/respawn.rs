@@ -16,6 +16,7 @@ use super::session_id;
 use super::sessions::{detail_of, row_of};
 use crate::access::{Principal, Right};
 use crate::app::App;
+use crate::approval::context::may_start_again;
 use crate::audit::{Action, Entry};
 use crate::extract::Id;
 use crate::gate::Known;
@@ -55,6 +56,8 @@ async fn begin_again(app: &App, principal: &Principal, id: &str) -> Outcome<()> 
     let mut row = row_of(app, &session);
     let _title = app.catalog.reserve_title(row.workspace_id, &row.title, Some(session.id))?;
     let cwd = directory(app, &session).await?;
+    let argv = row.resume_cmd.clone().unwrap_or_else(|| session.entry().spec.command.clone());
+    may_start_again(app, principal, &session, argv, &cwd).await?;
     let _one_at_a_time = app.creating.lock().await;
     if let Some(terminal_id) = &row.terminal_id
         && app.catalog.by_terminal_id(row.workspace_id, terminal_id).is_some_and(|other| other.id != session.id)

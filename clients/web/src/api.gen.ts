@@ -1539,6 +1539,11 @@ export interface components {
              * @description Commands before those.
              */
             commands_left_out: number;
+            /**
+             * Format: int64
+             * @description Marks of that time that were too many for the log: what is said of commands, directory and title may lack something.
+             */
+            marks_left_out: number;
             cwd?: components["schemas"]["TextChange"] | null;
             title?: components["schemas"]["TextChange"] | null;
             size?: components["schemas"]["SizeChange"] | null;

@@ -33,6 +33,8 @@ pub struct Handback {
     pub commands: Vec<CommandRun>,
     /// Commands before those.
     pub commands_left_out: u32,
+    /// Marks of that time that were too many for the log: what is said of commands, directory and title may lack something.
+    pub marks_left_out: u64,
     /// The shell's directory, if it is another now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<TextChange>,

@@ -77,4 +77,7 @@ pub struct Mark {
     /// For `command_end`: how long the command ran, if its beginning is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
+    /// Marks right before this one that are no events, because there were too many at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<u64>,
 }

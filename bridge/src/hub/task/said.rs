@@ -210,11 +210,16 @@ impl Hub {
         session.live_mut().round = link.rounds.round;
         let before = self.told.filter(|(of, _)| *of == instance).map_or(0, |(_, offset)| offset);
         self.told = Some((instance, before.max(record.offset)));
-        if let Some(mark) = mark
+        if let Some(mut mark) = mark
             && record.offset > told
-            && link.rounds.may_tell(Instant::now())
         {
-            self.context.events.mark(session.id, &mark);
+            if link.rounds.may_tell(Instant::now()) {
+                mark.left_out = Some(std::mem::take(&mut link.rounds.left_out)).filter(|count| *count > 0);
+                self.context.events.mark(session.id, &mark);
+            } else {
+                link.rounds.left_out += 1;
+            }
+            session.live_mut().marks_left_out = link.rounds.left_out;
         }
     }
 
