@@ -7,7 +7,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./attachment";
-import { rememberSession, signInWithCode, signInWithKey, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
+import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
 import { HttpClient, messageOf, Refused } from "./client";
 import type { Connection } from "./connection";
 import { fileNameOf, saveFile } from "./download";
@@ -192,7 +192,7 @@ export class Store {
     const target = session ?? this.selected.value;
     if (!code && this.signIn.value.state === "in") return target ? this.select(target) : undefined;
     if (code) return this.#signedIn(await signInWithCode(this.client, code), target);
-    this.#signedIn(share ? await signInWithShare(this.client, share) : await signInWithKey(this.client), target);
+    this.#signedIn(share ? await signInWithShare(this.client, share) : await signInUnasked(this.client), target);
   }
 
   #signedIn(result: SignIn, session: string | null): void {
