@@ -18,7 +18,7 @@ use crate::moment::Moment;
     about = "One live shell, passed between terminals, browser tabs, scripts and agents",
     after_help = "Sessions go by their name, their id, or the last digits of it. A command that needs Baton starts it.\n\
                   Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 control, 5 denied, 6 unreachable, 124 timeout;\n\
-                  `exec` and `attach` pass the program's.",
+                  `exec` and `attach` pass the program's, `policy explain` ends with 7 where a person would be asked.",
     max_term_width = 110
 )]
 pub struct Args {
@@ -249,7 +249,7 @@ pub enum PolicyCommand {
     },
     /// Say what would be decided about a command line or an action, by which rules, and what of it was not understood
     ///
-    /// Exit codes: 0 it is allowed, 5 denied, 7 a person is asked.
+    /// Exit codes: 0 it is allowed, 5 denied, 7 a person would be asked; 1 the policy is refused, 2 wrong arguments.
     Explain(PolicyExplainArgs),
 }
 
