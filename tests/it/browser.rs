@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use baton_proto::api::{ClientFrame, CreateTerminal, Link};
+use baton_proto::api::{ClientFrame, CreateTerminal, Link, SessionDetail};
 use baton_proto::ids::SessionId;
 use baton_tests::browser::Page;
 use baton_tests::{Attach, Baton, Setup, scenario, session};
+use http::Method;
 use serde_json::json;
 
 /// The page, signed in by a link as `baton open` makes it, showing this session.
@@ -250,6 +251,37 @@ fn the_page_in_four_looks() {
                 );
             }
         }
+        page.close().await;
+    });
+}
+
+#[test]
+fn a_session_that_is_forgotten_elsewhere_leaves_the_list_at_once() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let create = async |title: &str| {
+            baton.create(&CreateTerminal { title: Some(title.to_owned()), ..session::bash() }).await
+        };
+        let (watched, first, second) = (create("watched").await, create("first").await, create("second").await);
+        let page = open(baton, watched).await;
+        let listed = |title: &'static str| move |text: &str| text.contains(title);
+        for title in ["watched", "first", "second"] {
+            page.until_text("session-list", listed(title)).await;
+        }
+        let api = baton.api();
+        for (session, title) in [(first, "first"), (second, "second")] {
+            // Events of the same second come first: the row is being read, or was just now.
+            api.post_done(&format!("/v1/terminal/sessions/{session}/close"), &json!({})).await;
+            let path = format!("/v1/sessions/{session}");
+            let _: SessionDetail =
+                api.get_until(&path, |detail: &SessionDetail| !detail.session.status.is_living()).await;
+            let answer = api.call::<()>(Method::DELETE, &path, None).await;
+            assert_eq!(answer.status, 204, "{answer}");
+            // The whole list is read every 30 s: this is the event's doing.
+            let gone = page.until_text("session-list", |text| !text.contains(title));
+            tokio::time::timeout(Duration::from_secs(5), gone).await.expect("it leaves the list at once");
+        }
+        let text = page.until_text("session-list", listed("watched")).await;
+        assert!(!text.contains("first") && !text.contains("second"), "{text}");
         page.close().await;
     });
 }

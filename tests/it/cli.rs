@@ -126,7 +126,7 @@ fn each_command_does_what_it_says() {
 
         for shell in ["bash", "zsh", "fish"] {
             let script = baton.cli(["completions", shell]).await.ok();
-            assert!(script.contains("attach") && script.contains("transfer"), "{shell}");
+            assert!(script.contains("attach") && script.contains("transfer") && script.contains("revoke"), "{shell}");
         }
     });
 }

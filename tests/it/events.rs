@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use baton_proto::api::{Event, LeaseAnswer, Scope, SessionDetail};
+use baton_proto::api::{Created, Event, LeaseAnswer, Scope, SessionDetail};
 use baton_proto::ids::SessionId;
 use baton_tests::events::{Events, command_of};
 use baton_tests::http::{Api, Place};
@@ -127,6 +127,89 @@ fn a_client_that_comes_back_hears_everything_once_whenever_the_bridge_is_killed(
         for (session, numbers) in numbers {
             let expected: Vec<u64> = (1..=numbers.len() as u64).collect();
             assert_eq!(numbers, expected, "{session}");
+        }
+    });
+}
+
+fn is_forgotten(event: &Event, session: SessionId) -> bool {
+    event.scope_id == session.to_string() && event.kind == "status" && event.data["status"] == "forgotten"
+}
+
+/// Ends a session and forgets it.
+async fn forget(api: &Api, session: SessionId) {
+    api.post_done(&format!("/v1/terminal/sessions/{session}/close"), &json!({})).await;
+    let path = format!("/v1/sessions/{session}");
+    let _: SessionDetail = api.get_until(&path, |detail: &SessionDetail| !detail.session.status.is_living()).await;
+    let answer = api.call::<()>(Method::DELETE, &path, None).await;
+    assert_eq!(answer.status, 204, "{answer}");
+}
+
+#[test]
+fn whoever_saw_a_session_hears_that_it_is_forgotten_and_nobody_else() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let owner = baton.api();
+        let token = async |body: Value| {
+            let made: Value = owner.post("/v1/auth/tokens", &body).await;
+            baton.nobody().with_token(made["token"].as_str().unwrap())
+        };
+        let viewer = token(json!({"name": "viewer", "role": "viewer"})).await;
+        let maker = token(json!({"name": "maker", "role": "agent", "agent_id": "maker"})).await;
+        let friend = token(json!({"name": "friend", "role": "agent", "agent_id": "friend"})).await;
+        let stranger = token(json!({"name": "stranger", "role": "agent", "agent_id": "stranger"})).await;
+        let elsewhere = json!({"name": "elsewhere", "role": "collaborator", "workspace_ids": ["wsp_00000000000000000000000000000001"]});
+        let elsewhere = token(elsewhere).await;
+
+        let made: Created = maker.post("/v1/terminal/sessions", &session::bash()).await;
+        let session = made.session_id;
+        let given = json!({"owner_agent_id": "friend"});
+        let _: SessionDetail = owner.patch(&format!("/v1/sessions/{session}"), &given).await;
+        let guest = super::share::enter(&baton.nobody(), &super::share::link(&owner, session, "here").await).await;
+        let other = baton.shell().await;
+        let neighbour = super::share::enter(&baton.nobody(), &super::share::link(&owner, other, "here").await).await;
+
+        let seeing = [&owner, &viewer, &maker, &friend, &guest];
+        let mut told = Vec::new();
+        for who in seeing {
+            told.push(Events::open(who, None).await.unwrap());
+        }
+        let blind = [&stranger, &elsewhere, &neighbour];
+        let mut untold = Vec::new();
+        for who in blind {
+            untold.push(Events::open(who, None).await.unwrap());
+        }
+        forget(&owner, session).await;
+        let mut seq = None;
+        for events in &mut told {
+            let heard = events.until(|event| is_forgotten(event, session)).await;
+            let last = heard.last().unwrap();
+            assert_eq!(last.data, json!({"status": "forgotten"}), "and not who else saw it");
+            assert_eq!(*seq.get_or_insert(last.seq), last.seq, "all hear the same");
+        }
+        // Who never saw it hears of other things meanwhile, and of this nothing.
+        let mut own = Vec::new();
+        for who in [&stranger, &elsewhere] {
+            let made: Created = who.post("/v1/terminal/sessions", &session::bash()).await;
+            own.push(made.session_id);
+        }
+        own.push(other);
+        rename(&owner, other, "the last one").await;
+        let about = |event: &Event, session: SessionId| event.scope_id == session.to_string();
+        for (events, own) in untold.iter_mut().zip(&own) {
+            let heard = events.until(|event| about(event, *own)).await;
+            assert!(!heard.iter().any(|event| about(event, session)), "{heard:?}");
+        }
+
+        // So it is for who comes back only after the next bridge has begun.
+        baton.kill_bridge().await;
+        let before = seq.unwrap() - 1;
+        for who in seeing {
+            let heard = Events::open(who, Some(before)).await.unwrap().next().await.unwrap();
+            assert!(is_forgotten(&heard, session) && heard.data == json!({"status": "forgotten"}), "{heard:?}");
+        }
+        for (who, own) in blind.iter().zip(&own) {
+            let mut events = Events::open(who, Some(before)).await.unwrap();
+            let heard = events.until(|event| about(event, *own)).await;
+            assert!(!heard.iter().any(|event| about(event, session)), "{heard:?}");
         }
     });
 }

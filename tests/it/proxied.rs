@@ -9,8 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use baton_proto::ErrorCode;
-use baton_proto::api::{Link, LoginAnswer, PrincipalRole, ServerFrame};
+use baton_proto::api::{AuditRow, Link, LoginAnswer, Page as ListPage, PrincipalRole, ServerFrame};
 use baton_proto::ids::SessionId;
+use baton_tests::browser::Page;
 use baton_tests::http::{Place, Tls};
 use baton_tests::own_network::again_in_own_network;
 use baton_tests::websocket::{next_of, open_raw, stream_path, text, turned_away};
@@ -245,10 +246,10 @@ fn behind_a_proxy_with_tls_and_a_password() {
 }
 
 /// What `tailscale serve` does for the login `ada@example.com`: it sets these headers, whatever the client sent.
-fn tailscale(baton: &Baton, login: &str, port: u16) -> String {
+fn tailscale(baton: &Baton, login: &str, listen: &str) -> String {
     format!(
         "map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n\
-         server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {}; proxy_http_version 1.1;\n\
+         server {{ listen {listen}; location / {{ proxy_pass {}; proxy_http_version 1.1;\n\
          proxy_set_header Host $http_host; proxy_set_header Upgrade $http_upgrade;\n\
          proxy_set_header Connection $connection_upgrade; proxy_buffering off;\n\
          proxy_set_header X-Forwarded-For 100.101.102.103; proxy_set_header X-Forwarded-Proto https;\n\
@@ -266,7 +267,7 @@ fn behind_tailscale_serve_a_listed_name_signs_in() {
             let port = free_port();
             let directory = baton.scratch().join(format!("nginx-{port}"));
             std::fs::create_dir(&directory).unwrap();
-            running.push(Nginx::start(&directory, &tailscale(baton, login, port), port));
+            running.push(Nginx::start(&directory, &tailscale(baton, login, &format!("127.0.0.1:{port}")), port));
             // The client says what it likes; it is not what arrives.
             Api::anonymous(Place::Tcp(SocketAddr::from(([127, 0, 0, 1], port))))
                 .with("host", TAILNET_NAME)
@@ -289,6 +290,82 @@ fn behind_tailscale_serve_a_listed_name_signs_in() {
         assert_eq!(login.principal.id, "owner", "a token is as good there as elsewhere");
 
         // A Baton that was not told of anybody takes nobody's word.
+        drop(running);
+    });
+}
+
+/// Everybody who has signed in so far, oldest first: how, and the name.
+async fn logins(baton: &Baton) -> Vec<(String, String)> {
+    let page: ListPage<AuditRow> = baton.api().get("/v1/audit?action=login&limit=1000").await;
+    let mut rows = page.items;
+    rows.sort_by_key(|row| row.seq);
+    rows.into_iter().map(|row| (row.details["by"].as_str().unwrap().to_owned(), row.actor.name)).collect()
+}
+
+#[test]
+fn the_page_signs_in_whom_tailscale_serve_names() {
+    scenario(Duration::from_secs(120), configured("server.tailscale"), async |baton: &Baton| {
+        let session = baton.shell().await;
+        let directory = baton.scratch().join("certificate");
+        std::fs::create_dir(&directory).unwrap();
+        let (certificate, key) = certificate(&directory, TAILNET_NAME);
+        let mut running = Vec::new();
+        let mut serve = |login: &str| {
+            let port = free_port();
+            let directory = baton.scratch().join(format!("nginx-{port}"));
+            std::fs::create_dir(&directory).unwrap();
+            let (certificate, key) = (certificate.display(), key.display());
+            let listen = format!("127.0.0.1:{port} ssl; ssl_certificate {certificate}; ssl_certificate_key {key}");
+            running.push(Nginx::start(&directory, &tailscale(baton, login, &listen), port));
+            format!("--host-resolver-rules=MAP {TAILNET_NAME} 127.0.0.1:{port}")
+        };
+        let open = async |resolve: String, fragment: &str| {
+            let url = format!("https://{TAILNET_NAME}/{fragment}");
+            Page::open_with(&url, &[&resolve, "--ignore-certificate-errors"]).await
+        };
+        let said = async |page: &Page| page.run("return document.querySelector('.message')?.textContent ?? ''").await;
+        let by_name = ("tailscale".to_owned(), "ada@example.com".to_owned());
+
+        // She opens the page and is in, at the session that the address names.
+        let page = open(serve("ada@example.com"), &format!("#session={session}")).await;
+        page.until_state("connection-state", "live").await;
+        page.element("terminal").await;
+        page.until_rows("the prompt", |rows| rows.iter().any(|row| row.starts_with('$'))).await;
+        assert!(!page.has("login-token").await);
+        assert_eq!(logins(baton).await, std::slice::from_ref(&by_name));
+        // Opened again it goes by the login that it has.
+        page.web().refresh().await.unwrap();
+        page.until_state("connection-state", "live").await;
+        assert_eq!(logins(baton).await.len(), 1);
+        // A key of a login that is no more is no reason to ask.
+        page.run("localStorage.setItem('baton.key', 'of a login that is no more')").await.unwrap();
+        page.web().refresh().await.unwrap();
+        page.until_state("connection-state", "live").await;
+        assert_eq!(logins(baton).await, [by_name.clone(), by_name.clone()]);
+        // Whoever signs out is out, until the page is opened anew.
+        page.click("settings-menu").await;
+        page.run(
+            "[...document.querySelectorAll('button')].find(({textContent}) => textContent === 'Sign out').click()",
+        )
+        .await
+        .unwrap();
+        page.element("login-token").await;
+        assert_eq!(said(&page).await.unwrap(), "");
+        assert_eq!(logins(baton).await.len(), 2);
+        page.web().refresh().await.unwrap();
+        page.until_state("connection-state", "live").await;
+        assert_eq!(logins(baton).await.len(), 3);
+        page.close().await;
+
+        // Who is not listed is asked for a token, and nothing is said to have failed.
+        let page = open(serve("eve@example.com"), "").await;
+        page.element("login-token").await;
+        assert_eq!(said(&page).await.unwrap(), "");
+        assert_eq!(logins(baton).await.len(), 3, "nor is it an attempt on record");
+        page.element("login-token").await.send_keys(&baton.token).await.unwrap();
+        page.click("login-submit").await;
+        page.until_state("connection-state", "live").await;
+        page.close().await;
         drop(running);
     });
 }

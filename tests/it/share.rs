@@ -285,6 +285,65 @@ fn a_share_is_a_persons_to_make_of_what_it_controls() {
 }
 
 #[test]
+fn the_command_line_makes_links_and_takes_them_back() {
+    scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
+        let (session, mut typist) = shell(baton).await;
+        let name = baton.session(session).await.session.title;
+        let made = baton.cli(["share", &name, "--json"]).await.json::<Link>();
+        let floor = typist.cursor();
+        let guest = enter(&baton.nobody(), &code(&made)).await;
+        let mut watching = StreamClient::open(&guest, session, Attach::named("guest")).await.unwrap();
+        say(&mut typist).await;
+        watching.until_output(AFTER).await;
+        assert!(!holds(&watching.output, BEFORE), "from here on, if nothing is said: {}", watching.story());
+        for frame in [ClientFrame::Claim { force: false }, ClientFrame::Claim { force: true }] {
+            watching.send(frame).await;
+            assert_eq!(watching.until_error().await.code, ErrorCode::Forbidden, "it watches and nothing else");
+        }
+        let before = Cursor { offset: floor.offset - 1, ..floor };
+        let path = format!("/v1/terminal/sessions/{session}/output?cursor={before}");
+        guest.refused(Method::GET, &path, &(), ErrorCode::CursorTrimmed).await;
+
+        // For people: the link is what is printed, and the rest is said beside it.
+        let said = baton.cli(["share", &name, "--from", "start", "--ttl", "1h30m"]).await;
+        assert_eq!((said.code, said.stdout.lines().count()), (Some(0), 1), "{said:?}");
+        let url = said.stdout.trim().to_owned();
+        let id = said.stderr.rsplit("baton share --revoke ").next().unwrap().trim().to_owned();
+        let all = Link { id: id.clone(), url, expires_at: String::new() };
+        let second = enter(&baton.nobody(), &code(&all)).await;
+        let path = format!("/v1/terminal/sessions/{session}/output");
+        let answer = second.call::<()>(Method::GET, &path, None).await;
+        assert!(holds(&answer.body, BEFORE) && holds(&answer.body, AFTER), "{answer}");
+
+        // It ends when it is taken back, that one and no other.
+        let revoked = baton.cli(["share", "--revoke", &made.id]).await;
+        assert_eq!((revoked.code, revoked.stdout.as_str()), (Some(0), ""), "{revoked:?}");
+        assert_eq!(watching.until_closed().await.0, Some(4001));
+        let body = json!({"code": code(&made)});
+        baton.nobody().refused(Method::POST, "/v1/auth/login", &body, ErrorCode::Unauthenticated).await;
+        assert_eq!(second.call::<()>(Method::GET, &path, None).await.status, 200);
+        let _ = baton.cli(["share", "--revoke", &id]).await.ok();
+        assert_eq!(second.call::<()>(Method::GET, &path, None).await.status, 401);
+
+        // Whoever has lost an id finds it in the audit log, as the refusal says.
+        let cases: [(&[&str], i32, &str); 5] = [
+            (&["share", "--revoke", &id], 3, "baton audit --action link.create --json"),
+            (&["share", "--revoke", "lnk/../.."], 3, ""),
+            (&["share", "nobody"], 3, "nobody"),
+            (&["share", &name, "--ttl", "31d"], 2, "--ttl"),
+            (&["share", &name, "--ttl", "0"], 2, "--ttl"),
+        ];
+        for (args, exit, word) in cases {
+            let output = baton.cli(args).await;
+            assert_eq!((output.code, output.stdout.as_str()), (Some(exit), ""), "{args:?}: {output:?}");
+            assert!(output.stderr.contains(word), "`{word}` in {output:?}");
+        }
+        let log = baton.cli(["audit", "--action", "link.create", "--json"]).await.ok();
+        assert!(log.contains(&id) && log.contains(&made.id), "{log}");
+    });
+}
+
+#[test]
 fn the_page_opens_a_share_link_to_watch() {
     scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
         let (session, mut typist) = shell(baton).await;

@@ -100,6 +100,14 @@ impl Page {
     /// # Panics
     /// When Chromium is missing or does not start; the message names the packages.
     pub async fn open(url: &str) -> Self {
+        Self::open_with(url, &[]).await
+    }
+
+    /// The same, with more arguments for Chromium.
+    ///
+    /// # Panics
+    /// When Chromium is missing or does not start; the message names the packages.
+    pub async fn open_with(url: &str, more: &[&str]) -> Self {
         // One TLS provider must be named even though nothing here speaks TLS; a second call finds it set.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let driver = Driver::start();
@@ -115,8 +123,8 @@ impl Page {
             "--hide-scrollbars".to_owned(),
             format!("--user-data-dir={}", profile.path().display()),
         ];
-        for argument in arguments {
-            capabilities.add_arg(&argument).expect("an argument");
+        for argument in arguments.iter().map(String::as_str).chain(more.iter().copied()) {
+            capabilities.add_arg(argument).expect("an argument");
         }
         if nix::unistd::geteuid().is_root() {
             // Chromium refuses to start as root with its sandbox; a container's tests run as root.

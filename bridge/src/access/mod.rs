@@ -15,6 +15,7 @@ pub mod rate;
 pub mod reach;
 pub mod shares;
 pub mod tokens;
+pub mod whose;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{self, PrincipalRole};
@@ -22,6 +23,7 @@ use baton_proto::ids::ClientId;
 use baton_proto::v1::{Class, ClientKind};
 
 use self::shares::Share;
+use self::whose::Whose;
 use crate::hub::presence::Identity;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
@@ -110,27 +112,10 @@ impl Principal {
         Err(Failure::new(ErrorCode::Forbidden, detail))
     }
 
-    /// Whether it may see this session: an agent what it made, a narrowed person its workspaces and what it made, a share
-    /// link's holder the one that is shared, any other person everything.
+    /// Whether it may see this session.
     #[must_use]
     pub fn sees(&self, session: &Session, row: Option<&SessionRow>) -> bool {
-        if let Some(share) = self.share {
-            return share.session == session.id;
-        }
-        let made = row.is_some_and(|row| row.creator == self.id);
-        if self.role == PrincipalRole::Agent {
-            let entry = session.entry();
-            let of_agent = entry.spec.creator.as_ref().and_then(ClientId::agent_id);
-            let given = row.and_then(|row| row.owner_agent_id.as_deref());
-            return made || (self.agent_id.is_some() && [of_agent, given].contains(&self.agent_id.as_deref()));
-        }
-        match &self.workspace_ids {
-            None => true,
-            Some(ids) => {
-                let workspace = row.and_then(|row| row.workspace_id).map(|id| id.to_string());
-                made || workspace.is_some_and(|workspace| ids.contains(&workspace))
-            }
-        }
+        self.sees_one_of(session.id, &Whose::new(session.entry().spec.creator.as_ref(), row))
     }
 
     /// Person or agent.

@@ -25,6 +25,7 @@ use tokio::sync::{Notify, watch};
 pub use state::{Entry, text};
 use state::{Fresh, Given, State};
 
+use crate::access::whose::Whose;
 use crate::clock;
 use crate::show;
 use crate::store::Store;
@@ -193,6 +194,13 @@ impl EventLog {
     /// Something happened to a session.
     pub fn session(&self, id: SessionId, kind: &str, data: Value) {
         self.append(Scope::Session, id.to_string(), kind, data);
+    }
+
+    /// A session is gone, for good. Those hear of it who saw it.
+    pub fn forgotten(&self, id: SessionId, whose: &Whose<'_>) {
+        let mut data = json!({ "status": "forgotten" });
+        whose.keep_in(&mut data);
+        self.session(id, "status", data);
     }
 
     /// Something happened to an approval. `data` never holds what is asked for.

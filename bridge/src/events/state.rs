@@ -16,6 +16,7 @@ use baton_proto::api::{Event, Scope};
 use serde_json::json;
 
 use super::GAP;
+use crate::access::whose::Whose;
 use crate::clock;
 
 /// Most that waits for the database. It takes some ten thousand events a second: a disk may stall for half a second of those.
@@ -44,6 +45,11 @@ pub struct Entry {
 /// The message that tells of an event.
 #[must_use]
 pub fn text(event: &Event) -> Utf8Bytes {
+    if Whose::is_in(event) {
+        let mut told = event.clone();
+        Whose::hide(&mut told);
+        return text(&told);
+    }
     serde_json::to_string(event).unwrap_or_else(|_| unreachable!("events have string keys only")).into()
 }
 

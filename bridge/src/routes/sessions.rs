@@ -18,6 +18,7 @@ use utoipa::IntoParams;
 
 use super::create::check_title;
 use super::session_id;
+use crate::access::whose::Whose;
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::audit::{Action, Entry};
@@ -329,10 +330,11 @@ pub async fn events(
         items.truncate(limit);
         items.last().map(|event| event.seq.to_string())
     });
+    items.iter_mut().for_each(Whose::hide);
     Ok(Json(Page { items, next_cursor: next_cursor.flatten() }))
 }
 
-/// Forgets an ended session and its journal.
+/// Forgets an ended session and its journal. Whoever saw it is told by an event `status` with `{"status": "forgotten"}`.
 #[utoipa::path(
     delete, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
     responses((status = 204, description = "gone"), (status = "4XX", body = Problem, content_type = "application/problem+json")),

@@ -8,6 +8,7 @@ use baton_proto::ids::{SessionId, WorkspaceId};
 use baton_proto::v1::SessionEntry;
 use serde_json::json;
 
+use crate::access::whose::Whose;
 use crate::hub::session::{HubContext, Session};
 use crate::problem::{Failure, Outcome};
 use crate::show;
@@ -118,15 +119,23 @@ impl Catalog {
 
     /// A session was forgotten.
     pub fn remove(&self, id: SessionId) {
+        let row = self.row(id);
+        let removed = self.sessions_mut().remove(&id);
         self.rows_mut().remove(&id);
-        self.forget(id);
+        self.gone(removed, row.as_ref());
     }
 
+    /// sessiond does not know it any more.
     fn forget(&self, id: SessionId) {
         let removed = self.sessions_mut().remove(&id);
+        self.gone(removed, self.row(id).as_ref());
+    }
+
+    fn gone(&self, removed: Option<Arc<Session>>, row: Option<&SessionRow>) {
         if let Some(session) = removed {
             session.forget();
-            self.context.events.session(id, "status", json!({ "status": "forgotten" }));
+            let entry = session.entry();
+            self.context.events.forgotten(session.id, &Whose::new(entry.spec.creator.as_ref(), row));
         }
     }
 

@@ -28,6 +28,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{close_message, refuse, upgraded};
+use crate::access::whose::Whose;
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::clock;
@@ -203,8 +204,9 @@ impl Feed<'_> {
             Scope::Approval => self.hears_of_approval(event),
             Scope::Session => event.scope_id.parse().ok().is_some_and(|id: SessionId| match self.app.catalog.get(id) {
                 Some(session) => self.principal.sees(&session, self.app.catalog.row(id).as_ref()),
-                // Of a session that is gone only those hear who would see any.
-                None => self.principal.has(Right::Admin),
+                // That it is gone hear those who saw it; what was before, only those who would see any.
+                None => Whose::of(event)
+                    .map_or_else(|| self.principal.has(Right::Admin), |whose| self.principal.sees_one_of(id, &whose)),
             }),
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use baton_proto::api::{
-    ClientRequest, Health, Link, LinkKind, LinkRequest, Page, Problem, ServerStatus, Session, SessionDetail,
+    ClientRequest, Health, Link, LinkKind, LinkRequest, Page, Problem, ServerStatus, Session, SessionDetail, ShareFrom,
 };
 use baton_proto::home::Home;
 use baton_proto::{ClientId, Cursor, SessionId};
@@ -239,6 +239,14 @@ impl Api {
     pub async fn login_link(&self, session_id: Option<SessionId>) -> Result<Link, Report> {
         let body = LinkRequest { kind: LinkKind::Login, session_id, from: None, ttl_s: None };
         self.post("no login link can be made", "/v1/auth/links", &body).await
+    }
+
+    /// A link by which whoever has it watches a session.
+    pub async fn share_link(&self, session: SessionId, from: ShareFrom, ttl_s: Option<u64>) -> Result<Link, Report> {
+        let body = LinkRequest { kind: LinkKind::Share, session_id: Some(session), from: Some(from), ttl_s };
+        self.post("the session cannot be shared", "/v1/auth/links", &body)
+            .await
+            .map_err(|report| report.in_words(&[("ttl_s", "--ttl")]))
     }
 
     /// A page of raw output from `cursor`, or from the oldest byte kept; the cursor after it, and how many bytes are missing

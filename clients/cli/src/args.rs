@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
-use baton_proto::api::SnapshotFormat;
+use baton_proto::api::{ShareFrom, SnapshotFormat};
 use baton_proto::spec::Profile;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::limits;
 use crate::moment::Moment;
 
 /// One live shell for terminals, browser tabs, scripts and agents.
@@ -18,7 +19,7 @@ use crate::moment::Moment;
     about = "One live shell, passed between terminals, browser tabs, scripts and agents",
     after_help = "Sessions go by their name, their id, or the last digits of it. A command that needs Baton starts it.\n\
                   Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 control, 5 denied, 6 unreachable, 124 timeout;\n\
-                  `exec` and `attach` pass the program's.",
+                  `exec` and `attach` pass the program's, `policy explain` ends with 7 where a person would be asked.",
     max_term_width = 110
 )]
 pub struct Args {
@@ -89,6 +90,8 @@ pub enum Command {
     /// Access tokens, for other people and for agents
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Show one session to somebody: make a link to watch it, or take one back
+    Share(ShareArgs),
     /// What waits for a person: list it, show it exactly, approve, deny or edit it
     #[command(args_conflicts_with_subcommands = true)]
     Approvals {
@@ -249,7 +252,7 @@ pub enum PolicyCommand {
     },
     /// Say what would be decided about a command line or an action, by which rules, and what of it was not understood
     ///
-    /// Exit codes: 0 it is allowed, 5 denied, 7 a person is asked.
+    /// Exit codes: 0 it is allowed, 5 denied, 7 a person would be asked; 1 the policy is refused, 2 wrong arguments.
     Explain(PolicyExplainArgs),
 }
 
@@ -810,6 +813,49 @@ pub struct AuditWhich {
     pub until: Option<Moment>,
 }
 
+/// `baton share`
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "baton share [OPTIONS] NAME\n       baton share --revoke ID")]
+pub struct ShareArgs {
+    /// Which session
+    #[arg(required_unless_present = "revoke")]
+    pub name: Option<String>,
+    /// How much of it: what comes from now on, or all that is kept
+    #[arg(long, value_enum, value_name = "WHERE", default_value = "here")]
+    pub from: FromArg,
+    /// How long the link works, as in 90s, 30m, 7d; a day if not given, 30 days at most
+    #[arg(long, value_name = "DURATION", value_parser = seconds_of)]
+    pub ttl: Option<u64>,
+    /// Take this link back: whoever watches by it is cut off
+    #[arg(long, value_name = "ID", conflicts_with_all = ["name", "from", "ttl", "json"])]
+    pub revoke: Option<String>,
+    /// Print the link as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a share link shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FromArg {
+    /// What comes after the link was made
+    Here,
+    /// All that is kept
+    Start,
+}
+
+impl From<FromArg> for ShareFrom {
+    fn from(from: FromArg) -> Self {
+        match from {
+            FromArg::Here => Self::Here,
+            FromArg::Start => Self::Start,
+        }
+    }
+}
+
+fn seconds_of(text: &str) -> Result<u64, String> {
+    limits::seconds(text).ok_or_else(|| "this is a number of seconds, or as in 90s, 30m, 7d".to_owned())
+}
+
 /// `baton token`
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
@@ -913,7 +959,18 @@ mod tests {
         assert!(
             matches!(parse("baton export --from -1h -o x.cast").unwrap().command, Command::Export(args) if args.from.is_some())
         );
+        assert!(
+            matches!(parse("baton share w --ttl 1h30m").unwrap().command, Command::Share(args) if args.ttl == Some(5400) && args.from == FromArg::Here)
+        );
+        assert!(
+            matches!(parse("baton share --revoke lnk_1").unwrap().command, Command::Share(args) if args.name.is_none())
+        );
         for wrong in [
+            "baton share",
+            "baton share w --ttl soon",
+            "baton share w --from yesterday",
+            "baton share w --revoke lnk_1",
+            "baton share --from start --revoke lnk_1",
             "baton wait w",
             "baton exec w",
             "baton attach -r --take w",

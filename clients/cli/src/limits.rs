@@ -1,4 +1,4 @@
-//! `--limit NAME=VALUE` of `baton new`.
+//! `--limit NAME=VALUE` of `baton new`, and how its times are written elsewhere.
 
 use baton_proto::limits::{Limits, Resource, bytes};
 
@@ -44,6 +44,11 @@ pub fn parse(texts: &[String]) -> Result<Limits, Report> {
         limits.set(resource, number);
     }
     Ok(limits)
+}
+
+/// Seconds, as a limit of time is written.
+pub fn seconds(text: &str) -> Option<u64> {
+    number(Resource::WallS, text)
 }
 
 /// A number as it may be given here.

@@ -21,6 +21,8 @@ pub enum Exit {
     Denied = 5,
     /// Baton does not answer.
     Unreachable = 6,
+    /// A person would be asked: `policy explain` only, whose exit code is its answer.
+    Asked = 7,
     /// The time was up.
     Timeout = 124,
 }

@@ -337,7 +337,7 @@ export interface paths {
         get: operations["get_sessions_session_id"];
         put?: never;
         post?: never;
-        /** Forgets an ended session and its journal. */
+        /** Forgets an ended session and its journal. Whoever saw it is told by an event `status` with `{"status": "forgotten"}`. */
         delete: operations["delete_sessions_session_id"];
         options?: never;
         head?: never;

@@ -1,6 +1,6 @@
 /**
- * Signing in: with a one-time code from the address, with a remembered key, or
- * with a token typed by hand.
+ * Signing in: with a one-time code from the address, with a remembered key, by
+ * the name that a proxy says, or with a token typed by hand.
  */
 
 import { messageOf, Refused, type BatonClient } from "./client";
@@ -34,9 +34,7 @@ export async function signInWithCode(client: BatonClient, code: string): Promise
   } catch (error) {
     if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
     // A link works once; whoever is signed in already needs none.
-    const remembered = await signInWithKey(client);
-    if (remembered.state === "in") return remembered;
-    return { state: "out", message: "This sign-in link was used already or is too old. Run `baton open` for a new one, or paste a token." };
+    return otherwise(await signInUnasked(client), "This sign-in link was used already or is too old. Run `baton open` for a new one, or paste a token.");
   }
 }
 
@@ -51,11 +49,34 @@ export async function signInWithShare(client: BatonClient, code: string): Promis
     return { state: "in", principal: (await client.login({ code })).principal };
   } catch (error) {
     if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
-    return { state: "out", message: "This share link has expired or was taken back. Ask for a new one." };
+    return otherwise(await signInUnasked(client), "This share link has expired or was taken back. Ask for a new one.");
   }
 }
 
-export async function signInWithKey(client: BatonClient): Promise<SignIn> {
+/**
+ * Without asking anybody: with the remembered key, else by the name that
+ * `tailscale serve` says of who opens the page. That it says none is no failure
+ * of the person's, so nothing is told of it.
+ */
+export async function signInUnasked(client: BatonClient): Promise<SignIn> {
+  const tried = loginKey.read();
+  const remembered = await signInWithKey(client);
+  if (remembered.state !== "out") return remembered;
+  return aloneAmongTabs(async () => {
+    if (loginKey.read() !== tried) {
+      const another = await signInWithKey(client);
+      if (another.state !== "out") return another;
+    }
+    try {
+      return { state: "in", principal: (await client.login({})).principal };
+    } catch (error) {
+      if (!(error instanceof Refused)) return { state: "unreachable", message: messageOf(error) };
+      return remembered;
+    }
+  });
+}
+
+async function signInWithKey(client: BatonClient): Promise<SignIn> {
   if (!loginKey.read()) return { state: "out", message: null };
   try {
     return { state: "in", principal: await client.me() };
@@ -63,6 +84,21 @@ export async function signInWithKey(client: BatonClient): Promise<SignIn> {
     if (error instanceof Refused && error.status === 401) return { state: "out", message: "You were signed out. Sign in again to go on." };
     return { state: "unreachable", message: messageOf(error) };
   }
+}
+
+/** What to say of it when nobody was signed in. */
+function otherwise(result: SignIn, message: string): SignIn {
+  return result.state === "out" ? { state: "out", message } : result;
+}
+
+/**
+ * Tabs share the cookie and the key, and two logins at once could leave the
+ * cookie of one beside the key of the other. Locks exist in secure contexts
+ * only, as a page behind `tailscale serve` is.
+ */
+async function aloneAmongTabs(run: () => Promise<SignIn>): Promise<SignIn> {
+  const locks = (navigator as Partial<Navigator>).locks;
+  return locks ? await locks.request("baton.login", run) : run();
 }
 
 export async function signInWithToken(client: BatonClient, token: string): Promise<SignIn> {

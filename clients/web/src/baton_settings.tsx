@@ -123,7 +123,7 @@ function IdleTime({ seconds, busy, save }: IdleTimeProps) {
   };
   return (
     <form class="field" onSubmit={submit}>
-      <span id="idle-label">Close a terminal after seconds without output, input and client</span>
+      <span id="idle-label">Seconds until an idle terminal closes: nothing printed, nothing typed, nobody attached</span>
       <span class="field-row">
         <input type="number" min="0" step="1" required aria-labelledby="idle-label" data-testid="idle-timeout" value={typed.value} onInput={(event) => (typed.value = event.currentTarget.value)} />
         <button type="submit" class="button small" data-testid="save-idle" disabled={busy || typed.value === String(seconds)}>Save</button>

@@ -15,11 +15,18 @@ const POLL_WITH_FEED_MS = 30_000;
 export interface FeedListener {
   /** Something happened to this session. */
   changed(sessionId: string): void;
+  /** This session is gone, for good. */
+  forgotten(sessionId: string): void;
   /** Read the whole list; resolves to whether the bridge answered. */
   refresh(): Promise<boolean>;
   connection(connection: Connection): void;
   /** Baton's settings are others. */
   settings(): void;
+}
+
+/** Whether an event says that its session is gone. */
+export function isForgotten({ type, data }: Partial<SessionEvent>): boolean {
+  return type === "status" && typeof data === "object" && data !== null && "status" in data && data.status === "forgotten";
 }
 
 export class EventFeed {
@@ -83,7 +90,10 @@ export class EventFeed {
   #message(data: string | ArrayBuffer): void {
     if (typeof data !== "string") return;
     const event = JSON.parse(data) as Partial<SessionEvent>;
-    if (event.scope === "session" && event.scope_id) this.listener.changed(event.scope_id);
+    if (event.scope === "session" && event.scope_id) {
+      if (isForgotten(event)) this.listener.forgotten(event.scope_id);
+      else this.listener.changed(event.scope_id);
+    }
     else if (event.type === "settings.changed") this.listener.settings();
     else if (event.scope !== "session") void this.#refresh();
   }

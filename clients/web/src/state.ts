@@ -7,7 +7,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./attachment";
-import { rememberSession, signInWithCode, signInWithKey, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
+import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
 import { HttpClient, messageOf, Refused } from "./client";
 import type { Connection } from "./connection";
 import { fileNameOf, saveFile } from "./download";
@@ -64,11 +64,14 @@ export class Store {
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
+    forgotten: (id) => this.#rowGone(id),
     refresh: () => this.#refresh(),
     connection: (connection) => (this.#feedConnection.value = connection),
     settings: () => (this.settingsVersion.value += 1),
   });
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** When each forgotten session was said to be: what was asked before that may still name it. */
+  readonly #goneAt = new Map<string, number>();
   #opening: Promise<void> = Promise.resolve();
   #noticeId = 0;
 
@@ -189,7 +192,7 @@ export class Store {
     const target = session ?? this.selected.value;
     if (!code && this.signIn.value.state === "in") return target ? this.select(target) : undefined;
     if (code) return this.#signedIn(await signInWithCode(this.client, code), target);
-    this.#signedIn(share ? await signInWithShare(this.client, share) : await signInWithKey(this.client), target);
+    this.#signedIn(share ? await signInWithShare(this.client, share) : await signInUnasked(this.client), target);
   }
 
   #signedIn(result: SignIn, session: string | null): void {
@@ -235,10 +238,11 @@ export class Store {
   }
 
   async #refresh(): Promise<boolean> {
+    const asked = performance.now();
     try {
       const sessions = await this.client.sessions();
       if (this.signIn.value.state !== "in") return true;
-      this.sessions.value = sessions;
+      this.sessions.value = sessions.filter(({ id }) => !this.#goneSince(id, asked));
       this.#followRespawn();
       return true;
     } catch (error) {
@@ -255,10 +259,29 @@ export class Store {
     }, ROW_READ_MS));
   }
 
+  #rowGone(id: string): void {
+    clearTimeout(this.#rowTimers.get(id));
+    this.#rowTimers.delete(id);
+    this.#goneAt.set(id, performance.now());
+    this.#removeRow(id);
+  }
+
+  #goneSince(id: string, asked: number): boolean {
+    return asked <= (this.#goneAt.get(id) ?? -Infinity);
+  }
+
+  #removeRow(id: string): void {
+    const known = this.sessions.value;
+    if (known?.some((session) => session.id === id)) this.sessions.value = known.filter((session) => session.id !== id);
+    const details = new Map(this.details.value);
+    if (details.delete(id)) this.details.value = details;
+  }
+
   async #readRow(id: string): Promise<void> {
-    const others = (this.sessions.value ?? []).filter((session) => session.id !== id);
+    const asked = performance.now();
     try {
       const detail = await this.client.session(id);
+      if (this.#goneSince(id, asked)) return;
       this.details.value = new Map(this.details.value).set(id, detail);
       if (detail.kind !== "terminal") return;
       const known = this.sessions.value ?? [];
@@ -267,7 +290,7 @@ export class Store {
         : [...known, detail];
       this.#followRespawn();
     } catch (error) {
-      if (error instanceof Refused && error.status === 404) this.sessions.value = others;
+      if (error instanceof Refused && error.status === 404) this.#removeRow(id);
     }
   }
 

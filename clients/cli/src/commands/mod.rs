@@ -19,6 +19,7 @@ mod sandbox;
 mod search;
 mod session;
 mod settings;
+mod share;
 pub mod shell_integration;
 mod snapshot;
 mod status;
@@ -62,6 +63,7 @@ pub async fn dispatch(context: &Context, command: Command) -> Result<u8, Report>
         Command::Export(args) => export::run(context, &args).await,
         Command::Sandbox(command) => sandbox::run(context, command).await,
         Command::Policy(command) => policy::run(command),
+        Command::Share(args) => share::run(context, &args).await,
         Command::Token(command) => token::run(context, command).await,
         Command::Approvals { command, list } => approvals::run(context, command, list).await,
         Command::Settings { command, show } => settings::run(context, command, show).await,

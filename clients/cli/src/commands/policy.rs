@@ -52,9 +52,29 @@ fn ask(what: &str, arguments: impl Iterator<Item = OsString>) -> Result<u8, Repo
         out::line(said.trim_end())?;
     }
     let why = clean(&String::from_utf8_lossy(&output.stderr));
-    match output.status.code().and_then(|code| u8::try_from(code).ok()) {
+    match output.status.code() {
         Some(2) => Err(Report::new(Exit::Usage, what).why(why.trim())),
-        Some(code) if code != 1 => Ok(code),
-        _ => Err(Report::failed(what).why(why.trim())),
+        code => answer(code).ok_or_else(|| Report::failed(what).why(why.trim())),
+    }
+}
+
+/// The exit code that is an answer; with any other it was refused, or broke.
+fn answer(code: Option<i32>) -> Option<u8> {
+    [0, Exit::Denied as u8, Exit::Asked as u8].into_iter().find(|known| code == Some(i32::from(*known)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_promised_is_passed_on() {
+        for code in [0, 5, 7] {
+            assert_eq!(answer(Some(code)), u8::try_from(code).ok());
+        }
+        // Refused; a panic; a code of nobody's; a signal.
+        for code in [Some(1), Some(101), Some(3), Some(256), None] {
+            assert_eq!(answer(code), None, "{code:?}");
+        }
     }
 }
