@@ -107,11 +107,18 @@ async fn until_counted(agent: &Agent, word: &str, times: usize) {
     }
 }
 
-/// A line of the agent's that nobody is asked about. What was typed before it has been run when it is done.
-async fn barrier(agent: &Agent) {
+/// A line of the agent's that nobody is asked about, because for its time nothing is held. What was typed before it has been run when
+/// it is done.
+async fn barrier(agent: &Agent, person: &Api) {
+    let hold = async |how: &str| {
+        let path = format!("/v1/sessions/{}", agent.session);
+        let _: SessionDetail = person.patch(&path, &json!({"agent_input": how})).await;
+    };
+    hold("direct").await;
     let body = json!({"client_id": CLIENT, "command": "true", "timeout_s": 30});
     let done = agent.api.call(Method::POST, &agent.at("exec"), Some(&body)).await;
     assert_eq!(done.status, 200, "{done}");
+    hold("held").await;
 }
 
 #[test]
@@ -178,7 +185,7 @@ fn a_bridge_killed_at_each_step_goes_on_from_what_is_on_disk() {
             let (end, fate) = (agent.end(asked.id).await, fate(step, *approve));
             assert_eq!(end.status, fate.status, "{what}: {end:?}");
             until_counted(&agent, &word, fate.times).await;
-            barrier(&agent).await;
+            barrier(&agent, &person).await;
             assert_eq!(agent.counted(&word), fate.times, "{what}: {end:?}");
             // The old decision, and the old request, once more, to this bridge or the next.
             if round % 3 == 0 {
@@ -190,7 +197,7 @@ fn a_bridge_killed_at_each_step_goes_on_from_what_is_on_disk() {
                 ApprovalStatus::Denied => assert_eq!(again.problem().code, ErrorCode::Denied, "{what}: {again}"),
                 _ => assert_eq!(again.json::<AwaitingApproval>().approval_id, asked.id, "{what}"),
             }
-            barrier(&agent).await;
+            barrier(&agent, &person).await;
             assert_eq!(agent.counted(&word), fate.times, "{what}: delivered again");
         }
         // Nothing came late.
@@ -303,7 +310,7 @@ fn what_is_delivered_many_times_is_one_request_one_decision_and_done_once() {
             assert_eq!(end.status, ApprovalStatus::Executed, "{end:?}");
             assert_eq!(deliver().await, id, "after it was done");
             until_counted(&agent, &word, 1).await;
-            barrier(&agent).await;
+            barrier(&agent, &person).await;
             assert_eq!(agent.counted(&word), 1, "{end:?}");
         }
         drop(busy);
@@ -345,7 +352,7 @@ fn control_that_moves_after_the_last_look_stops_it() {
                     pia.send(ClientFrame::Release).await;
                     agent.claim_until_held().await;
                 }
-                barrier(&agent).await;
+                barrier(&agent, &person).await;
                 assert_eq!(agent.counted(&word), 0, "{end:?}");
                 // What asks anew in its place is denied.
                 if let Some(next) = end.superseded_by {
@@ -439,7 +446,7 @@ fn a_clock_that_is_set_revives_nothing_and_keeps_nothing_alive() {
             steps.set_clocks(0, 0);
             baton.kill_bridge().await;
             refused(&person, "approve", &asked, ErrorCode::AlreadyDecided).await;
-            barrier(&agent).await;
+            barrier(&agent, &person).await;
             assert_eq!(agent.counted(&word), 1, "{end:?}");
         }
         for word in ["forward", "back", "again", "unseen", "rebooted"] {
