@@ -78,6 +78,8 @@ impl Catalog {
         for id in gone {
             self.forget(id);
         }
+        // And what was logged of those that were forgotten while nobody listened.
+        self.context.protocol_log.keep(known);
     }
 
     /// sessiond said something about one session.
@@ -126,6 +128,7 @@ impl Catalog {
         let removed = self.sessions_mut().remove(&id);
         if let Some(session) = removed {
             session.forget();
+            self.context.protocol_log.forget(id);
             self.context.events.session(id, "status", json!({ "status": "forgotten" }));
         }
     }
