@@ -20,6 +20,7 @@
 //! | [`confine`], [`person`] | what the bridge gives up at its start; what it has to know before |
 //! | [`policy`] | whether something may happen: rules, command lines as what they run |
 //! | [`settings`], [`probe`] | what may change while it runs: defaults, agents, environment; asking a program something |
+//! | [`protocol_log`] | the heads of streams' frames in a file a session, if somebody wants that |
 //! | [`text`], [`search`], [`recording`] | output as lines of text; looking for something in them; asciicasts |
 //!
 //! The bridge owns no PTY and no child. `kill -9` loses nothing: it reads SQLite, asks the workers, and goes on.
@@ -47,6 +48,7 @@ pub mod person;
 pub mod policy;
 pub mod probe;
 pub mod problem;
+pub mod protocol_log;
 pub mod recording;
 pub mod routes;
 pub mod search;
@@ -84,6 +86,7 @@ use baton_proto::home::runtime;
 use config::{Options, StartError};
 use events::EventLog;
 use hub::session::HubContext;
+use protocol_log::ProtocolLog;
 use serve::{Acceptor, CONNECTIONS_MAX};
 use store::Store;
 use tokio::net::{TcpListener, UnixListener};
@@ -129,11 +132,14 @@ impl Bridge {
         store.prune_answers();
         let events = EventLog::open(store.clone()).await;
         let audit = Audit::open(store.clone(), &home.key_file());
+        let settings = settings::Settings::open(&options.home, &options.config, &options.env);
+        let protocol_log = ProtocolLog::open(home.protocol_logs_dir(), settings.protocol_log());
         let context = Arc::new(HubContext {
             home: Arc::clone(&home),
             sessiond: OnceLock::new(),
             events: events.clone(),
             audit: audit.clone(),
+            protocol_log,
             lease_ttl: Duration::from_secs(options.config.session.lease_ttl_s),
             chunk_bytes: Arc::new(AtomicUsize::new(0)),
             output_bytes: std::sync::atomic::AtomicU64::new(0),
@@ -150,7 +156,7 @@ impl Bridge {
         let inbox = Inbox::open(&options.home.policy_file(), key.as_ref(), ttl);
         let app = Arc::new(App {
             inbox,
-            settings: settings::Settings::open(&options.home, &options.config, &options.env),
+            settings,
             environment: settings::environment::Environment::open(&options.home.state, options.session_env()),
             agents: settings::agents::Agents::default(),
             names: Names { port: listen.port(), allowed: options.config.server.allowed_hosts.clone() },
@@ -222,6 +228,7 @@ impl Bridge {
         let flush = async {
             app.events.flush().await;
             app.store.flush().await;
+            app.context.protocol_log.flush().await;
         };
         drop(tokio::time::timeout(FLUSH_TIMEOUT, flush).await);
     }

@@ -176,6 +176,10 @@ pub struct Defaults {
     /// The agent that is meant where none is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentName>,
+    /// Whether the heads of frames on terminals' streams are logged, a file a session.
+    pub terminal_protocol_log: bool,
+    /// Whether the page shows cursor, credit, epoch and latency over a terminal.
+    pub terminal_debug_overlay: bool,
 }
 
 /// `[agents.<name>]`

@@ -102,6 +102,12 @@ impl Home {
     pub fn logs_dir(&self) -> PathBuf {
         self.state.join("logs")
     }
+
+    /// Heads of the frames on terminals' streams, a file a session; there once `defaults.terminal_protocol_log` was set.
+    #[must_use]
+    pub fn protocol_logs_dir(&self) -> PathBuf {
+        self.logs_dir().join("protocol")
+    }
 }
 
 /// Names below [`Home::state`].

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use baton_proto::api::{ClientFrame, CreateTerminal, Link, SessionDetail};
+use baton_proto::api::{ClientFrame, CreateTerminal, Link, SessionDetail, Settings};
 use baton_proto::ids::SessionId;
 use baton_tests::browser::Page;
 use baton_tests::{Attach, Baton, Setup, scenario, session};
@@ -311,6 +311,89 @@ fn one_can_sign_in_by_token_and_start_a_session_in_the_page() {
         assert!(!address.as_str().contains("code=") && !address.as_str().contains(&baton.token), "{address}");
         let cookie = page.run("return document.cookie").await.unwrap();
         assert_eq!(cookie.as_str(), Some(""), "scripts do not see the cookie");
+        page.close().await;
+    });
+}
+
+#[test]
+fn the_debug_overlay_follows_the_setting_and_changes_nothing() {
+    scenario(Duration::from_secs(150), Setup::plain(), async |baton: &Baton| {
+        // What a colour on a ground is to the eye: WCAG 2.2, contrast ratio.
+        const LOOK: &str = r#"
+            const light = (colour) => {
+              const [red, green, blue] = colour.match(/[\d.]+/g).map((part) => part / 255)
+                .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+              return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+            };
+            const overlay = document.querySelector("[data-testid=debug-overlay]");
+            const ground = light(getComputedStyle(overlay).backgroundColor);
+            const contrast = (element) => {
+              const [dark, bright] = [ground, light(getComputedStyle(element).color)].sort((one, other) => one - other);
+              return (bright + 0.05) / (dark + 0.05);
+            };
+            const { left, top, right, bottom } = overlay.getBoundingClientRect();
+            const frame = overlay.parentElement.getBoundingClientRect();
+            return {
+              contrast: Math.min(...[...overlay.querySelectorAll("span")].map(contrast)),
+              inside: left >= frame.left && top >= frame.top && right <= frame.right && bottom <= frame.bottom,
+              hidden: overlay.getAttribute("aria-hidden"),
+              presses: getComputedStyle(overlay).pointerEvents,
+            };"#;
+        let session = baton.create(&CreateTerminal { title: Some("vitals".to_owned()), ..session::bash() }).await;
+        let page = open(baton, session).await;
+        take(&page).await;
+        page.until_rows("the prompt", |rows| rows[0].starts_with('$')).await;
+        let size = sized(baton, &page, session).await;
+        assert!(!page.has("debug-overlay").await, "off unless somebody wants it");
+        let switch = async |on: &str| {
+            let _ = baton.cli(["settings", "set", "terminal_debug_overlay", on]).await.ok();
+            // A second is what the page has; a busy machine gets a little more.
+            let limit = tokio::time::Instant::now() + Duration::from_secs(5);
+            while page.has("debug-overlay").await != (on == "on") {
+                assert!(tokio::time::Instant::now() < limit, "the page takes no notice of `{on}`");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        switch("on").await;
+        page.until_text("debug-latency", |text| text.ends_with("ms (heartbeat)")).await;
+        page.click("terminal").await;
+        page.type_text("seq 20\n").await;
+        page.until_text("debug-latency", |text| text.ends_with("ms (key)")).await;
+        let detail = baton.session(session).await;
+        let epoch = detail.session.lease.map(|lease| lease.epoch.to_string()).unwrap_or_default();
+        page.until_text("debug-epoch", |text| text == epoch).await;
+        page.until_rows("20", |rows| rows.iter().any(|row| row == "20")).await;
+        let head = baton.output(session).await.len();
+        page.until_text("debug-cursor", |text| text == head.to_string()).await;
+        page.until_text("debug-credit", |text| text == "512 KiB (0 bytes unacked)").await;
+        assert_eq!(sized(baton, &page, session).await, size, "it takes no room from the terminal");
+        for (width, height, name) in [(1280, 800, "overlay-desktop"), (390, 844, "overlay-phone")] {
+            for shade in ["dark", "light"] {
+                page.look(width, height, shade).await;
+                let _ = sized(baton, &page, session).await;
+                let look = page.run(LOOK).await.unwrap();
+                assert!(look["contrast"].as_f64().unwrap() >= 4.5, "{name} {shade}: {look}");
+                assert_eq!(look["inside"], true, "{name} {shade}: {look}");
+                assert_eq!((&look["hidden"], &look["presses"]), (&json!("true"), &json!("none")));
+                page.screenshot(&format!("{name}-{shade}")).await;
+            }
+        }
+        page.look(1280, 800, "dark").await;
+        switch("off").await;
+        // By the page itself; and by an editor.
+        page.click("settings-menu").await;
+        page.click("baton-settings").await;
+        page.click("debug-overlay-switch").await;
+        let _: Settings =
+            baton.api().get_until("/v1/settings", |now: &Settings| now.defaults.terminal_debug_overlay).await;
+        page.css("[data-testid=\"debug-overlay\"]").await;
+        page.screenshot("overlay-settings").await;
+        std::fs::write(baton.home.config_file(), "[defaults]\n").unwrap();
+        let limit = tokio::time::Instant::now() + Duration::from_secs(5);
+        while page.has("debug-overlay").await {
+            assert!(tokio::time::Instant::now() < limit, "the page takes no notice of the file");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         page.close().await;
     });
 }

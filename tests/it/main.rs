@@ -42,6 +42,7 @@ mod needless;
 mod openapi;
 mod parked;
 mod policy;
+mod protocol_log;
 mod proxied;
 mod queries;
 mod recording;

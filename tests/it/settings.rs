@@ -148,6 +148,11 @@ fn what_is_not_valid_changes_nothing_and_is_told() {
         assert!(now.refused.is_some());
         let shown = baton.cli(["settings"]).await.ok();
         assert!(shown.contains("not valid") && shown.contains("soon"), "{shown}");
+        write(baton, "[defaults]\nterminal_debug_overlay = true\nagent_model = \"large\"\n");
+        let event = next(&mut feed, "settings.changed").await;
+        assert!(event.data["refused"].as_str().unwrap().contains("agent_model"), "{event:?}");
+        let now = settings(baton).await;
+        assert!(!now.defaults.terminal_debug_overlay, "all of a file or nothing");
         let api = baton.api();
         let (defaults, path) = ("/v1/settings/defaults", "/v1/settings/agents/claude/cli-path");
         // Such a file is its person's to mend.
@@ -161,6 +166,10 @@ fn what_is_not_valid_changes_nothing_and_is_told() {
             json!({"expected_revision": revision, "terminal_idle_timeout": -1}),
             json!({"expected_revision": revision, "terminal_idle_timeout": u64::MAX}),
             json!({"expected_revision": revision, "agent": "No Name"}),
+            json!({"expected_revision": revision, "terminal_protocol_log": "on"}),
+            json!({"expected_revision": revision, "terminal_debug_overlay": 1}),
+            // What nothing obeys yet is not taken for obeyed.
+            json!({"expected_revision": revision, "agent_model": "large"}),
             json!({"expected_revision": revision, "agent": "a\u{1b}[2Jb"}),
             json!({"expected_revision": revision, "sandbox": {"allow_host": true}}),
             json!({"expected_revision": revision, "allow_host": true}),

@@ -473,6 +473,10 @@ impl Baton {
     pub fn refused(&self) -> Vec<String> {
         let mut refused = Vec::new();
         for log in fs::read_dir(self.home.logs_dir()).into_iter().flatten().flatten() {
+            // Logs of streams' frames have a directory of their own; no process writes there of itself.
+            if log.path().is_dir() {
+                continue;
+            }
             let text = fs::read(log.path()).expect("a log");
             let text = String::from_utf8_lossy(&text);
             let lines = text.lines().filter(|line| line.contains(MARK));

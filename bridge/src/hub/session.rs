@@ -1,13 +1,13 @@
 //! One session as the rest of the bridge sees it: what is known, and requests to its hub.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
 use baton_proto::frame::Kind;
 use baton_proto::home::Home;
-use baton_proto::ids::{Cursor, InstanceId, SessionId};
+use baton_proto::ids::{ClientId, Cursor, InstanceId, SessionId};
 use baton_proto::v1::{
     Attached, Attachment, ClientEntry, Dimensions, ExitRecord, Failed, Inspect, Inspection, LeaseRecord, Locate,
     Located, RangeHeader, ReadRange, SessionEntry, SizePolicy, SnapshotRequest, Status,
@@ -23,6 +23,7 @@ use super::task;
 use crate::audit::Audit;
 use crate::events::EventLog;
 use crate::problem::{Failure, Outcome};
+use crate::protocol_log::{ProtocolLog, Tape};
 use crate::upstream::conn::{RawFrame, Writer, message};
 use crate::upstream::sessiond::Sessiond;
 
@@ -42,6 +43,8 @@ pub struct HubContext {
     pub events: EventLog,
     /// Where it is recorded who had control.
     pub audit: Audit,
+    /// Where the heads of streams' frames go.
+    pub protocol_log: ProtocolLog,
     /// How long a lease outlives its owner's last sign of life.
     pub lease_ttl: Duration,
     /// Bytes of chunks in all feeds.
@@ -198,6 +201,7 @@ pub struct Session {
     pub(super) newest: Newest,
     pub(super) drawing: Semaphore,
     exec: tokio::sync::Mutex<()>,
+    forgotten: Arc<AtomicBool>,
     /// Sockets on it.
     pub sockets: AtomicUsize,
 }
@@ -221,6 +225,7 @@ impl Session {
             newest: Newest::default(),
             drawing: Semaphore::new(SCREENS_AT_ONCE),
             exec: tokio::sync::Mutex::default(),
+            forgotten: Arc::default(),
             sockets: AtomicUsize::new(0),
         });
         tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), queue, Arc::clone(context)));
@@ -332,8 +337,15 @@ impl Session {
 
     /// Ends the hub: the session is forgotten.
     pub fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
         // A hub whose queue is full ends when the last who asks it is gone.
         drop(self.commands.try_send(Command::Forget));
+    }
+
+    /// What a stream of this client notes its frames with.
+    #[must_use]
+    pub fn tape(&self, log: &ProtocolLog, client: ClientId, instance: InstanceId) -> Tape {
+        log.tape(self.id, Arc::clone(&self.forgotten), client, instance)
     }
 
     /// Ends the hub: another one follows the session's new life. Its clients connect again.

@@ -194,7 +194,13 @@ fn agent_name(name: String, code: ErrorCode) -> Outcome<AgentName> {
 }
 
 fn of_defaults(patch: DefaultsPatch) -> Outcome<Vec<SettingChange>> {
-    let DefaultsPatch { expected_revision: _, terminal_idle_timeout, agent } = patch;
+    let DefaultsPatch {
+        expected_revision: _,
+        terminal_idle_timeout,
+        agent,
+        terminal_protocol_log,
+        terminal_debug_overlay,
+    } = patch;
     if terminal_idle_timeout.flatten().is_some_and(|seconds| seconds > IDLE_MAX_S) {
         return Err(Failure::invalid(format!("`terminal_idle_timeout` is from 0 (never) to {IDLE_MAX_S} seconds")));
     }
@@ -204,6 +210,8 @@ fn of_defaults(patch: DefaultsPatch) -> Outcome<Vec<SettingChange>> {
     let named = [
         ("terminal_idle_timeout", terminal_idle_timeout.map(|value| value.map(SettingValue::Number))),
         ("agent", agent.map(|value| value.map(SettingValue::Text))),
+        ("terminal_protocol_log", terminal_protocol_log.map(|value| value.map(SettingValue::Flag))),
+        ("terminal_debug_overlay", terminal_debug_overlay.map(|value| value.map(SettingValue::Flag))),
     ];
     let changes: Vec<_> = named
         .into_iter()
@@ -224,6 +232,8 @@ async fn whole(app: &App) -> Settings {
         defaults: SettingsDefaults {
             terminal_idle_timeout: defaults.terminal_idle_timeout,
             agent: defaults.agent.as_ref().map(ToString::to_string),
+            terminal_protocol_log: defaults.terminal_protocol_log,
+            terminal_debug_overlay: defaults.terminal_debug_overlay,
         },
         operational: Operational {
             agents: app.agents.all(&now.config, &app.environment.variables()),

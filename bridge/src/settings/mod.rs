@@ -10,6 +10,7 @@ pub mod watch;
 
 use std::io::{self, Read as _};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use baton_proto::config::{self, Config, Defaults};
@@ -45,6 +46,8 @@ pub struct Settings {
     path: PathBuf,
     env: Vec<(String, String)>,
     now: Mutex<Arc<InForce>>,
+    /// `defaults.terminal_protocol_log`, for who asks with each frame.
+    protocol_log: Arc<AtomicBool>,
     /// One change at a time, and none is read before whoever asked for it was told.
     turn: tokio::sync::Mutex<()>,
 }
@@ -70,8 +73,13 @@ impl Settings {
         let mut env = env.to_vec();
         env.retain(|(name, _)| name.starts_with("BATON_"));
         let now = InForce { config: started.clone(), revision: String::new(), refused: None };
-        let settings =
-            Self { path: home.config_file(), env, now: Mutex::new(Arc::new(now)), turn: tokio::sync::Mutex::new(()) };
+        let settings = Self {
+            path: home.config_file(),
+            env,
+            protocol_log: Arc::new(AtomicBool::new(started.defaults.terminal_protocol_log)),
+            now: Mutex::new(Arc::new(now)),
+            turn: tokio::sync::Mutex::new(()),
+        };
         settings.look();
         settings
     }
@@ -90,6 +98,12 @@ impl Settings {
     #[must_use]
     pub fn defaults(&self) -> Defaults {
         self.now().config.defaults.clone()
+    }
+
+    /// Whether streams' frames are logged: what it says changes with the setting.
+    #[must_use]
+    pub fn protocol_log(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.protocol_log)
     }
 
     /// Whether the environment decides a key, so that a change of the file would change nothing.
@@ -122,6 +136,7 @@ impl Settings {
             Err(why) => (now.config.clone(), Some(why)),
         };
         let keys = differences(&now.config, &config);
+        self.protocol_log.store(config.defaults.terminal_protocol_log, Ordering::Relaxed);
         *now = Arc::new(InForce { config, revision, refused: refused.clone() });
         Look::Changed { keys, refused }
     }

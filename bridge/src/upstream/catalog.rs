@@ -79,6 +79,8 @@ impl Catalog {
         for id in gone {
             self.forget(id);
         }
+        // And what was logged of those that were forgotten while nobody listened.
+        self.context.protocol_log.keep(known);
     }
 
     /// sessiond said something about one session.
@@ -134,6 +136,7 @@ impl Catalog {
     fn gone(&self, removed: Option<Arc<Session>>, row: Option<&SessionRow>) {
         if let Some(session) = removed {
             session.forget();
+            self.context.protocol_log.forget(session.id);
             let entry = session.entry();
             self.context.events.forgotten(session.id, &Whose::new(entry.spec.creator.as_ref(), row));
         }

@@ -20,7 +20,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::Response;
 use baton_proto::ErrorCode;
 use baton_proto::api::{BINARY_SUBPROTOCOL, KEY_SUBPROTOCOL_PREFIX, ServerFrame};
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use http::HeaderMap;
 
 use crate::gate::subprotocols;
@@ -119,12 +119,4 @@ fn message(frame: &ServerFrame) -> Message {
 async fn drain(stream: &mut futures_util::stream::SplitStream<WebSocket>) {
     let closing = async { while let Some(Ok(_)) = stream.next().await {} };
     drop(tokio::time::timeout(CLOSE_TIMEOUT, closing).await);
-}
-
-/// Sends and flushes.
-async fn send(
-    sink: &mut futures_util::stream::SplitSink<WebSocket, Message>,
-    message: Message,
-) -> Result<(), axum::Error> {
-    sink.send(message).await
 }

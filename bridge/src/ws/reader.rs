@@ -26,6 +26,7 @@ use crate::approval::gated::{Gated, Input, LeaseTake};
 use crate::hub::presence::{End, Presence};
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
+use crate::protocol_log::{Tape, Way};
 use crate::routes::control::take;
 use crate::show;
 use crate::upstream::conn::{NotSent, Writer};
@@ -49,6 +50,7 @@ pub(super) struct Reader<'a> {
     pub(super) attachment: Number,
     pub(super) to_worker: Writer,
     pub(super) credit: &'a Credit,
+    pub(super) tape: &'a Tape,
     /// The input frame that found the way to the worker full. The worker never heard of it, so that keeping what is behind
     /// it back is done here: typed first, those would make its repetition look like one.
     pub(super) held_back: Mutex<Option<(Epoch, u64)>>,
@@ -93,6 +95,7 @@ impl Reader<'_> {
             if self.presence.heard() {
                 self.session.heard(self.attachment).await;
             }
+            self.tape.note(self.tape.head(&message, Way::In), Way::In);
             let outcome = match message {
                 Message::Text(text) => self.text(&text).await,
                 Message::Binary(bytes) => self.binary(&bytes).await,

@@ -14,10 +14,10 @@ use baton_proto::api::SnapshotChoice;
 use baton_proto::ids::Cursor;
 use baton_proto::v1::{Attached, Dimensions};
 
+use super::message;
 use super::start::{First, choose_start};
 use super::stream::ready;
 use super::writer::{Stop, Writer, over};
-use super::{message, send};
 use crate::hub::feed::{Control, Subject};
 use crate::hub::screens::Drawn;
 
@@ -69,7 +69,7 @@ impl Writer<'_> {
         }
         let size = drawn.as_ref().map_or(attached.size, |drawn| drawn.size);
         attached.head = attached.head.max(drawn.as_ref().map_or(0, |drawn| drawn.offset));
-        send(&mut self.sink, message(&ready(self.session, &attached, &start, size))).await?;
+        self.sink.send(message(&ready(self.session, &attached, &start, size))).await?;
         self.begun = true;
         self.told_size = size;
         match (start.first, drawn) {
@@ -171,7 +171,7 @@ impl Writer<'_> {
         self.fed = true;
         self.app.counters.screens.fetch_add(1, Ordering::Relaxed);
         self.app.counters.sent_bytes.fetch_add(drawn.payload().len() as u64, Ordering::Relaxed);
-        send(&mut self.sink, message).await?;
+        self.sink.send(message).await?;
         self.move_to(drawn.offset);
         self.told_size = drawn.size;
         // One from before the size that the client was attached at: that is told at its place, or at the history's end.

@@ -21,7 +21,7 @@ use super::credit::{Account, Credit};
 use super::reader::{Left, Reader};
 use super::screen::Beginning;
 use super::start::Start;
-use super::writer::Writer;
+use super::writer::{Outgoing, Writer};
 use super::{SOCKETS_MAX, close_code, drain, facts, refuse, upgraded};
 use crate::access::{Principal, Right};
 use crate::app::App;
@@ -85,6 +85,8 @@ struct Greeting {
     input_stream: u64,
     term: Option<TermFacts>,
     snapshot: SnapshotChoice,
+    /// Bytes of the message that said it.
+    message_bytes: usize,
 }
 
 async fn converse(
@@ -190,6 +192,7 @@ async fn greet(query: &StreamQuery, socket: &mut WebSocket) -> Outcome<Option<Gr
         input_stream: input_stream.unwrap_or(0),
         term,
         snapshot,
+        message_bytes: text.len(),
     }))
 }
 
@@ -226,6 +229,8 @@ async fn run(
         }
     }
     let credit = Arc::new(Credit::new(instance));
+    let tape = session.tape(&app.context.protocol_log, greeting.client.clone(), instance);
+    tape.hello(greeting.message_bytes, greeting.cursor);
     let (sink, mut stream) = socket.split();
     let mut stopping = app.stopping.clone();
     let mut writer = Writer {
@@ -233,7 +238,7 @@ async fn run(
         session,
         presence: &presence,
         subscription,
-        sink,
+        sink: Outgoing::new(sink, &tape),
         binary,
         instance,
         history_end: attached.head,
@@ -255,8 +260,17 @@ async fn run(
     let beginning = Beginning { choice: snapshot, cursor: greeting.cursor, attached };
     let left = {
         let held_back = std::sync::Mutex::default();
-        let reader =
-            Reader { app, principal, session, presence: &presence, attachment, to_worker, credit: &credit, held_back };
+        let reader = Reader {
+            app,
+            principal,
+            session,
+            presence: &presence,
+            attachment,
+            to_worker,
+            credit: &credit,
+            tape: &tape,
+            held_back,
+        };
         let reading = reader.run(&mut stream);
         let writing = writer.run(beginning);
         tokio::pin!(reading, writing);

@@ -17,13 +17,14 @@ use futures_util::stream::SplitSink;
 
 use super::credit::{Account, Credit};
 use super::screen::{BEHIND_BYTES_MAX, Beginning, SCREEN_INTERVAL};
-use super::{close_message, message, replay, send};
+use super::{close_message, message, replay};
 use crate::app::App;
 use crate::hub::chunk::{Chunk, data_json};
 use crate::hub::feed::{Control, Ended, Item, Step, Subject, Subscription};
 use crate::hub::presence::{End, Presence};
 use crate::hub::session::Session;
 use crate::problem::Failure;
+use crate::protocol_log::{Tape, Way};
 
 /// Bytes sent between two looks at the inbox.
 const BATCH_BYTES: usize = 64 << 10;
@@ -58,12 +59,43 @@ pub(super) fn over(ended: Ended) -> Stop {
     })
 }
 
+/// The socket's way out, and what notes the frames that it takes.
+pub(super) struct Outgoing<'a> {
+    sink: SplitSink<WebSocket, Message>,
+    tape: &'a Tape,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(super) const fn new(sink: SplitSink<WebSocket, Message>, tape: &'a Tape) -> Self {
+        Self { sink, tape }
+    }
+
+    /// Hands a message to the socket's buffer.
+    pub(super) async fn feed(&mut self, message: Message) -> Result<(), axum::Error> {
+        let head = self.tape.head(&message, Way::Out);
+        self.sink.feed(message).await?;
+        self.tape.note(head, Way::Out);
+        Ok(())
+    }
+
+    /// Waits until the socket has what it was handed.
+    pub(super) async fn flush(&mut self) -> Result<(), axum::Error> {
+        self.sink.flush().await
+    }
+
+    /// Both.
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), axum::Error> {
+        self.feed(message).await?;
+        self.flush().await
+    }
+}
+
 pub(super) struct Writer<'a> {
     pub(super) app: &'a App,
     pub(super) session: &'a Arc<Session>,
     pub(super) presence: &'a Presence,
     pub(super) subscription: Subscription,
-    pub(super) sink: SplitSink<WebSocket, Message>,
+    pub(super) sink: Outgoing<'a>,
     pub(super) binary: bool,
     pub(super) instance: InstanceId,
     /// Where the client was attached: what is before that is history.
@@ -101,9 +133,9 @@ impl Writer<'_> {
             let End { frame, code, reason } = *end;
             let closing = async {
                 if let Some(frame) = frame {
-                    send(&mut self.sink, message(&frame)).await?;
+                    self.sink.send(message(&frame)).await?;
                 }
-                send(&mut self.sink, close_message(code, reason)).await
+                self.sink.send(close_message(code, reason)).await
             };
             // Its peer may be gone; whoever waits for this bounds it.
             drop(closing.await);
@@ -200,7 +232,7 @@ impl Writer<'_> {
         }
         if let Some(exit) = self.exit.take() {
             let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason };
-            send(&mut self.sink, message(&frame)).await?;
+            self.sink.send(message(&frame)).await?;
         }
         Ok(())
     }
@@ -213,7 +245,7 @@ impl Writer<'_> {
         self.fed = true;
         let empty = Chunk::of_bytes(&[], self.sent);
         let message = self.data(&empty);
-        send(&mut self.sink, message).await?;
+        self.sink.send(message).await?;
         Ok(())
     }
 
@@ -299,7 +331,7 @@ impl Writer<'_> {
         };
         self.fed = true;
         self.app.counters.sent_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        send(&mut self.sink, message).await?;
+        self.sink.send(message).await?;
         self.move_to(end);
         Ok(())
     }
@@ -307,7 +339,7 @@ impl Writer<'_> {
     pub(super) async fn send_resize(&mut self, size: Dimensions) -> Result<(), Stop> {
         self.first_data().await?;
         let cursor = Cursor { instance: self.instance, offset: self.sent };
-        send(&mut self.sink, message(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor })).await?;
+        self.sink.send(message(&ServerFrame::Resize { cols: size.cols, rows: size.rows, cursor })).await?;
         self.told_size = size;
         Ok(())
     }
@@ -321,7 +353,7 @@ impl Writer<'_> {
         }
         self.first_data().await?;
         let message_text = format!("{skipped} bytes skipped; what follows continues at {offset}");
-        send(&mut self.sink, message(&Failure::new(ErrorCode::CursorTrimmed, message_text).frame())).await?;
+        self.sink.send(message(&Failure::new(ErrorCode::CursorTrimmed, message_text).frame())).await?;
         self.move_to(offset);
         if self.takes_screens {
             self.resync().await?;

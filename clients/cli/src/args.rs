@@ -760,6 +760,10 @@ pub enum SettingKey {
     TerminalIdleTimeout,
     /// The agent that is meant where none is named
     Agent,
+    /// Log the heads of frames on terminals' streams, a file a session, never what is in them: on or off
+    TerminalProtocolLog,
+    /// Show cursor, credit, epoch and latency over a terminal in the page: on or off
+    TerminalDebugOverlay,
 }
 
 /// `baton audit`

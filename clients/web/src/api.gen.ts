@@ -1377,6 +1377,10 @@ export interface components {
             terminal_idle_timeout?: number | null;
             /** @description An agent's name. */
             agent?: string | null;
+            /** @description Log the heads of frames on terminals' streams, those that are open too. */
+            terminal_protocol_log?: boolean | null;
+            /** @description Show cursor, credit, epoch and latency over a terminal in the page. */
+            terminal_debug_overlay?: boolean | null;
         };
         /** @description `POST …/deny-control` */
         DenyRequest: {
@@ -2598,6 +2602,13 @@ export interface components {
             terminal_idle_timeout: number;
             /** @description The agent that is meant where none is named. */
             agent?: string | null;
+            /**
+             * @description Whether the heads of frames on terminals' streams are logged, a file a session: when, whose, which kind and how large,
+             *     never what is in them.
+             */
+            terminal_protocol_log: boolean;
+            /** @description Whether the page shows cursor, credit, epoch and latency over a terminal. */
+            terminal_debug_overlay: boolean;
         };
         /**
          * @description From where on a shared session is shown.

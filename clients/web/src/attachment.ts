@@ -21,6 +21,7 @@ import { Search } from "./search";
 import { TERMINAL_THEMES, type Settings, type Shade } from "./settings";
 import { TerminalStream, type Ready, type SessionFrame } from "./socket";
 import type { Tone } from "./tone";
+import type { Vitals } from "./vitals";
 import { bytesText } from "./words";
 
 /** How long keys typed by the owner may wait for a connection before they are refused. */
@@ -127,6 +128,8 @@ export class Attachment {
   get asked(): ReadonlySignal<boolean> { return this.#asked; }
   get terminalTitle(): ReadonlySignal<string | null> { return this.#title; }
   get cursor(): string { return this.#stream.cursor; }
+  /** How the stream is; asked for while somebody looks. */
+  vitals(): Vitals { return { ...this.#stream.vitals(), epoch: this.#lease.peek().epoch }; }
   get watchOnly(): boolean { return this.#options.principal.role === "viewer"; }
 
   /** Shows the terminal in `box` and connects. */

@@ -1,6 +1,7 @@
 /** What may change while Baton runs, for all its clients; the owner's. */
 
 import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import { messageOf } from "./client";
 import { Dialog } from "./dialog";
@@ -69,6 +70,13 @@ function Body({ settings, busy, run }: BodyProps) {
     <>
       <IdleTime key={defaults.terminal_idle_timeout} seconds={defaults.terminal_idle_timeout} busy={busy !== null} save={(seconds) =>
         run("idle", () => store.client.changeDefaults({ expected_revision: revision, terminal_idle_timeout: seconds }))} />
+      <h3>Looking for a fault</h3>
+      <Switch name="debug-overlay-switch" on={defaults.terminal_debug_overlay} busy={busy !== null} save={(on) =>
+        run("overlay", () => store.client.changeDefaults({ expected_revision: revision, terminal_debug_overlay: on }))}
+        help="In the owner's pages.">Show cursor, credit, epoch and latency over the terminal</Switch>
+      <Switch name="protocol-log-switch" on={defaults.terminal_protocol_log} busy={busy !== null} save={(on) =>
+        run("log", () => store.client.changeDefaults({ expected_revision: revision, terminal_protocol_log: on }))}
+        help="A file a session in Baton's logs: when, whose, which kind and how large. Never what is typed or printed.">Log the frames of streams</Switch>
       <h3>Agents</h3>
       {agents.length === 0 && <p class="help">None found. <code>baton settings agent NAME --path PATH</code> says where one is.</p>}
       <ul class="settings-list">
@@ -105,6 +113,24 @@ function Body({ settings, busy, run }: BodyProps) {
       </div>
       <p class="help">No session notices a restart. How Baton listens and what confines sessions is changed in the file alone.</p>
     </>
+  );
+}
+
+interface SwitchProps {
+  name: string;
+  on: boolean;
+  busy: boolean;
+  save(on: boolean): Promise<void>;
+  help: string;
+  children: ComponentChildren;
+}
+
+function Switch({ name, on, busy, save, help, children }: SwitchProps) {
+  return (
+    <label class="field-row check">
+      <span>{children}<br /><span class="help">{help}</span></span>
+      <input type="checkbox" checked={on} disabled={busy} data-testid={name} onChange={(event) => void save(event.currentTarget.checked)} />
+    </label>
   );
 }
 

@@ -20,7 +20,7 @@ export interface FeedListener {
   /** Read the whole list; resolves to whether the bridge answered. */
   refresh(): Promise<boolean>;
   connection(connection: Connection): void;
-  /** Baton's settings are others. */
+  /** Baton's settings are others, or may be. */
   settings(): void;
 }
 
@@ -75,6 +75,8 @@ export class EventFeed {
       if (this.#attempt > 0) void this.#refresh();
       this.#attempt = 0;
       this.#say();
+      // They may be others since this page heard of them.
+      this.listener.settings();
     };
     socket.onmessage = (event: MessageEvent<string | ArrayBuffer>) => this.#message(event.data);
     socket.onclose = () => {

@@ -16,6 +16,7 @@ import { decodeOutput, encodeInput, formatCursor, fromBase64, parseCursor, toBas
 import { InputQueue, type InputFrame } from "./input";
 import { onPulse } from "./pulse";
 import { BINARY_SUBPROTOCOL, CLOSE, type Cells, type ClientFrame, type ServerFrame, type ServerFrameOf } from "./protocol";
+import { KeyLatency, type Vitals } from "./vitals";
 
 const HEARTBEAT_MS = 5_000;
 /** Silence after which nothing is known to work any more. */
@@ -54,6 +55,7 @@ export interface StreamOptions {
 export class TerminalStream {
   readonly #options: StreamOptions;
   readonly #input = new InputQueue();
+  readonly #latency = new KeyLatency();
   #socket: WebSocket | null = null;
   #isReady = false;
   #finished = false;
@@ -95,6 +97,16 @@ export class TerminalStream {
   /** Where the screen's bytes end. */
   get cursor(): string {
     return this.#instance === null ? "" : formatCursor({ instance: this.#instance, offset: this.#parsed });
+  }
+
+  /** How the stream is; asked for while somebody looks. */
+  vitals(): Omit<Vitals, "epoch"> {
+    const beat = this.#rtt === null ? null : { ms: this.#rtt, of: "heartbeat" as const, waiting: false };
+    return {
+      offset: this.#parsed,
+      unacked: Math.max(0, this.#received - this.#acked),
+      round_trip: this.#latency.at(performance.now()) ?? beat,
+    };
   }
 
   get unsentBytes(): number {
@@ -188,6 +200,7 @@ export class TerminalStream {
       }
       case "input_ack":
         this.#input.acknowledged(frame.seq);
+        this.#latency.acknowledged(frame.seq, performance.now());
         return this.#flushInput();
       case "pong":
         if (this.#pongDue) this.#rtt = performance.now() - this.#pingAt;
@@ -215,6 +228,7 @@ export class TerminalStream {
       this.#instance = frame.instance;
       this.#received = this.#parsed = this.#acked = 0;
     }
+    this.#latency.abandon();
     this.#isReady = true;
     this.#attempt = 0;
     listener.ready(frame, sameInstance && frame.mode === "exact");
@@ -234,6 +248,7 @@ export class TerminalStream {
   /** False when there is nothing new in it. */
   #refused(frame: Failure): boolean {
     if (frame.seq === undefined || frame.seq === null) return true;
+    this.#latency.abandon();
     if (frame.code === "input_uncertain") return this.#input.uncertain(frame.seq);
     const dropped = this.#input.refuse(frame.accepted ?? frame.seq - 1, frame.seq);
     if (dropped > 0) this.#options.listener.inputDropped(dropped, frame);
@@ -245,6 +260,7 @@ export class TerminalStream {
     if (!this.#isReady || socket?.readyState !== WebSocket.OPEN) return;
     for (const frame of this.#input.takeSendable()) {
       socket.send(socket.protocol === BINARY_SUBPROTOCOL ? encodeInput(frame.seq, frame.epoch, frame.bytes) : inputAsText(frame));
+      this.#latency.sent(frame.seq, performance.now());
     }
   }
 

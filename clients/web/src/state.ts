@@ -14,7 +14,8 @@ import { fileNameOf, saveFile } from "./download";
 import { EventFeed } from "./feed";
 import type { Fragment } from "./fragment";
 import { clientId, freshClientId, newInputStream } from "./identity";
-import type { CreateTerminal, Principal, Session, SessionDetail } from "./protocol";
+import { Latest } from "./latest";
+import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings";
 import type { Tone } from "./tone";
 import { sessionName } from "./words";
@@ -39,8 +40,10 @@ export class Store {
   readonly attachment = signal<Attachment | null>(null);
   readonly notices = signal<readonly Notice[]>([]);
   readonly settings = signal<Settings>(loadSettings());
-  /** Counts the changes of Baton's own settings. */
+  /** Counts the changes of Baton's own settings; 0 before the bridge tells of them. */
   readonly settingsVersion = signal(0);
+  /** Whether Baton's settings have this page show how the stream is. */
+  readonly debugOverlay = signal(false);
   readonly drawerOpen = signal(false);
   readonly #systemShade = signal<Shade>("dark");
   readonly #feedConnection = signal<Connection>({ state: "connecting" });
@@ -69,6 +72,7 @@ export class Store {
     connection: (connection) => (this.#feedConnection.value = connection),
     settings: () => (this.settingsVersion.value += 1),
   });
+  readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
   readonly #goneAt = new Map<string, number>();
@@ -78,6 +82,7 @@ export class Store {
   async start(): Promise<void> {
     this.#followSystemShade();
     effect(() => saveSettings(this.settings.value));
+    effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
     effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
@@ -301,6 +306,18 @@ export class Store {
     if (session?.status !== "running" || attachment?.connection.value.state !== "ended") return;
     const ended = attachment.cursor;
     if (ended && !ended.startsWith(`${session.instance}:`)) this.#reattach();
+  }
+
+  /** Only who may change the settings may read them. */
+  #followBatonSettings(signIn: Store["signIn"]["value"], version: number): void {
+    this.#settingsRead.cancel();
+    if (signIn.state !== "in" || signIn.principal.role !== "owner") {
+      this.debugOverlay.value = false;
+    } else if (version > 0) {
+      const done = ({ defaults }: BatonSettings): void => void (this.debugOverlay.value = defaults.terminal_debug_overlay);
+      // Read again with the next connection of the feed.
+      this.#settingsRead.want(() => this.client.batonSettings(), done, () => undefined, true);
+    }
   }
 
   #followSystemShade(): void {

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "./attachment";
+import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
 import { HistoryView } from "./history_view";
 import { KeyBar } from "./keybar";
@@ -42,6 +43,7 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
       <div class="terminal-frame">
         {/* Whoever looks back reads there, and types nowhere. */}
         <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" inert={looksBack} />
+        <DebugOverlay attachment={attachment} />
         <ControlRequests attachment={attachment} />
         <EarlierButton attachment={attachment} />
         <HeldHint attachment={attachment} />

@@ -27,6 +27,11 @@ pub struct SettingsDefaults {
     pub terminal_idle_timeout: u64,
     /// The agent that is meant where none is named.
     pub agent: Option<String>,
+    /// Whether the heads of frames on terminals' streams are logged, a file a session: when, whose, which kind and how large,
+    /// never what is in them.
+    pub terminal_protocol_log: bool,
+    /// Whether the page shows cursor, credit, epoch and latency over a terminal.
+    pub terminal_debug_overlay: bool,
 }
 
 /// How the parts are.
@@ -129,6 +134,12 @@ pub struct DefaultsPatch {
     /// An agent's name.
     #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
     pub agent: Option<Option<String>>,
+    /// Log the heads of frames on terminals' streams, those that are open too.
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    pub terminal_protocol_log: Option<Option<bool>>,
+    /// Show cursor, credit, epoch and latency over a terminal in the page.
+    #[serde(default, deserialize_with = "named", skip_serializing_if = "Option::is_none")]
+    pub terminal_debug_overlay: Option<Option<bool>>,
 }
 
 /// `PATCH /v1/settings/agents/{agent}/cli-path`
@@ -157,6 +168,7 @@ mod tests {
         let read = |text: &str| serde_json::from_str::<DefaultsPatch>(text).unwrap();
         let named = read(r#"{"expected_revision": "a", "agent": null, "terminal_idle_timeout": 5}"#);
         assert_eq!((named.agent, named.terminal_idle_timeout), (Some(None), Some(Some(5))));
+        assert_eq!((named.terminal_protocol_log, named.terminal_debug_overlay), (None, None));
         assert_eq!(read(r#"{"expected_revision": "a"}"#).agent, None);
         assert!(serde_json::from_str::<DefaultsPatch>(r#"{"agent": null}"#).is_err());
         assert!(serde_json::from_str::<DefaultsPatch>(r#"{"expected_revision": "a", "server": {}}"#).is_err());

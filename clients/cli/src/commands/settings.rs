@@ -101,8 +101,19 @@ fn patch(key: SettingKey, value: Option<String>) -> Result<DefaultsPatch, Report
             patch.terminal_idle_timeout = Some(seconds.transpose()?);
         }
         SettingKey::Agent => patch.agent = Some(value),
+        SettingKey::TerminalProtocolLog => patch.terminal_protocol_log = Some(value.map(switch).transpose()?),
+        SettingKey::TerminalDebugOverlay => patch.terminal_debug_overlay = Some(value.map(switch).transpose()?),
     }
     Ok(patch)
+}
+
+/// As people say it, and as the file does.
+fn switch(text: String) -> Result<bool, Report> {
+    match text.as_str() {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err(Report::usage(format!("`{}` is neither `on` nor `off`", clean_line(&text)))),
+    }
 }
 
 fn tell(context: &Context, settings: &Settings) -> Result<(), Report> {
@@ -112,7 +123,17 @@ fn tell(context: &Context, settings: &Settings) -> Result<(), Report> {
         0 => "never".to_owned(),
         seconds => format!("{seconds} s"),
     };
-    let rows = [("terminal_idle_timeout", idle), ("agent", text(&defaults.agent))];
+    let on = |on: bool| if on { "on" } else { "off" }.to_owned();
+    let log = match defaults.terminal_protocol_log {
+        true => format!("on, in {}", context.home.protocol_logs_dir().display()),
+        false => on(false),
+    };
+    let rows = [
+        ("terminal_idle_timeout", idle),
+        ("agent", text(&defaults.agent)),
+        ("terminal_protocol_log", log),
+        ("terminal_debug_overlay", on(defaults.terminal_debug_overlay)),
+    ];
     out::line(&format!("defaults, of {}", context.home.config_file().display()))?;
     for (name, value) in rows {
         out::line(&format!("  {name:<24} {value}"))?;
@@ -215,5 +236,11 @@ mod tests {
         assert_eq!(idle.terminal_idle_timeout, Some(Some(60)));
         assert_eq!(patch(SettingKey::Agent, None).unwrap().agent, Some(None));
         assert!(patch(SettingKey::TerminalIdleTimeout, Some("soon".to_owned())).is_err());
+        let on = patch(SettingKey::TerminalProtocolLog, Some("on".to_owned())).unwrap();
+        assert_eq!((on.terminal_protocol_log, on.terminal_debug_overlay), (Some(Some(true)), None));
+        let off = patch(SettingKey::TerminalDebugOverlay, Some("false".to_owned())).unwrap();
+        assert_eq!((off.terminal_protocol_log, off.terminal_debug_overlay), (None, Some(Some(false))));
+        assert_eq!(patch(SettingKey::TerminalDebugOverlay, None).unwrap().terminal_debug_overlay, Some(None));
+        assert!(patch(SettingKey::TerminalProtocolLog, Some("yes please".to_owned())).is_err());
     }
 }
