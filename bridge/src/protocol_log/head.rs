@@ -29,7 +29,7 @@ impl Way {
 }
 
 /// What `type` may say. Anything else is text of the client's.
-const KINDS: [&str; 27] = [
+const KINDS: [&str; 28] = [
     "hello",
     "input",
     "resize",
