@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::ids::{ClientId, SessionId};
-use baton_proto::v1::Class;
+use baton_proto::v1::{Class, ClientKind};
 use tokio::sync::{Mutex, watch};
 
 use crate::access::logins::Logins;
@@ -23,6 +23,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::Options;
 use crate::events::EventLog;
+use crate::hub::presence::{End, Identity};
 use crate::hub::session::{HubContext, Session};
 use crate::idempotency::InProgress;
 use crate::problem::{Failure, Outcome};
@@ -110,7 +111,7 @@ pub struct App {
     pub counters: Counters,
     /// True once the bridge stops.
     pub stopping: watch::Receiver<bool>,
-    /// Changes whenever a token or a share link is removed.
+    /// Changes whenever somebody may do less than before: a token or a share link is removed, a login ends, a session is taken back.
     pub revoked: watch::Sender<()>,
     pub(crate) bindings: RwLock<HashMap<ClientId, String>>,
 }
@@ -137,6 +138,28 @@ impl App {
                 changed = revoked.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(look), if left.is_some() => {}
             }
+        }
+    }
+
+    /// Resolves when a principal may no longer see a session.
+    pub async fn until_unseen(&self, principal: &Principal, session: &Session) {
+        let mut revoked = self.revoked.subscribe();
+        while principal.sees(session, self.catalog.row(session.id).as_ref()) {
+            if revoked.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Cuts an agent off that a session was taken back from: its streams end by themselves, its lease here, however it came by it.
+    pub async fn take_back(&self, session: &Session, agent: &str) {
+        self.revoked.send_replace(());
+        let Ok(client) = format!("agent:{agent}").parse::<ClientId>() else { return };
+        let identity = Identity { name: client.to_string(), client, kind: ClientKind::Agent, class: Class::Agent };
+        // One that is not there has nothing to give up.
+        if let Ok(attached) = session.rest(identity, false).await {
+            attached.presence.end(End::out_of_sight());
+            session.detach(attached.attachment, true).await;
         }
     }
 

@@ -23,6 +23,7 @@ mod events;
 mod exec;
 mod explain;
 mod flood;
+mod given_back;
 mod given_up;
 mod handback;
 mod handoff;

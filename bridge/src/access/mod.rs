@@ -117,12 +117,10 @@ impl Principal {
         if let Some(share) = self.share {
             return share.session == session.id;
         }
-        let made = row.is_some_and(|row| row.creator == self.id);
+        let made = self.made(session, row);
         if self.role == PrincipalRole::Agent {
-            let entry = session.entry();
-            let of_agent = entry.spec.creator.as_ref().and_then(ClientId::agent_id);
             let given = row.and_then(|row| row.owner_agent_id.as_deref());
-            return made || (self.agent_id.is_some() && [of_agent, given].contains(&self.agent_id.as_deref()));
+            return made || (self.agent_id.is_some() && given == self.agent_id.as_deref());
         }
         match &self.workspace_ids {
             None => true,

@@ -76,6 +76,9 @@ pub async fn create(
         app.audit.refused(Entry::new(&principal, Action::SessionCreate), failure.code).await;
         return Err(failure);
     }
+    if request.record_input == Some(true) {
+        principal.need_record_input()?;
+    }
     app.sessiond.listed().await?;
     let one_at_a_time = one_at_a_time(&app, &request).await?;
     if let Some(session) = resumed(&app, &principal, &request)? {

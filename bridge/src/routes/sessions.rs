@@ -9,7 +9,7 @@ use baton_proto::api::{
     Event, Page, Problem, Session as ApiSession, SessionDetail, SessionPatch, SessionStatus, Size, SizeMode,
 };
 use baton_proto::frame::Kind;
-use baton_proto::ids::{SessionId, WorkspaceId};
+use baton_proto::ids::{ClientId, SessionId, WorkspaceId};
 use baton_proto::spec::SessionKind;
 use baton_proto::v1::{Class, Configure, Dimensions, SizePolicy};
 use http::StatusCode;
@@ -214,6 +214,8 @@ pub(super) fn policy(size: &Size) -> Outcome<SizePolicy> {
 }
 
 /// Changes what may change while a session lives; what is left out stays.
+///
+/// Of a session that it did not make an agent changes nothing, and never `agent_input`, `owner_agent_id` or `record_input`.
 #[utoipa::path(
     patch, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
     request_body = SessionPatch,
@@ -225,12 +227,23 @@ pub async fn patch(
     Id(id): Id<String>,
     Body(patch): Body<SessionPatch>,
 ) -> Outcome<Json<SessionDetail>> {
+    change(&app, &principal, &id, patch).await?;
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+fn is_agent_id(agent: &str) -> bool {
+    format!("agent:{agent}").parse::<ClientId>().is_ok()
+}
+
+async fn change(app: &App, principal: &Principal, id: &str, patch: SessionPatch) -> Outcome<()> {
     principal.need(Right::Control)?;
-    let session = app.session(&principal, session_id(&id)?).await?;
-    if patch.size.is_some() {
-        principal.need_reach(session.entry().spec.profile)?;
+    let session = app.session(principal, session_id(id)?).await?;
+    principal.need_made(&session, app.catalog.row(session.id).as_ref())?;
+    if patch.record_input.is_some() {
+        principal.need_record_input()?;
     }
-    let mut row = row_of(&app, &session);
+    let mut row = row_of(app, &session);
+    let given_to = row.owner_agent_id.clone();
     let mut reserved = None;
     if patch.agent_input.is_some() || patch.owner_agent_id.is_some() {
         if principal.class() == Class::Agent {
@@ -239,7 +252,7 @@ pub async fn patch(
         }
         row.agent_input = patch.agent_input.unwrap_or(row.agent_input);
         if let Some(agent) = patch.owner_agent_id {
-            if !agent.is_empty() && format!("agent:{agent}").parse::<baton_proto::ids::ClientId>().is_err() {
+            if !agent.is_empty() && !is_agent_id(&agent) {
                 return Err(Failure::invalid(format!("`{}` is no agent's id", agent.escape_debug())));
             }
             row.owner_agent_id = Some(agent).filter(|agent| !agent.is_empty());
@@ -279,11 +292,18 @@ pub async fn patch(
     }
     app.catalog.set_row(row.clone());
     drop(reserved);
+    // What it made itself an agent keeps.
+    let made_by = session.entry().spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned));
+    if let Some(agent) =
+        given_to.filter(|agent| row.owner_agent_id.as_ref() != Some(agent) && made_by.as_ref() != Some(agent))
+    {
+        app.take_back(&session, &agent).await;
+    }
     // The change holds; a database that fails is said by `/v1/health`.
     let title = row.title.clone();
     drop(app.store.save_session(row).await);
     app.events.session(session.id, "status", serde_json::json!({ "changed": true, "title": title }));
-    detail_of(&app, &principal, &id).await.map(Json)
+    Ok(())
 }
 
 /// The query of a session's events.
@@ -346,6 +366,7 @@ pub async fn forget(State(app): State<Arc<App>>, Known(principal): Known, Id(id)
 async fn forget_session(app: &App, principal: &Principal, id: &str) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
     let session = app.session(principal, session_id(id)?).await?;
+    principal.need_made(&session, app.catalog.row(session.id).as_ref())?;
     session.ended_for_sessiond().await;
     app.sessiond.forget(session.id).await?;
     app.catalog.remove(session.id);
