@@ -127,11 +127,16 @@ impl App {
         self.tokens.by_id(id).or_else(|| self.proxies.principal(id))
     }
 
-    /// Resolves when a principal is no longer good: removed, or its time is up.
+    /// Resolves when a principal is no longer good: removed, signed out, or its time is up.
     pub async fn until_revoked(&self, principal: &Principal) {
         let mut revoked = self.revoked.subscribe();
         while let Some(good) = self.principal(&principal.id) {
-            let left = good.expires_us.map(|at| Duration::from_micros(at.saturating_sub(clock::now_us())));
+            let mut expires_us = good.expires_us;
+            if let Some(login) = principal.login {
+                let Some(until_us) = self.logins.good_until(login) else { return };
+                expires_us = Some(expires_us.map_or(until_us, |expires_us| expires_us.min(until_us)));
+            }
+            let left = expires_us.map(|at| Duration::from_micros(at.saturating_sub(clock::now_us())));
             // The clock may be set meanwhile.
             let look = left.map_or(EXPIRY_LOOK, |left| left.min(EXPIRY_LOOK));
             tokio::select! {

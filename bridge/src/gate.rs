@@ -161,8 +161,9 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Outcome<Option<Principal>> {
     }
     let Some(key) = login_key(headers) else { return Ok(None) };
     let cookie = cookie(headers, &cookie_name(app.names.port));
-    let token_id = cookie.and_then(|cookie| app.logins.token_id(cookie, key));
-    token_id.and_then(|id| app.principal(&id)).map(Some).ok_or_else(unauthenticated)
+    let (token_id, login) = cookie.and_then(|cookie| app.logins.token_id(cookie, key)).ok_or_else(unauthenticated)?;
+    let principal = app.principal(&token_id).ok_or_else(unauthenticated)?;
+    Ok(Some(Principal { login: Some(login), ..principal }))
 }
 
 /// The key of a login: a header, or for WebSockets (which can't set headers) a subprotocol.
