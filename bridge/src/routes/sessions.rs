@@ -20,7 +20,7 @@ use super::create::check_title;
 use super::session_id;
 use crate::access::{Principal, Right};
 use crate::app::App;
-use crate::audit::{Action, Entry};
+use crate::audit::{Action, Details, Entry};
 use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::hub::session::Session;
@@ -227,12 +227,37 @@ pub async fn patch(
     Id(id): Id<String>,
     Body(patch): Body<SessionPatch>,
 ) -> Outcome<Json<SessionDetail>> {
-    change(&app, &principal, &id, patch).await?;
+    let changes = guarded(&patch);
+    let changed = change(&app, &principal, &id, patch).await;
+    let forbidden = changed.as_ref().is_err_and(|failure| failure.code == ErrorCode::Forbidden);
+    if changes.is_some() || forbidden {
+        let entry = Entry::new(&principal, Action::SessionChange).subject(&id);
+        app.audit.outcome(entry.details(changes.unwrap_or_default()), &changed).await;
+    }
+    changed?;
     detail_of(&app, &principal, &id).await.map(Json)
 }
 
 fn is_agent_id(agent: &str) -> bool {
     format!("agent:{agent}").parse::<ClientId>().is_ok()
+}
+
+/// What a change says of who may do what in a session, and of what is kept of it, if it says something.
+fn guarded(patch: &SessionPatch) -> Option<Details> {
+    let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
+    // What is none may be anything, a secret too.
+    let is_id = |agent: &&String| agent.is_empty() || is_agent_id(agent);
+    let agent_input = patch.agent_input.and_then(|held| serde_json::to_value(held).ok()).and_then(word);
+    let mut details = Details::none()
+        .maybe("agent_input", agent_input)
+        .maybe("owner_agent_id", patch.owner_agent_id.as_ref().filter(is_id));
+    if let Some(record_input) = patch.record_input {
+        details = details.flag("record_input", record_input);
+    }
+    if let Some(idle_timeout_s) = patch.idle_timeout_s {
+        details = details.number("idle_timeout_s", idle_timeout_s);
+    }
+    (details != Details::none()).then_some(details)
 }
 
 async fn change(app: &App, principal: &Principal, id: &str, patch: SessionPatch) -> Outcome<()> {

@@ -201,7 +201,10 @@ pub async fn list(
     Known(principal): Known,
     Filter(query): Filter<ListQuery>,
 ) -> Outcome<Json<Page<Token>>> {
-    principal.need(Right::Admin)?;
+    if let Err(failure) = principal.need(Right::Admin) {
+        app.audit.refused(Entry::new(&principal, Action::TokenList), failure.code).await;
+        return Err(failure);
+    }
     let limit = page_limit(query.limit)?;
     let mut rows = app.tokens.all();
     rows.sort_by(|one, other| one.id.cmp(&other.id));
