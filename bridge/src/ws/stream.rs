@@ -248,6 +248,7 @@ async fn run(
         account: Account::new(),
         epoch: attached.lease.epoch,
         renewed: None,
+        hides_title: principal.floor(session).is_some(),
         sent: attached.head,
         begun: false,
         fed: false,
