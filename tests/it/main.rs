@@ -25,6 +25,7 @@ mod explain;
 mod flood;
 mod given_back;
 mod given_up;
+mod guarded;
 mod handback;
 mod handoff;
 mod history;
