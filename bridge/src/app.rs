@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::ids::{ClientId, SessionId};
-use baton_proto::v1::Class;
+use baton_proto::v1::{Class, ClientKind};
 use tokio::sync::{Mutex, watch};
 
 use crate::access::logins::Logins;
@@ -23,6 +23,7 @@ use crate::audit::Audit;
 use crate::clock;
 use crate::config::Options;
 use crate::events::EventLog;
+use crate::hub::presence::{End, Identity};
 use crate::hub::session::{HubContext, Session};
 use crate::idempotency::InProgress;
 use crate::problem::{Failure, Outcome};
@@ -110,7 +111,7 @@ pub struct App {
     pub counters: Counters,
     /// True once the bridge stops.
     pub stopping: watch::Receiver<bool>,
-    /// Changes whenever a token or a share link is removed.
+    /// Changes whenever somebody may do less than before: a token or a share link is removed, a login ends, a session is taken back.
     pub revoked: watch::Sender<()>,
     pub(crate) bindings: RwLock<HashMap<ClientId, String>>,
 }
@@ -126,17 +127,44 @@ impl App {
         self.tokens.by_id(id).or_else(|| self.proxies.principal(id))
     }
 
-    /// Resolves when a principal is no longer good: removed, or its time is up.
+    /// Resolves when a principal is no longer good: removed, signed out, or its time is up.
     pub async fn until_revoked(&self, principal: &Principal) {
         let mut revoked = self.revoked.subscribe();
         while let Some(good) = self.principal(&principal.id) {
-            let left = good.expires_us.map(|at| Duration::from_micros(at.saturating_sub(clock::now_us())));
+            let mut expires_us = good.expires_us;
+            if let Some(login) = principal.login {
+                let Some(until_us) = self.logins.good_until(login) else { return };
+                expires_us = Some(expires_us.map_or(until_us, |expires_us| expires_us.min(until_us)));
+            }
+            let left = expires_us.map(|at| Duration::from_micros(at.saturating_sub(clock::now_us())));
             // The clock may be set meanwhile.
             let look = left.map_or(EXPIRY_LOOK, |left| left.min(EXPIRY_LOOK));
             tokio::select! {
                 changed = revoked.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(look), if left.is_some() => {}
             }
+        }
+    }
+
+    /// Resolves when a principal may no longer see a session.
+    pub async fn until_unseen(&self, principal: &Principal, session: &Session) {
+        let mut revoked = self.revoked.subscribe();
+        while principal.sees(session, self.catalog.row(session.id).as_ref()) {
+            if revoked.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Cuts an agent off that a session was taken back from: its streams end by themselves, its lease here, however it came by it.
+    pub async fn take_back(&self, session: &Session, agent: &str) {
+        self.revoked.send_replace(());
+        let Ok(client) = format!("agent:{agent}").parse::<ClientId>() else { return };
+        let identity = Identity { name: client.to_string(), client, kind: ClientKind::Agent, class: Class::Agent };
+        // One that is not there has nothing to give up.
+        if let Ok(attached) = session.rest(identity, false).await {
+            attached.presence.end(End::out_of_sight());
+            session.detach(attached.attachment, true).await;
         }
     }
 

@@ -19,6 +19,7 @@ use crate::access::Principal;
 use crate::access::logins::{cookie, cookie_name};
 use crate::access::proxies::Face;
 use crate::app::App;
+use crate::audit::{Action, Actor, Details, Entry, Verdict};
 use crate::idempotency;
 use crate::problem::{Failure, Outcome};
 
@@ -133,6 +134,9 @@ fn check(app: &App, request: &Request) -> Outcome<(Option<Principal>, Face)> {
                 app.by_address.check(address)?;
             }
             if outcome.is_err() {
+                if request.headers().contains_key(header::AUTHORIZATION) {
+                    bad_token(app, face.address);
+                }
                 // Guessing is slowed down per address; whoever has the right token is not.
                 app.failures.check(face.address)?;
             }
@@ -144,6 +148,15 @@ fn check(app: &App, request: &Request) -> Outcome<(Option<Principal>, Face)> {
             }
         }
     }
+}
+
+/// Records that somebody came with a token that is none; of a flood how many.
+fn bad_token(app: &App, address: Option<IpAddr>) {
+    let from = address.map_or_else(|| "bridge.sock".to_owned(), |address| address.to_string());
+    app.audit.seldom(&from, |from| {
+        let entry = Entry::new(Actor::nobody(), Action::TokenUse).details(Details::none().text("from", from));
+        entry.verdict(Verdict::Denied(ErrorCode::Unauthenticated))
+    });
 }
 
 /// Who the headers prove; an error when they try and fail.
@@ -161,8 +174,9 @@ fn authenticate(app: &App, headers: &HeaderMap) -> Outcome<Option<Principal>> {
     }
     let Some(key) = login_key(headers) else { return Ok(None) };
     let cookie = cookie(headers, &cookie_name(app.names.port));
-    let token_id = cookie.and_then(|cookie| app.logins.token_id(cookie, key));
-    token_id.and_then(|id| app.principal(&id)).map(Some).ok_or_else(unauthenticated)
+    let (token_id, login) = cookie.and_then(|cookie| app.logins.token_id(cookie, key)).ok_or_else(unauthenticated)?;
+    let principal = app.principal(&token_id).ok_or_else(unauthenticated)?;
+    Ok(Some(Principal { login: Some(login), ..principal }))
 }
 
 /// The key of a login: a header, or for WebSockets (which can't set headers) a subprotocol.

@@ -51,6 +51,8 @@ pub struct Range {
     /// Output before this is not for who asks, as if it were no longer kept; nor is any screen, which would show it, or what was
     /// typed.
     pub floor: Option<u64>,
+    /// What was typed is for who asks, too.
+    pub typed: bool,
     /// Longer pauses are shortened to this.
     pub idle_max: Option<Duration>,
     /// The version of the format.
@@ -140,8 +142,8 @@ impl Recorder {
         let command = session.entry().spec.command.join(" ");
         let facts = Facts { size, begin_us, title, command, term: TERM };
         let cast = Cast::new(range.version, range.idle_max, &facts);
-        let mut scribe =
-            Scribe { cast, at: begin, until, size, wall_us: begin_us, typed: range.floor.is_none(), over: false };
+        let typed = range.typed && range.floor.is_none();
+        let mut scribe = Scribe { cast, at: begin, until, size, wall_us: begin_us, typed, over: false };
         if let Some(drawn) = drawn.filter(|_| begin > 0) {
             scribe.cast.output(begin_us, &drawn.payload());
         }

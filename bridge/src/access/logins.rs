@@ -16,44 +16,71 @@ pub const LOGIN_TTL_S: u64 = 30 * 86_400;
 /// Logins kept; the oldest gives way.
 const LOGINS_MAX: usize = 10_000;
 
+/// Which login it is: the hash of its cookie.
+pub type LoginId = [u8; 32];
+
+#[derive(Debug)]
+struct Login {
+    row: LoginRow,
+    /// The login link that it was made with, if this bridge made it with one.
+    link: Option<String>,
+}
+
 /// All logins, by the hash of their cookie.
 #[derive(Debug)]
-pub struct Logins(RwLock<HashMap<[u8; 32], LoginRow>>);
+pub struct Logins(RwLock<HashMap<LoginId, Login>>);
 
 impl Logins {
     /// Takes the database's rows.
     #[must_use]
     pub fn new(rows: Vec<LoginRow>) -> Self {
-        Self(RwLock::new(rows.into_iter().map(|row| (row.cookie_hash, row)).collect()))
+        Self(RwLock::new(rows.into_iter().map(|row| (row.cookie_hash, Login { row, link: None })).collect()))
     }
 
-    /// The token id behind a cookie and its key; both are needed.
+    /// The token id behind a cookie and its key, and which login that is; both are needed.
     #[must_use]
-    pub fn token_id(&self, cookie: &str, key: &str) -> Option<String> {
+    pub fn token_id(&self, cookie: &str, key: &str) -> Option<(String, LoginId)> {
         let logins = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let login = logins.get(&hash(cookie)).filter(|login| login.expires_us > clock::now_us())?;
-        bool::from(login.key_hash.ct_eq(&hash(key))).then(|| login.token_id.clone())
+        let login = logins.get(&hash(cookie)).map(|login| &login.row).filter(|row| row.expires_us > clock::now_us())?;
+        bool::from(login.key_hash.ct_eq(&hash(key))).then(|| (login.token_id.clone(), login.cookie_hash))
     }
 
-    /// Adds a login.
-    pub fn add(&self, row: LoginRow) {
+    /// Until when a login is good, microseconds since 1970; `None` when it is over.
+    #[must_use]
+    pub fn good_until(&self, login: LoginId) -> Option<u64> {
+        let logins = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        logins.get(&login).map(|login| login.row.expires_us).filter(|until_us| *until_us > clock::now_us())
+    }
+
+    /// Adds a login, made with this login link; whether another had to give way.
+    pub fn add(&self, row: LoginRow, link: Option<String>) -> bool {
         let mut logins = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if logins.len() >= LOGINS_MAX
-            && let Some(oldest) = logins.values().min_by_key(|row| row.created_us).map(|row| row.cookie_hash)
-        {
+        let oldest = (logins.len() >= LOGINS_MAX)
+            .then(|| logins.values().min_by_key(|login| login.row.created_us).map(|login| login.row.cookie_hash))
+            .flatten();
+        if let Some(oldest) = oldest {
             logins.remove(&oldest);
         }
-        logins.insert(row.cookie_hash, row);
+        logins.insert(row.cookie_hash, Login { row, link });
+        oldest.is_some()
     }
 
     /// Ends a login.
-    pub fn remove(&self, cookie: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&hash(cookie));
+    pub fn remove(&self, login: LoginId) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&login);
+    }
+
+    /// Ends the login that was made with this login link; which that was.
+    pub fn remove_link(&self, link: &str) -> Option<LoginId> {
+        let mut logins = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let made = logins.iter().find(|(_, login)| login.link.as_deref() == Some(link)).map(|(id, _)| *id)?;
+        logins.remove(&made);
+        Some(made)
     }
 
     /// Ends every login made with a token.
     pub fn remove_token(&self, token_id: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_, row| row.token_id != token_id);
+        self.0.write().unwrap_or_else(PoisonError::into_inner).retain(|_, login| login.row.token_id != token_id);
     }
 }
 
@@ -87,12 +114,20 @@ mod tests {
             expires_us: u64::MAX,
         };
         let logins = Logins::new(vec![row.clone()]);
-        assert_eq!(logins.token_id("cookie", "key").as_deref(), Some("owner"));
+        assert_eq!(logins.token_id("cookie", "key"), Some(("owner".to_owned(), hash("cookie"))));
+        assert_eq!(logins.good_until(hash("cookie")), Some(u64::MAX));
         assert_eq!(logins.token_id("cookie", ""), None);
         assert_eq!(logins.token_id("cookie", "cookie"), None);
         assert_eq!(logins.token_id("other", "key"), None);
-        logins.add(LoginRow { expires_us: 1, ..row });
-        assert_eq!(logins.token_id("cookie", "key"), None);
+        logins.add(LoginRow { expires_us: 1, ..row.clone() }, None);
+        assert_eq!((logins.token_id("cookie", "key"), logins.good_until(hash("cookie"))), (None, None));
+        logins.add(row.clone(), None);
+        logins.remove(hash("cookie"));
+        assert_eq!(logins.good_until(hash("cookie")), None);
+        logins.add(row, Some("lnk_1".to_owned()));
+        assert_eq!(logins.remove_link("lnk_2"), None);
+        assert_eq!(logins.remove_link("lnk_1"), Some(hash("cookie")));
+        assert_eq!(logins.good_until(hash("cookie")), None);
     }
 
     #[test]

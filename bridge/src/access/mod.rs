@@ -22,6 +22,7 @@ use baton_proto::api::{self, PrincipalRole};
 use baton_proto::ids::ClientId;
 use baton_proto::v1::{Class, ClientKind};
 
+use self::logins::LoginId;
 use self::shares::Share;
 use self::whose::Whose;
 use crate::hub::presence::Identity;
@@ -77,13 +78,25 @@ pub struct Principal {
     pub share: Option<Share>,
     /// Until when it is good, microseconds since 1970.
     pub expires_us: Option<u64>,
+    /// The login that this request came with, if it came with one: its end is the end of what was opened with it.
+    pub login: Option<LoginId>,
 }
 
 impl Principal {
     /// One that nothing narrows.
     #[must_use]
     pub const fn new(id: String, name: String, role: PrincipalRole) -> Self {
-        Self { id, name, role, agent_id: None, scopes: None, workspace_ids: None, share: None, expires_us: None }
+        Self {
+            id,
+            name,
+            role,
+            agent_id: None,
+            scopes: None,
+            workspace_ids: None,
+            share: None,
+            expires_us: None,
+            login: None,
+        }
     }
 
     /// Whether it may do such things at all.

@@ -2,7 +2,11 @@
 //!
 //! What an agent types is run by the session's program with the session's rights. Typed into a session that is less confined
 //! than the agent, it would be a way out for it, and for whoever talks it into something. So it may watch such a session, if
-//! it is shown one, and close it; to type, to signal, to resize, to take control or to start it again is a person's.
+//! it is shown one; to type, to signal, to resize, to take control or to start it again is a person's.
+//!
+//! What a session is (its name, labels, size and timeout, whether it ends and is forgotten) is for who made it: an agent that was
+//! given a session works in it and leaves it as it is. What is typed is for persons to record and to read: an agent that is shown
+//! what a person typed has the person's passwords.
 //!
 //! | who | confined as | may act in |
 //! | --- | --- | --- |
@@ -18,9 +22,10 @@ use baton_proto::spec::Profile;
 use baton_proto::v1::Class;
 use baton_sandbox::profile;
 
-use super::Principal;
+use super::{Principal, Right};
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
+use crate::store::sessions::SessionRow;
 
 /// Whether somebody of this class may act in a session of this profile.
 #[must_use]
@@ -44,6 +49,45 @@ impl Principal {
             return Ok(());
         }
         self.need_reach(entry.spec.profile)
+    }
+
+    /// Whether it made this session: for an agent, with any token of its own.
+    #[must_use]
+    pub fn made(&self, session: &Session, row: Option<&SessionRow>) -> bool {
+        let of_agent = session.entry().spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned));
+        row.is_some_and(|row| row.creator == self.id) || (self.agent_id.is_some() && of_agent == self.agent_id)
+    }
+
+    /// Refuses an agent what changes or ends a session that it did not make.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn need_made(&self, session: &Session, row: Option<&SessionRow>) -> Outcome<()> {
+        if self.class() == Class::Person || self.made(session, row) {
+            return Ok(());
+        }
+        let detail = "an agent changes, closes and forgets only sessions that it made: let a person do this";
+        Err(Failure::new(ErrorCode::Forbidden, detail))
+    }
+
+    /// Refuses an agent that it has typed bytes recorded: they may be a person's.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub fn need_record_input(&self) -> Outcome<()> {
+        if self.class() == Class::Person {
+            return Ok(());
+        }
+        Err(Failure::new(
+            ErrorCode::Forbidden,
+            "whether what is typed is recorded is a person's to say: leave `record_input` out",
+        ))
+    }
+
+    /// Whether it is shown what was typed: a person who may type too, and no guest.
+    #[must_use]
+    pub fn reads_input(&self) -> bool {
+        self.class() == Class::Person && self.share.is_none() && self.has(Right::Control)
     }
 
     /// Refuses an agent what it would do in a session that is less confined than itself.
@@ -83,5 +127,17 @@ mod tests {
         assert_eq!(failure.code, ErrorCode::Forbidden);
         assert!(failure.detail.contains("let a person do this") && failure.detail.contains("workspace"));
         assert!(agent.need_reach(Profile::Workspace).is_ok());
+    }
+
+    #[test]
+    fn what_was_typed_is_for_persons_who_may_type() {
+        use baton_proto::api::PrincipalRole::{Agent, Collaborator, Owner, Viewer};
+        let who = |role| Principal::new("tok_1".to_owned(), "x".to_owned(), role);
+        for (role, reads) in [(Owner, true), (Collaborator, true), (Viewer, false), (Agent, false)] {
+            assert_eq!(who(role).reads_input(), reads, "{role:?}");
+        }
+        let observer = Principal { scopes: Some(vec!["observe".to_owned()]), ..who(Owner) };
+        assert!(!observer.reads_input());
+        assert!(who(Agent).need_record_input().is_err() && who(Collaborator).need_record_input().is_ok());
     }
 }

@@ -66,8 +66,17 @@ impl Principal {
         }
     }
 
-    /// Shows the session as one that begins where the caller's view of it begins.
+    /// Shows the session as one that begins where the caller's view of it begins. What people noted on it, and how it is started
+    /// again, is for no guest.
     pub fn hide_before(&self, session: &Session, shown: &mut api::Session) {
+        if self.share.is_some() {
+            shown.labels.clear();
+            shown.resume_cmd = None;
+        }
+        if self.floor(session).is_some() {
+            // The program may have set it before.
+            shown.terminal_title = None;
+        }
         if let Some(floor) = self.floor(session) {
             let floor = session.cursor(floor);
             for oldest in [&mut shown.oldest_cursor, &mut shown.oldest_screen_cursor] {

@@ -143,6 +143,7 @@ fn of_row(row: &TokenRow) -> Principal {
         workspace_ids: row.workspace_ids.clone(),
         share: None,
         expires_us: row.expires_us,
+        login: None,
     }
 }
 

@@ -218,3 +218,15 @@ pub async fn cancel(app: &App, principal: &Principal, id: ApprovalId) -> Outcome
     let cancelled = become_(app, principal, &row, ApprovalStatus::Cancelled, Change::default(), None).await?;
     lost_or(app, id, cancelled).await
 }
+
+/// Takes back all that a principal asked for whose token was removed. What can't be taken back now, because the disk fails, is by
+/// [`super::waiting::tend`].
+pub async fn cancel_of(app: &App, remover: &Principal, asker: &str) {
+    let waiting = app.store.pending_approvals_of(asker.to_owned()).await.unwrap_or_default();
+    for row in waiting {
+        let cancelled = become_(app, remover, &row, ApprovalStatus::Cancelled, Change::default(), None).await;
+        if let Err(failure) = cancelled {
+            tracing::warn!(approval = %row.id, "it could not be taken back with its token: {failure}");
+        }
+    }
+}

@@ -132,10 +132,16 @@ pub async fn tend(app: Arc<App>) {
             continue;
         }
         for row in app.store.approvals(Some(ApprovalStatus::Pending), None, LOOK_MAX).await.unwrap_or_default() {
-            if is_overdue(&app, &row)
-                && let Err(failure) = expire(&app, &row).await
-            {
-                tracing::warn!(approval = %row.id, "it could not be let expire: {failure}");
+            let ended = if is_overdue(&app, &row) {
+                expire(&app, &row).await
+            } else if app.principal(&row.requested_by).is_none() {
+                // Its token expired, or was removed while it was being asked.
+                become_(&app, Actor::baton(), &row, ApprovalStatus::Cancelled, Change::default(), None).await.map(drop)
+            } else {
+                continue;
+            };
+            if let Err(failure) = ended {
+                tracing::warn!(approval = %row.id, "it could not be ended: {failure}");
             }
         }
     }

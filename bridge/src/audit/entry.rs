@@ -45,6 +45,10 @@ actions! {
     TokenCreate = "token.create";
     /// An access token was revoked.
     TokenDelete = "token.delete";
+    /// Somebody asked for the list of access tokens, and may not have it.
+    TokenList = "token.list";
+    /// Somebody came with a bearer token that is none.
+    TokenUse = "token.use";
     /// A link was made.
     LinkCreate = "link.create";
     /// A link was taken back.
@@ -61,6 +65,8 @@ actions! {
     SessionRespawn = "session.respawn";
     /// Somebody removed a session and its journal.
     SessionForget = "session.forget";
+    /// Somebody changed to whom a session is given, when an agent's input is held, what is recorded of input, or when it closes.
+    SessionChange = "session.change";
     /// Control of a session moved, was given up, or ran out.
     LeaseChange = "lease.change";
     /// A line was run at a shell's prompt.
@@ -75,6 +81,8 @@ actions! {
     SettingsChange = "settings.change";
     /// The policy, or a person, allowed or denied something.
     Decision = "decision";
+    /// Somebody read the audit log, exported it or had it checked.
+    AuditRead = "audit.read";
     /// Rows that could not be written: the disk was full, or the database failed. `lost` says how many.
     Gap = "gap";
 }

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | logins, tokens, login links | in the same transaction | refuses it: `507 disk_full` |
 //! | sessions, leases, exec, signals, upgrades | before the answer, or when it is heard | stops nothing: counted, and told by a row `gap` |
+//! | bad tokens, readers of this log | the first of a minute when it happens, the others together by one row | the same |
 //!
 //! Whoever may not do something can ask as often as it likes: refusals beyond [`REFUSALS_BURST`] of one actor are counted and told
 //! by the next one that is written, so that nobody drives old rows out by asking.
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::chain::{Broken, Hash, Keys, Row, Verifier};
 use super::entry::{Action, Actor, Details, Entry, Verdict};
+use super::seldom::{COUNTED_FOR, Seldom};
 use crate::access::Principal;
 use crate::access::rate::Limiter;
 use crate::clock;
@@ -45,6 +47,7 @@ pub struct Audit {
     keys: Option<Arc<Keys>>,
     lost: Arc<Lost>,
     refusals: Arc<Limiter<String>>,
+    seldom: Arc<Seldom>,
     unrecorded: Arc<AtomicU64>,
     /// A check and the giving up of rows do not meet.
     whole: Arc<Mutex<()>>,
@@ -87,6 +90,7 @@ impl Audit {
             keys,
             lost: Arc::default(),
             refusals: Arc::new(Limiter::new(REFUSALS_PER_SECOND, REFUSALS_BURST)),
+            seldom: Arc::default(),
             unrecorded: Arc::default(),
             whole: Arc::default(),
         }
@@ -159,6 +163,19 @@ impl Audit {
             entry.details = entry.details.number("unrecorded", unrecorded);
         }
         Some(entry)
+    }
+
+    /// Records what may happen too often for a row each: see [`Seldom`].
+    pub fn seldom(&self, key: &str, make: impl FnOnce(&str) -> Entry) {
+        if let Some(entry) = self.seldom.note(key, Instant::now(), make) {
+            self.tell(entry, Once::No);
+        }
+    }
+
+    fn tell_counted(&self, now: Instant) {
+        for entry in self.seldom.due(now) {
+            self.tell(entry, Once::No);
+        }
     }
 
     fn tell(&self, entry: Entry, once: Once) {
@@ -280,12 +297,13 @@ impl Audit {
                 Ok(count) => tracing::info!(count, "old rows of the audit log are sealed"),
                 Err(failure) => tracing::warn!("old rows of the audit log stay: {failure}"),
             }
+            self.tell_counted(Instant::now());
             if let Some(keys) = self.keys.clone().filter(|_| self.lost() > 0) {
                 drop(self.store.try_audit(keys, None, Once::No, &self.lost).await);
             }
             tokio::select! {
                 () = tokio::time::sleep(TEND_EVERY) => {}
-                _ = stopping.changed() => return,
+                _ = stopping.changed() => return self.tell_counted(Instant::now() + COUNTED_FOR),
             }
         }
     }

@@ -10,6 +10,7 @@
 //! | [`entry`] | what a row says: a closed list of actions, an actor, an outcome, small details |
 //! | [`chain`] | the hash of a row, what is signed, and the check; no I/O |
 //! | [`log`] | writing: with what it records, before an answer, or when there is time; retention |
+//! | [`seldom`] | what happens too often for a row each |
 //!
 //! What a person types and what a program prints is in no row, nor is any secret: a line for `exec` is kept as its length and
 //! a keyed digest. Plain input leaves no row at all, so that nothing here is on the way of a keystroke.
@@ -17,6 +18,7 @@
 pub mod chain;
 pub mod entry;
 pub mod log;
+pub mod seldom;
 #[cfg(test)]
 mod tests;
 

@@ -46,6 +46,8 @@ pub enum Subject {
     Lease(Epoch),
     /// The terminal's size.
     Size(Dimensions),
+    /// What the program has switched on, and the title it has set, perhaps long before.
+    Mode,
     /// The end: nothing follows.
     End,
     /// Anything else.

@@ -49,6 +49,26 @@ pub struct End {
     pub reason: &'static str,
 }
 
+impl End {
+    /// Its principal is no longer good.
+    #[must_use]
+    pub const fn signed_out() -> Self {
+        Self { frame: None, code: 4001, reason: "signed out, or the token was removed" }
+    }
+
+    /// Its principal may no longer see the session.
+    #[must_use]
+    pub const fn out_of_sight() -> Self {
+        Self { frame: None, code: 4003, reason: "the session was taken back" }
+    }
+
+    /// Whether whom it ends may have control no longer: what it holds is given up, and what it says now is not heard.
+    #[must_use]
+    pub const fn bars(&self) -> bool {
+        matches!(self.code, 4001 | 4003)
+    }
+}
+
 /// What a client's socket takes out of its inbox.
 #[derive(Debug, Default)]
 pub struct Mail {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use baton_proto::ErrorCode;
 use baton_proto::api::{ApprovalRequest, ApprovalStatus, AwaitingApproval, DecisionRequest, Page, Problem};
 use baton_proto::ids::ApprovalId;
 use http::StatusCode;
@@ -17,6 +18,7 @@ use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::approval::gate::refused;
 use crate::approval::{decision, waiting};
+use crate::audit::{Action, Details, Entry};
 use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::idempotency::Waits;
@@ -74,7 +76,7 @@ pub(crate) async fn awaiting(
 
 fn approval_id(id: &str) -> Outcome<ApprovalId> {
     let missing = "there is no such approval; `GET /v1/approvals` lists those there are";
-    id.parse().map_err(|_| Failure::new(baton_proto::ErrorCode::NotFound, missing))
+    id.parse().map_err(|_| Failure::new(ErrorCode::NotFound, missing))
 }
 
 /// What waits for a person, or did, newest first: what the caller asked for, and what it may decide about.
@@ -142,17 +144,27 @@ pub async fn decide(
     Id(id): Id<String>,
     Body(request): Body<DecisionRequest>,
 ) -> Outcome<Json<ApprovalRequest>> {
+    let entry = Entry::new(&principal, Action::Decision).subject(&id);
+    let decided = decide_kept(&app, principal, &id, request).await;
+    // A decision has a row of its own; an attempt of who may not decide has this.
+    if let Err(failure) = decided.as_ref()
+        && failure.code == ErrorCode::Forbidden
+    {
+        app.audit.refused(entry.details(Details::none().text("status", "refused")), failure.code).await;
+    }
+    app.inbox.shown(&decided?).map(Json)
+}
+
+/// Decides, whatever becomes of who asked.
+async fn decide_kept(app: &Arc<App>, principal: Principal, id: &str, request: DecisionRequest) -> Outcome<ApprovalRow> {
     principal.need_account()?;
-    let id = approval_id(&id)?;
+    let id = approval_id(id)?;
     // Whoever decides may hang up: what was begun is gone on with.
     let deciding = {
-        let app = Arc::clone(&app);
+        let app = Arc::clone(app);
         tokio::spawn(async move { decision::decide(&app, &principal, id, request).await })
     };
-    let decided = deciding.await;
-    let row =
-        decided.map_err(|err| Failure::new(baton_proto::ErrorCode::Internal, format!("deciding failed: {err}")))??;
-    app.inbox.shown(&row).map(Json)
+    deciding.await.map_err(|err| Failure::new(ErrorCode::Internal, format!("deciding failed: {err}")))?
 }
 
 /// Takes back what the caller asked for.

@@ -20,7 +20,7 @@ use super::time;
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::audit::chain::{Broken, Hash, Row, Why, hex};
-use crate::audit::{Action, Audit};
+use crate::audit::{Action, Audit, Details, Entry};
 use crate::clock;
 use crate::extract::Filter;
 use crate::gate::Known;
@@ -93,6 +93,23 @@ fn may_read(principal: &Principal) -> Outcome<()> {
     Err(Failure::new(ErrorCode::Forbidden, "the audit log is for an owner whose token is limited to no workspace"))
 }
 
+/// The same; who may not is recorded.
+async fn let_read(app: &App, principal: &Principal, how: &'static str) -> Outcome<()> {
+    let allowed = may_read(principal);
+    if let Err(failure) = &allowed {
+        let entry = Entry::new(principal, Action::AuditRead).details(Details::none().text("as", how));
+        app.audit.refused(entry, failure.code).await;
+    }
+    allowed
+}
+
+/// Whoever reads the log is in it: behind what was read, so that reading it through comes to an end.
+fn was_read(app: &App, principal: &Principal, how: &'static str) {
+    app.audit.seldom(&format!("audit.read {how} {}", principal.id), |_| {
+        Entry::new(principal, Action::AuditRead).details(Details::none().text("as", how))
+    });
+}
+
 fn shown(row: Row) -> AuditRow {
     AuditRow {
         seq: row.seq,
@@ -146,16 +163,18 @@ pub async fn list(
     headers: HeaderMap,
     Filter(query): Filter<AuditQuery>,
 ) -> Outcome<Response> {
-    may_read(&principal)?;
     let accepted =
         || headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value == NDJSON);
     let lines = query.format.map_or_else(accepted, |format| format == AuditFormat::Jsonl);
+    let how = if lines { "jsonl" } else { "page" };
+    let_read(&app, &principal, how).await?;
     if lines && query.limit.is_some() {
         return Err(Failure::invalid("`limit` is for pages: JSON lines are all rows there are"));
     }
     let limit = page_limit(query.limit)?;
     let which = query.which()?;
     if lines {
+        was_read(&app, &principal, how);
         let mut response = Body::from_stream(lines_of(app.audit.clone(), which)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
@@ -164,6 +183,7 @@ pub async fn list(
     }
     let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
     let mut items: Vec<AuditRow> = app.audit.rows(which, asked).await?.into_iter().map(shown).collect();
+    was_read(&app, &principal, how);
     let next_cursor = (items.len() > limit).then(|| {
         items.truncate(limit);
         items.last().map(|row| row.seq.to_string())
@@ -235,9 +255,10 @@ pub async fn verify(
     Known(principal): Known,
     Filter(query): Filter<VerifyQuery>,
 ) -> Outcome<Json<AuditVerification>> {
-    may_read(&principal)?;
+    let_read(&app, &principal, "verify").await?;
     let expected = query.expect.as_deref().map(expected).transpose()?;
     let checked = app.audit.verify(expected).await?;
+    was_read(&app, &principal, "verify");
     let (head, broken) = match checked.outcome {
         Ok((0, _)) => (None, None),
         Ok((seq, hash)) => (Some(format!("{seq}:{}", hex(&hash))), None),

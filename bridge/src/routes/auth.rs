@@ -12,7 +12,7 @@ use baton_proto::v1::Class;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
-use crate::access::logins::{LOGIN_TTL_S, cookie, cookie_name};
+use crate::access::logins::{LOGIN_TTL_S, cookie_name};
 use crate::access::proxies::{Face, TAILSCALE_PREFIX, base_url};
 use crate::access::shares::Boundary;
 use crate::access::tokens::{hash, mint};
@@ -63,13 +63,17 @@ pub async fn login(
         (None, None) => "tailscale",
     };
     let entry = |actor: Actor| Entry::new(actor, Action::Login).details(Details::none().text("by", by));
+    let mut link = None;
     let principal = match (request.token, request.code, face.tailscale) {
         (Some(token), None, _) => app.tokens.principal(token.trim()),
         (None, Some(code), _) => {
             let code = hash(code.trim());
             let id = match app.shares.by_code(code) {
                 Some(id) => Some(id),
-                None => app.store.use_link(code).await?,
+                None => app.store.use_link(code).await?.map(|(by, token_id)| {
+                    link = Some(by);
+                    token_id
+                }),
             };
             id.and_then(|id| app.principal(&id))
         }
@@ -95,7 +99,9 @@ pub async fn login(
     let kept = row.clone();
     let entry = entry(Actor::from(&principal));
     app.audit.with(entry, move |connection| store::logins::add(connection, &kept)).await?;
-    app.logins.add(row);
+    if app.logins.add(row, link) {
+        app.revoked.send_replace(());
+    }
     let mut response = Json(LoginAnswer { key, principal: principal.shown() }).into_response();
     let name = cookie_name(app.names.port);
     let ttl_s = expires_us.saturating_sub(now).div_ceil(1_000_000);
@@ -111,18 +117,19 @@ fn set_cookie(response: &mut Response, cookie: &str) {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
-/// Ends the login that this request's cookie belongs to.
+/// Ends the login that this request came with, and what was opened with it: sockets, waits, recordings.
 #[utoipa::path(
     post, path = "/v1/auth/logout", tag = "access",
     responses((status = 204, description = "signed out")),
 )]
-pub async fn logout(State(app): State<Arc<App>>, Known(principal): Known, headers: HeaderMap) -> Outcome<Response> {
+pub async fn logout(State(app): State<Arc<App>>, Known(principal): Known) -> Outcome<Response> {
     let name = cookie_name(app.names.port);
-    if let Some(cookie) = cookie(&headers, &name) {
-        app.logins.remove(cookie);
-        let cookie = hash(cookie);
+    // A cookie without its key says nothing of who sends it: nobody is signed out by it.
+    if let Some(login) = principal.login {
+        app.logins.remove(login);
+        app.revoked.send_replace(());
         let entry = Entry::new(&principal, Action::Logout);
-        app.audit.with(entry, move |connection| store::logins::remove(connection, cookie)).await?;
+        app.audit.with(entry, move |connection| store::logins::remove(connection, login)).await?;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     set_cookie(&mut response, &format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
@@ -233,7 +240,8 @@ async fn make_link(app: &App, principal: &access::Principal, request: &LinkReque
     Ok((row, code))
 }
 
-/// Takes a link back. Whoever came by a share link is signed out and cut off.
+/// Takes a link back. Whoever came by it is signed out and cut off: by a share link at any time, by a login link while it is kept, a
+/// minute or until the bridge is started again.
 #[utoipa::path(
     delete, path = "/v1/auth/links/{id}", tag = "access", params(("id" = String, Path)),
     responses((status = 204, description = "gone"), (status = 404, body = Problem, content_type = "application/problem+json")),
@@ -252,7 +260,11 @@ pub async fn delete_link(
         app.logins.remove_token(&id);
         app.revoked.send_replace(());
     }
-    if app.store.remove_link(id, whose).await? {
+    if app.store.remove_link(id.clone(), whose).await? {
+        if let Some(login) = app.logins.remove_link(&id) {
+            app.revoked.send_replace(());
+            app.store.call(move |connection| store::logins::remove(connection, login)).await?;
+        }
         app.audit.note(entry).await;
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -157,6 +157,11 @@ pub(crate) async fn claim_now(
         let claim = Claim { attachment: attached.attachment, force, if_epoch: None, request: number };
         match session.lease_call(Kind::Claim, &claim).await {
             Ok(record) => {
+                if app.session(principal, session.id).await.is_err() {
+                    // It was taken back while it was claimed.
+                    session.detach(attached.attachment, true).await;
+                    return Err(Failure::no_session());
+                }
                 let mut answer = answer(app, &session, &attached, &record);
                 let identity = &attached.presence.identity;
                 if identity.class == Class::Agent && answer.lease_owner.as_ref() == Some(client) {
@@ -285,7 +290,8 @@ pub async fn detach(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends the session: SIGHUP, grace, SIGKILL to everything it started. The reason reaches every client.
+/// Ends the session: SIGHUP, grace, SIGKILL to everything it started. The reason reaches every client. An agent ends only what it
+/// made.
 #[utoipa::path(
     post, path = "/v1/terminal/sessions/{session_id}/close", tag = "control", params(("session_id" = SessionId, Path)),
     request_body = CloseRequest,
@@ -305,6 +311,7 @@ pub async fn close(
 async fn close_session(app: &App, principal: &Principal, id: &str, reason: Option<String>) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
     let session = app.session(principal, session_id(id)?).await?;
+    principal.need_made(&session, app.catalog.row(session.id).as_ref())?;
     if session.has_ended() {
         return Err(Failure::new(ErrorCode::SessionEnded, "the session has ended already"));
     }

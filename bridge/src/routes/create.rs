@@ -54,7 +54,8 @@ pub(super) fn check_title(title: &str) -> Outcome<String> {
     Ok(title.to_owned())
 }
 
-/// Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`.
+/// Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`. Persons share their keys, and an agent's
+/// are its own: a person's request never resumes what an agent made, nor an agent's what it neither made nor was given.
 #[utoipa::path(
     post, path = "/v1/terminal/sessions", tag = "terminal", params(WaitQuery), request_body = CreateTerminal,
     responses(
@@ -76,6 +77,9 @@ pub async fn create(
     if let Err(failure) = principal.need(Right::Control) {
         app.audit.refused(Entry::new(&principal, Action::SessionCreate), failure.code).await;
         return Err(failure);
+    }
+    if request.record_input == Some(true) {
+        principal.need_record_input()?;
     }
     app.sessiond.listed().await?;
     let one_at_a_time = one_at_a_time(&app, &request).await?;
@@ -124,9 +128,14 @@ async fn one_at_a_time<'a>(app: &'a App, request: &CreateTerminal) -> Outcome<Op
     Ok(Some(app.creating.lock().await))
 }
 
-/// The living session with the request's `(workspace_id, terminal_id)`.
+/// The living session with the request's `(workspace_id, terminal_id)`: for a person among what persons made, for an agent among
+/// what it made or was given. A key is guessed easily: who takes it first must not be who the next one types to.
 fn resumed(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome<Option<Arc<Session>>> {
-    let found = request.terminal_id.as_ref().and_then(|id| app.catalog.by_terminal_id(request.workspace_id, id));
+    let fits = |session: &Session, row: &SessionRow| match principal.class() {
+        Class::Person => session.entry().spec.class == Class::Person,
+        Class::Agent => principal.sees(session, Some(row)),
+    };
+    let found = request.terminal_id.as_ref().and_then(|id| app.catalog.by_terminal_id(request.workspace_id, id, fits));
     let Some(session) = found else { return Ok(None) };
     if !principal.sees(&session, app.catalog.row(session.id).as_ref()) {
         let detail = "this `terminal_id` belongs to a session you may not see; choose another";

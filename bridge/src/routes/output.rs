@@ -47,7 +47,10 @@ pub async fn wait(
     if let Some(cursor) = request.until.cursor.filter(|cursor| cursor.instance == session.instance()) {
         principal.need_from(&session, cursor.offset)?;
     }
-    wait::run(&session, &request).await.map(|answer| unkept(Json(answer)))
+    tokio::select! {
+        () = app.until_unseen(&principal, &session) => Err(Failure::no_session()),
+        answer = wait::run(&session, &request) => answer.map(|answer| unkept(Json(answer))),
+    }
 }
 
 /// The query of `…/output`.

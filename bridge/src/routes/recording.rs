@@ -8,6 +8,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use baton_proto::api::{Moment, Problem};
 use baton_proto::ids::SessionId;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use futures_util::{Stream, StreamExt as _};
 use http::{HeaderValue, header};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -71,6 +74,7 @@ impl RecordingQuery {
             to: self.to.as_deref().map(|text| moment(text, "to")).transpose()?,
             follow: self.follow,
             floor: None,
+            typed: false,
             idle_max,
             version,
         })
@@ -81,7 +85,8 @@ impl RecordingQuery {
 ///
 /// Unless it begins with the session, its first event draws the screen that was there. Resizes, marks (commands, failed
 /// exits, notifications), typed bytes if the session records them, and in version 3 the exit status are events of their
-/// own; a marker tells how many bytes are missing where output was not kept.
+/// own; a marker tells how many bytes are missing where output was not kept. Typed bytes are for persons who may type:
+/// agents, viewers and share links get the recording without them.
 #[utoipa::path(
     get, path = "/v1/terminal/sessions/{session_id}/recording.cast", tag = "terminal",
     params(("session_id" = SessionId, Path), RecordingQuery),
@@ -102,6 +107,7 @@ pub async fn recording(
     let session = app.session(&principal, session_id(&id)?).await?;
     let mut range = query.range()?;
     range.floor = principal.floor(&session);
+    range.typed = principal.reads_input();
     for (name, moment) in [("from", range.from), ("to", range.to)] {
         if let Some(Moment::Time(at_us)) = moment {
             time::within(&session, at_us, name).await?;
@@ -109,8 +115,9 @@ pub async fn recording(
     }
     let title = app.catalog.title(&session);
     let name = file_name(&title, session.id);
-    let recorder = Recorder::begin(session, title, range).await?;
-    let mut response = Body::from_stream(recorder.stream()).into_response();
+    let recorder = Recorder::begin(Arc::clone(&session), title, range).await?;
+    let out_of_sight = async move { app.until_unseen(&principal, &session).await };
+    let mut response = Body::from_stream(until(recorder.stream(), out_of_sight)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-asciicast"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -119,6 +126,21 @@ pub async fn recording(
         headers.insert(header::CONTENT_DISPOSITION, value);
     }
     Ok(response)
+}
+
+/// Breaks off when who asked may no longer see it.
+fn until<S, F>(pieces: S, out_of_sight: F) -> impl Stream<Item = Outcome<Bytes>> + Send + 'static
+where
+    S: Stream<Item = Outcome<Bytes>> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
+    try_unfold((Box::pin(pieces), Box::pin(out_of_sight)), |(mut pieces, mut out_of_sight)| async move {
+        tokio::select! {
+            biased;
+            () = &mut out_of_sight => Err(Failure::no_session()),
+            piece = pieces.next() => Ok(piece.transpose()?.map(|piece| (piece, (pieces, out_of_sight)))),
+        }
+    })
 }
 
 /// A name that is one on every system: letters, digits, `-`, `_` and dots inside.

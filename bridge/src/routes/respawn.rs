@@ -23,6 +23,7 @@ use crate::gate::Known;
 use crate::hub::session::Session;
 use crate::problem::{Failure, Outcome};
 use crate::show;
+use crate::store::sessions::SessionRow;
 
 /// Starts a `lost` or `exited` session again: the same id, name and directory, a new instance. It runs `resume_cmd` if the session
 /// has one, else its command, with the environment it was made with, in the directory its shell told last if that still exists,
@@ -59,8 +60,13 @@ async fn begin_again(app: &App, principal: &Principal, id: &str) -> Outcome<()> 
     let argv = row.resume_cmd.clone().unwrap_or_else(|| session.entry().spec.command.clone());
     may_start_again(app, principal, &session, argv, &cwd).await?;
     let _one_at_a_time = app.creating.lock().await;
+    let class = session.entry().spec.class;
+    let of_class = |other: &Session, _: &SessionRow| other.entry().spec.class == class;
     if let Some(terminal_id) = &row.terminal_id
-        && app.catalog.by_terminal_id(row.workspace_id, terminal_id).is_some_and(|other| other.id != session.id)
+        && app
+            .catalog
+            .by_terminal_id(row.workspace_id, terminal_id, of_class)
+            .is_some_and(|other| other.id != session.id)
     {
         // A newer session took it over when this one had ended.
         row.terminal_id = None;

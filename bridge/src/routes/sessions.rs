@@ -9,7 +9,7 @@ use baton_proto::api::{
     Event, Page, Problem, Session as ApiSession, SessionDetail, SessionPatch, SessionStatus, Size, SizeMode,
 };
 use baton_proto::frame::Kind;
-use baton_proto::ids::{SessionId, WorkspaceId};
+use baton_proto::ids::{ClientId, SessionId, WorkspaceId};
 use baton_proto::spec::SessionKind;
 use baton_proto::v1::{Class, Configure, Dimensions, SizePolicy};
 use http::StatusCode;
@@ -21,7 +21,7 @@ use super::session_id;
 use crate::access::whose::Whose;
 use crate::access::{Principal, Right};
 use crate::app::App;
-use crate::audit::{Action, Entry};
+use crate::audit::{Action, Details, Entry};
 use crate::extract::{Body, Filter, Id, bounded};
 use crate::gate::Known;
 use crate::hub::session::Session;
@@ -215,6 +215,8 @@ pub(super) fn policy(size: &Size) -> Outcome<SizePolicy> {
 }
 
 /// Changes what may change while a session lives; what is left out stays.
+///
+/// Of a session that it did not make an agent changes nothing, and never `agent_input`, `owner_agent_id` or `record_input`.
 #[utoipa::path(
     patch, path = "/v1/sessions/{session_id}", tag = "sessions", params(("session_id" = SessionId, Path)),
     request_body = SessionPatch,
@@ -226,12 +228,48 @@ pub async fn patch(
     Id(id): Id<String>,
     Body(patch): Body<SessionPatch>,
 ) -> Outcome<Json<SessionDetail>> {
-    principal.need(Right::Control)?;
-    let session = app.session(&principal, session_id(&id)?).await?;
-    if patch.size.is_some() {
-        principal.need_reach(session.entry().spec.profile)?;
+    let changes = guarded(&patch);
+    let changed = change(&app, &principal, &id, patch).await;
+    let forbidden = changed.as_ref().is_err_and(|failure| failure.code == ErrorCode::Forbidden);
+    if changes.is_some() || forbidden {
+        let entry = Entry::new(&principal, Action::SessionChange).subject(&id);
+        app.audit.outcome(entry.details(changes.unwrap_or_default()), &changed).await;
     }
-    let mut row = row_of(&app, &session);
+    changed?;
+    detail_of(&app, &principal, &id).await.map(Json)
+}
+
+fn is_agent_id(agent: &str) -> bool {
+    format!("agent:{agent}").parse::<ClientId>().is_ok()
+}
+
+/// What a change says of who may do what in a session, and of what is kept of it, if it says something.
+fn guarded(patch: &SessionPatch) -> Option<Details> {
+    let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
+    // What is none may be anything, a secret too.
+    let is_id = |agent: &&String| agent.is_empty() || is_agent_id(agent);
+    let agent_input = patch.agent_input.and_then(|held| serde_json::to_value(held).ok()).and_then(word);
+    let mut details = Details::none()
+        .maybe("agent_input", agent_input)
+        .maybe("owner_agent_id", patch.owner_agent_id.as_ref().filter(is_id));
+    if let Some(record_input) = patch.record_input {
+        details = details.flag("record_input", record_input);
+    }
+    if let Some(idle_timeout_s) = patch.idle_timeout_s {
+        details = details.number("idle_timeout_s", idle_timeout_s);
+    }
+    (details != Details::none()).then_some(details)
+}
+
+async fn change(app: &App, principal: &Principal, id: &str, patch: SessionPatch) -> Outcome<()> {
+    principal.need(Right::Control)?;
+    let session = app.session(principal, session_id(id)?).await?;
+    principal.need_made(&session, app.catalog.row(session.id).as_ref())?;
+    if patch.record_input.is_some() {
+        principal.need_record_input()?;
+    }
+    let mut row = row_of(app, &session);
+    let given_to = row.owner_agent_id.clone();
     let mut reserved = None;
     if patch.agent_input.is_some() || patch.owner_agent_id.is_some() {
         if principal.class() == Class::Agent {
@@ -240,7 +278,7 @@ pub async fn patch(
         }
         row.agent_input = patch.agent_input.unwrap_or(row.agent_input);
         if let Some(agent) = patch.owner_agent_id {
-            if !agent.is_empty() && format!("agent:{agent}").parse::<baton_proto::ids::ClientId>().is_err() {
+            if !agent.is_empty() && !is_agent_id(&agent) {
                 return Err(Failure::invalid(format!("`{}` is no agent's id", agent.escape_debug())));
             }
             row.owner_agent_id = Some(agent).filter(|agent| !agent.is_empty());
@@ -280,11 +318,18 @@ pub async fn patch(
     }
     app.catalog.set_row(row.clone());
     drop(reserved);
+    // What it made itself an agent keeps.
+    let made_by = session.entry().spec.creator.as_ref().and_then(|creator| creator.agent_id().map(str::to_owned));
+    if let Some(agent) =
+        given_to.filter(|agent| row.owner_agent_id.as_ref() != Some(agent) && made_by.as_ref() != Some(agent))
+    {
+        app.take_back(&session, &agent).await;
+    }
     // The change holds; a database that fails is said by `/v1/health`.
     let title = row.title.clone();
     drop(app.store.save_session(row).await);
     app.events.session(session.id, "status", serde_json::json!({ "changed": true, "title": title }));
-    detail_of(&app, &principal, &id).await.map(Json)
+    Ok(())
 }
 
 /// The query of a session's events.
@@ -348,6 +393,7 @@ pub async fn forget(State(app): State<Arc<App>>, Known(principal): Known, Id(id)
 async fn forget_session(app: &App, principal: &Principal, id: &str) -> Outcome<StatusCode> {
     principal.need(Right::Control)?;
     let session = app.session(principal, session_id(id)?).await?;
+    principal.need_made(&session, app.catalog.row(session.id).as_ref())?;
     session.ended_for_sessiond().await;
     app.sessiond.forget(session.id).await?;
     app.catalog.remove(session.id);

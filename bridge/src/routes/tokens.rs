@@ -17,6 +17,7 @@ use super::sessions::page_limit;
 use crate::access::tokens::{OWNER_ID, hash, mint};
 use crate::access::{Principal, Right, SCOPES};
 use crate::app::App;
+use crate::approval::decision;
 use crate::audit::{Action, Details, Entry};
 use crate::clock;
 use crate::extract::{Body, Filter, Id};
@@ -201,7 +202,10 @@ pub async fn list(
     Known(principal): Known,
     Filter(query): Filter<ListQuery>,
 ) -> Outcome<Json<Page<Token>>> {
-    principal.need(Right::Admin)?;
+    if let Err(failure) = principal.need(Right::Admin) {
+        app.audit.refused(Entry::new(&principal, Action::TokenList), failure.code).await;
+        return Err(failure);
+    }
     let limit = page_limit(query.limit)?;
     let mut rows = app.tokens.all();
     rows.sort_by(|one, other| one.id.cmp(&other.id));
@@ -242,7 +246,10 @@ pub async fn delete(State(app): State<Arc<App>>, Known(principal): Known, Id(id)
         return Err(Failure::new(ErrorCode::NotFound, "there is no such token"));
     }
     let entry = Entry::new(&principal, Action::TokenDelete).subject(&id);
+    let asker = id.clone();
     app.audit.with(entry, move |connection| store::tokens::remove(connection, &id)).await?;
+    // Nobody decides about what nobody asks for any more.
+    decision::cancel_of(&app, &principal, &asker).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -245,6 +245,18 @@ impl Store {
         .await
     }
 
+    /// A principal's that wait for a decision.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn pending_approvals_of(&self, principal: String) -> Outcome<Vec<ApprovalRow>> {
+        self.read(move |connection| {
+            let sql = format!("SELECT {COLUMNS} FROM approvals WHERE requested_by = ?1 AND status = 'pending'");
+            connection.prepare(&sql)?.query_map([principal], read)?.filter_map(Result::transpose).collect()
+        })
+        .await
+    }
+
     /// Whether a person said yes to this for as long as the session lives.
     ///
     /// # Errors

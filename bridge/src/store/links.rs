@@ -43,19 +43,19 @@ impl Store {
         .await
     }
 
-    /// Uses a login link's code up; the id of the token it signs in, if the code is good.
+    /// Uses a login link's code up; its id and that of the token it signs in, if the code is good.
     ///
     /// # Errors
     /// `internal`.
-    pub async fn use_link(&self, code_hash: [u8; 32]) -> Outcome<Option<String>> {
+    pub async fn use_link(&self, code_hash: [u8; 32]) -> Outcome<Option<(String, String)>> {
         self.call(move |connection| {
             let now = signed(clock::now_us());
             connection
                 .query_row(
                     "UPDATE links SET used_us = ?2 WHERE code_hash = ?1 AND kind = 'login' AND used_us IS NULL AND expires_us > ?2
-                     RETURNING token_id",
+                     RETURNING id, token_id",
                     params![code_hash, now],
-                    |row| row.get(0),
+                    |row| Ok((row.get(0)?, row.get(1)?)),
                 )
                 .optional()
         })
@@ -150,7 +150,7 @@ mod tests {
         let (one, late) = (link("a", 1, clock::now_us() + 60_000_000), link("b", 2, clock::now_us() - 1));
         store.call(move |connection| add(connection, &one)).await.unwrap();
         store.call(move |connection| add(connection, &late)).await.unwrap();
-        assert_eq!(store.use_link([1; 32]).await.unwrap().as_deref(), Some("owner"));
+        assert_eq!(store.use_link([1; 32]).await.unwrap(), Some(("a".to_owned(), "owner".to_owned())));
         assert_eq!(store.use_link([1; 32]).await.unwrap(), None);
         assert_eq!(store.use_link([2; 32]).await.unwrap(), None);
         assert!(!store.remove_link("a".to_owned(), Some("other".to_owned())).await.unwrap());

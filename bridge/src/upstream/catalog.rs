@@ -221,15 +221,20 @@ impl Catalog {
         }
     }
 
-    /// The newest session with this `(workspace, terminal_id)` that create-or-resume returns.
+    /// The newest session with this `(workspace, terminal_id)` that create-or-resume returns, among those that `fits` says yes to.
     #[must_use]
-    pub fn by_terminal_id(&self, workspace: Option<WorkspaceId>, terminal_id: &str) -> Option<Arc<Session>> {
+    pub fn by_terminal_id(
+        &self,
+        workspace: Option<WorkspaceId>,
+        terminal_id: &str,
+        fits: impl Fn(&Session, &SessionRow) -> bool,
+    ) -> Option<Arc<Session>> {
         use baton_proto::api::SessionStatus::{Lost, Running, Starting};
         let matching = |session: &Arc<Session>| {
             let row = self.row(session.id)?;
             let ours = row.workspace_id == workspace && row.terminal_id.as_deref() == Some(terminal_id);
             let status = show::status_now(&session.entry(), session.live().exit.as_ref());
-            (ours && matches!(status, Starting | Running | Lost)).then(|| Arc::clone(session))
+            (ours && matches!(status, Starting | Running | Lost) && fits(session, &row)).then(|| Arc::clone(session))
         };
         self.all().iter().rev().find_map(matching)
     }

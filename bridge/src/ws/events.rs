@@ -35,6 +35,7 @@ use crate::clock;
 use crate::events::{After, GAP, text};
 use crate::extract::Filter;
 use crate::gate::Caller;
+use crate::hub::presence::End;
 use crate::problem::{Failure, Outcome};
 use crate::serve::{Place, stopped};
 
@@ -99,7 +100,7 @@ async fn serve(app: Arc<App>, principal: Principal, socket: WebSocket, query: Ev
             tokio::select! {
                 biased;
                 () = stopped(&mut stopping) => break close_message(1001, "the bridge stops"),
-                () = &mut revoked => break close_message(4001, "the token was removed"),
+                () = &mut revoked => break close_message(4001, End::signed_out().reason),
                 message = stream.next() => match message {
                     // There is nothing to say here; pings are answered by the library.
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return,

@@ -92,6 +92,9 @@ impl Reader<'_> {
                     return Left::Ending;
                 }
             };
+            if self.presence.ended().is_some_and(|end| end.bars()) {
+                return Left::Ending;
+            }
             if self.presence.heard() {
                 self.session.heard(self.attachment).await;
             }

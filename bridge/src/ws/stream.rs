@@ -22,12 +22,12 @@ use super::reader::{Left, Reader};
 use super::screen::Beginning;
 use super::start::Start;
 use super::writer::{Outgoing, Writer};
-use super::{SOCKETS_MAX, close_code, drain, facts, refuse, upgraded};
+use super::{SOCKETS_MAX, drain, facts, refuse, upgraded};
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::extract::{Filter, Id};
 use crate::gate::Caller;
-use crate::hub::presence::Presence;
+use crate::hub::presence::{End, Presence};
 use crate::hub::session::{Attaching, Session};
 use crate::problem::{Failure, Outcome};
 use crate::serve::{Place, stopped};
@@ -114,9 +114,9 @@ async fn converse(
         Err(failure) => return refuse(socket, failure).await,
     };
     let attachment = attaching.attached.attachment;
-    let left = run(app, &principal, &session, &greeting, presence, attaching, socket, binary).await;
+    let left = run(app, &principal, &session, &greeting, Arc::clone(&presence), attaching, socket, binary).await;
     if left != Left::Detached {
-        session.detach(attachment, false).await;
+        session.detach(attachment, presence.ended().is_some_and(|end| end.bars())).await;
     }
 }
 
@@ -253,6 +253,7 @@ async fn run(
         account: Account::new(),
         epoch: attached.lease.epoch,
         renewed: None,
+        hides_title: principal.floor(session).is_some(),
         sent: attached.head,
         begun: false,
         fed: false,
@@ -278,9 +279,12 @@ async fn run(
             tokio::select! {
                 () = presence.ending() => {}
                 () = stopped(&mut stopping) => presence.end(end(1001, "the bridge stops")),
-                () = app.until_revoked(principal) => {
-                    presence.end(end(close_code(ErrorCode::Unauthenticated), "the token was removed"));
-                }
+                () = app.until_revoked(principal) => presence.end(End::signed_out()),
+                () = app.until_unseen(principal, session) => presence.end(End::out_of_sight()),
+            }
+            if presence.ended().is_some_and(|end| end.bars()) {
+                // Whoever is next has not to wait for a socket that takes nothing.
+                session.detach(attachment, true).await;
             }
             // The writer says so and ends, unless its peer takes nothing.
             tokio::time::sleep(END_TIMEOUT).await;
@@ -304,8 +308,8 @@ async fn run(
     left
 }
 
-fn end(code: u16, reason: &'static str) -> crate::hub::presence::End {
-    crate::hub::presence::End { frame: None, code, reason }
+const fn end(code: u16, reason: &'static str) -> End {
+    End { frame: None, code, reason }
 }
 
 /// The first frame. `size` is that of what follows it; where it has changed since, a `resize` says so.

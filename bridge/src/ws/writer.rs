@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use baton_proto::ErrorCode;
 use baton_proto::api::ServerFrame;
 use baton_proto::ids::{Cursor, Epoch, InstanceId};
@@ -25,6 +25,7 @@ use crate::hub::presence::{End, Presence};
 use crate::hub::session::Session;
 use crate::problem::Failure;
 use crate::protocol_log::{Tape, Way};
+use crate::show;
 
 /// Bytes sent between two looks at the inbox.
 const BATCH_BYTES: usize = 64 << 10;
@@ -119,6 +120,8 @@ pub(super) struct Writer<'a> {
     pub(super) epoch: Epoch,
     /// Answers to its own renewals that must not overtake what they follow.
     pub(super) renewed: Option<(Epoch, ServerFrame)>,
+    /// The program's title may be from before what the client may see. One that it sets now is in its output.
+    pub(super) hides_title: bool,
     /// Output bytes up to here were sent.
     pub(super) sent: u64,
     /// Whether `ready` was sent.
@@ -304,14 +307,16 @@ impl Writer<'_> {
     }
 
     pub(super) async fn control(&mut self, control: Control) -> Result<(), Stop> {
-        self.sink.feed(Message::Text(control.text)).await?;
+        let text =
+            if control.subject == Subject::Mode && self.hides_title { untitled(&control.text) } else { control.text };
+        self.sink.feed(Message::Text(text)).await?;
         match control.subject {
             Subject::Lease(epoch) => {
                 self.epoch = epoch;
                 self.renewal().await?;
             }
             Subject::Size(size) => self.told_size = size,
-            Subject::End | Subject::Other => {}
+            Subject::Mode | Subject::End | Subject::Other => {}
         }
         Ok(())
     }
@@ -364,5 +369,15 @@ impl Writer<'_> {
     pub(super) fn move_to(&mut self, offset: u64) {
         self.sent = offset;
         self.subscription.position.move_to(offset);
+    }
+}
+
+/// A `mode` frame without its title.
+fn untitled(text: &str) -> Utf8Bytes {
+    match serde_json::from_str(text) {
+        Ok(ServerFrame::Mode { alt_screen, mouse_mode, bracketed_paste, title: _ }) => {
+            show::text(&ServerFrame::Mode { alt_screen, mouse_mode, bracketed_paste, title: None })
+        }
+        _ => unreachable!("it is one of ours"),
     }
 }

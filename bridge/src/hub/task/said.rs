@@ -233,7 +233,7 @@ impl Hub {
         };
         let text = show::text(&frame);
         if text != show::text(&before) {
-            link.feed.control(text, Subject::Other);
+            link.feed.control(text, Subject::Mode);
         }
     }
 
