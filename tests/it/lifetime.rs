@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{ClientFrame, CreateTerminal, Created, ServerFrame, SessionDetail, SessionStatus, WaitAnswer};
+use baton_proto::api::{
+    ClientFrame, CreateTerminal, Created, Event, Page, ServerFrame, SessionDetail, SessionStatus, WaitAnswer,
+};
 use baton_proto::ids::SessionId;
 use baton_tests::process::Process;
 use baton_tests::terminal::Terminal;
@@ -19,35 +21,52 @@ async fn until_ended(baton: &Baton, session: SessionId) -> SessionDetail {
         .await
 }
 
+/// A process that is stopped now and then, and goes on in the end.
+struct Stopped(Process);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.signal(Signal::SIGCONT);
+    }
+}
+
 /// A bridge that gets little time reads a session's first answer, its output and its end together.
 #[test]
 fn an_end_that_comes_with_the_first_answer_is_noticed() {
     scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
-        let bridge = baton.bridge().await;
+        let bridge = Stopped(baton.bridge().await);
         let starved = async {
             loop {
-                bridge.signal(Signal::SIGSTOP);
+                bridge.0.signal(Signal::SIGSTOP);
                 tokio::time::sleep(Duration::from_millis(25)).await;
-                bridge.signal(Signal::SIGCONT);
+                bridge.0.signal(Signal::SIGCONT);
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };
+        let ended = std::cell::RefCell::new(Vec::new());
         let lane = async |lane: u32| {
             for round in 0..20 {
-                let script = format!("sleep 0.0{}; echo done; exit 7", (lane + 4 * round) % 10);
+                let script = format!("sleep 0.0{}; echo done; exit 7", (lane + 4 * round) % 5);
                 let session = baton.script(&script).await;
                 let body = json!({"until": {"exit": true}, "timeout_s": 10});
                 let path = format!("/v1/terminal/sessions/{session}/wait");
                 let answer: WaitAnswer = baton.api().post(&path, &body).await;
                 assert_eq!((answer.matched.as_str(), answer.cursor.offset), ("exit", 6), "{script}: {answer:?}");
                 assert_eq!(answer.exit.and_then(|exit| exit.code), Some(7));
+                // Told once, whoever told it first; and some end before their worker could be reached.
+                let path = format!("/v1/sessions/{session}/events?type=exit");
+                let _: Page<Event> = baton.api().get_until(&path, |page: &Page<Event>| !page.items.is_empty()).await;
+                ended.borrow_mut().push(path);
             }
         };
         tokio::select! {
             () = starved => {}
             _ = async { tokio::join!(lane(0), lane(1), lane(2), lane(3)) } => {}
         }
-        bridge.signal(Signal::SIGCONT);
+        drop(bridge);
+        for path in ended.borrow().iter() {
+            assert_eq!(baton.api().get::<Page<Event>>(path).await.items.len(), 1, "{path}");
+        }
     });
 }
 

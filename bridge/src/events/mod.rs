@@ -231,9 +231,13 @@ impl EventLog {
         &self.store
     }
 
-    /// A program ended.
-    pub fn exit(&self, id: SessionId, exit: &ExitRecord, head: u64, oldest: u64, last_activity_us: u64) {
+    /// How much there was of a program that ended.
+    pub fn note_end(&self, id: SessionId, head: u64, oldest: u64, last_activity_us: u64) {
         self.store.note_end(id, head, oldest, last_activity_us);
+    }
+
+    /// A program ended.
+    pub fn end(&self, id: SessionId, exit: &ExitRecord) {
         self.session(id, "exit", json!({ "code": exit.code, "signal": exit.signal, "reason": exit.reason }));
     }
 

@@ -211,9 +211,11 @@ const fn has_ended(status: &Status) -> bool {
 }
 
 impl Session {
-    /// Takes note of a session and starts its hub.
+    /// Takes note of a session and starts its hub. Of one that is `news` the end is told, also if it is over already.
     #[must_use]
-    pub fn start(entry: SessionEntry, context: &Arc<HubContext>) -> Arc<Self> {
+    pub fn start(entry: SessionEntry, news: bool, context: &Arc<HubContext>) -> Arc<Self> {
+        // What ends before anybody looks at it again was alive all the same.
+        let alive = (news || !has_ended(&entry.status)).then_some(entry.spec.instance);
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let live = Live { last_activity_us: entry.spec.created_us, ..Live::default() };
         let session = Arc::new(Self {
@@ -228,7 +230,7 @@ impl Session {
             forgotten: Arc::default(),
             sockets: AtomicUsize::new(0),
         });
-        tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), queue, Arc::clone(context)));
+        tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), alive, queue, Arc::clone(context)));
         session
     }
 

@@ -72,7 +72,7 @@ impl Catalog {
     pub fn replace(&self, entries: Vec<SessionEntry>) {
         let known: HashSet<SessionId> = entries.iter().map(|entry| entry.spec.session).collect();
         for entry in entries {
-            self.update(entry);
+            self.note(entry, false);
         }
         let gone: Vec<_> = self.sessions().keys().filter(|id| !known.contains(*id)).copied().collect();
         // Their rows stay: what people said of a session is forgotten when they say so.
@@ -85,6 +85,11 @@ impl Catalog {
 
     /// sessiond said something about one session.
     pub fn update(&self, entry: SessionEntry) {
+        self.note(entry, true);
+    }
+
+    /// What is `news` happened just now: a session that is over already when it is first heard of has ended meanwhile.
+    fn note(&self, entry: SessionEntry, news: bool) {
         let (id, status) = (entry.spec.session, show::status(&entry.status));
         let (instance, mut begun) = (entry.spec.instance, false);
         self.context.audit.session(&entry);
@@ -101,7 +106,7 @@ impl Catalog {
                     last.supersede();
                     show::status(&last.entry().status)
                 });
-                let session = Session::start(entry, &self.context);
+                let session = Session::start(entry, news, &self.context);
                 // What is noted is noted of an end.
                 if let Some(row) = self.row(id).filter(|_| !status.is_living()) {
                     session.remember(row.head, row.oldest, row.last_activity_us);

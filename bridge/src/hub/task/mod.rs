@@ -17,7 +17,9 @@ use baton_proto::hello::Who;
 use baton_proto::home::runtime;
 use baton_proto::ids::{ClientId, InstanceId};
 use baton_proto::limits::LimitReached;
-use baton_proto::v1::{Attachment, Failed, From, Inspect, Inspection, SessionEntry, Status, Subscribe, Subscribed};
+use baton_proto::v1::{
+    Attachment, ExitRecord, Failed, From, Inspect, Inspection, SessionEntry, Status, Subscribe, Subscribed,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
@@ -105,17 +107,24 @@ struct Hub {
     pause: Duration,
     /// Marks of this life up to this offset were told, if this process has told any.
     told: Option<(InstanceId, u64)>,
+    /// The life that was seen running, or is known to have begun just now.
+    alive: Option<InstanceId>,
+    /// The life whose end was told.
+    end_told: Option<InstanceId>,
 }
 
 /// Runs until the session is forgotten.
 pub(super) async fn run(
     session: Weak<Session>,
     entry: watch::Receiver<Arc<SessionEntry>>,
+    alive: Option<InstanceId>,
     commands: mpsc::Receiver<Command>,
     context: Arc<HubContext>,
 ) {
     let pause = Duration::from_millis(10);
-    Hub { session, entry, context, link: None, retry_at: Instant::now(), pause, told: None }.run(commands).await;
+    let hub =
+        Hub { session, entry, context, link: None, retry_at: Instant::now(), pause, told: None, alive, end_told: None };
+    hub.run(commands).await;
 }
 
 /// Notes what an inspection says.
@@ -138,6 +147,7 @@ impl Hub {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             let deadline = self.deadline();
+            self.follow_life();
             let Some(link) = self.link.as_mut() else {
                 // A living session is held on to, so that its lease, size and end are known.
                 let wanted = self.entry.borrow().socket.is_some() && self.is_living();
@@ -181,6 +191,26 @@ impl Hub {
                 }
                 () = sleep_until(deadline.unwrap_or_else(Instant::now).into()), if deadline.is_some() => self.tick(),
             }
+        }
+    }
+
+    /// A program may have ended before the worker could be reached, and its end is then told by sessiond alone.
+    fn follow_life(&mut self) {
+        let entry = Arc::clone(&self.entry.borrow());
+        match &entry.status {
+            Status::Starting | Status::Running => self.alive = Some(entry.spec.instance),
+            Status::Exited(exit) | Status::Closed(exit) if self.link.is_none() => {
+                self.tell_end(entry.spec.instance, exit);
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the end of a life that was seen running, once.
+    fn tell_end(&mut self, instance: InstanceId, exit: &ExitRecord) {
+        if self.alive == Some(instance) && self.end_told != Some(instance) {
+            self.end_told = Some(instance);
+            self.context.events.end(self.entry.borrow().spec.session, exit);
         }
     }
 
@@ -326,6 +356,11 @@ impl Hub {
         let reached = reached.filter_map(|frame| frame.body::<LimitReached>(Kind::LimitReached).ok());
         let reached: Vec<_> = reached.map(|told| told.resource).collect();
         self.limits_eased_but(&reached);
+        let is_coming = early.iter().any(|frame| frame.header.known_kind() == Some(Kind::Exit));
+        if let Some(exit) = inspection.exit.filter(|_| !is_coming && self.is_living()) {
+            // It ended before it was subscribed to: nothing else will say so.
+            self.exited(exit);
+        }
         // What was read together with the last answer is in the reader: no further read may ever bring it to notice, if it
         // was the program's end.
         let taken = early.into_iter().try_for_each(|frame| self.frame(frame)).and_then(|()| self.frames());

@@ -186,7 +186,9 @@ impl Hub {
         };
         let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
         link.feed.control(show::text(&frame), Subject::End);
-        self.context.events.exit(session.id, &exit, link.feed.head(), oldest, last_activity_us);
+        self.context.events.note_end(session.id, link.feed.head(), oldest, last_activity_us);
+        let instance = link.feed.instance;
+        self.tell_end(instance, &exit);
     }
 
     fn marked(&mut self, record: MarkRecord, header: &Header) {
