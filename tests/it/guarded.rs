@@ -167,9 +167,9 @@ fn a_guest_is_shown_no_title_of_before_nor_what_people_noted() {
             assert!(!shown.labels.is_empty() && shown.resume_cmd.is_some(), "{shown:?}");
         }
         // Nor does the stream tell it, when something else of the terminal changes.
-        let attach = Attach::named("guest").shown(SnapshotChoice::Never);
-        let mut guest = StreamClient::open(&here, session, attach.clone()).await.unwrap();
-        let mut other = StreamClient::open(&whole, session, attach).await.unwrap();
+        let attach = |name: &str| Attach::named(name).shown(SnapshotChoice::Never);
+        let mut guest = StreamClient::open(&here, session, attach("guest")).await.unwrap();
+        let mut other = StreamClient::open(&whole, session, attach("other")).await.unwrap();
         let mut typist = baton.attach(session, Attach::named("typist")).await;
         typist.claim(false).await.unwrap();
         typist.type_text("go\r").await;

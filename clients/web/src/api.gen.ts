@@ -154,7 +154,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Takes a link back. Whoever came by a share link is signed out and cut off. */
+        /**
+         * Takes a link back. Whoever came by it is signed out and cut off: by a share link at any time, by a login link while it is kept, a
+         *     minute or until the bridge is started again.
+         */
         delete: operations["delete_auth_links_id"];
         options?: never;
         head?: never;
@@ -191,7 +194,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the login that this request's cookie belongs to. */
+        /** Ends the login that this request came with, and what was opened with it: sockets, waits, recordings. */
         post: operations["post_auth_logout"];
         delete?: never;
         options?: never;
@@ -341,7 +344,10 @@ export interface paths {
         delete: operations["delete_sessions_session_id"];
         options?: never;
         head?: never;
-        /** Changes what may change while a session lives; what is left out stays. */
+        /**
+         * Changes what may change while a session lives; what is left out stays.
+         * @description Of a session that it did not make an agent changes nothing, and never `agent_input`, `owner_agent_id` or `record_input`.
+         */
         patch: operations["patch_sessions_session_id"];
         trace?: never;
     };
@@ -528,7 +534,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`. */
+        /**
+         * Starts a terminal session, or returns the living one with this `(workspace_id, terminal_id)`. Persons share their keys, and an agent's
+         *     are its own: a person's request never resumes what an agent made, nor an agent's what it neither made nor was given.
+         */
         post: operations["post_terminal_sessions"];
         delete?: never;
         options?: never;
@@ -579,7 +588,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends the session: SIGHUP, grace, SIGKILL to everything it started. The reason reaches every client. */
+        /**
+         * Ends the session: SIGHUP, grace, SIGKILL to everything it started. The reason reaches every client. An agent ends only what it
+         *     made.
+         */
         post: operations["post_terminal_sessions_session_id_close"];
         delete?: never;
         options?: never;
@@ -687,7 +699,8 @@ export interface paths {
          * A recording (asciicast) of any range of a living or an ended session.
          * @description Unless it begins with the session, its first event draws the screen that was there. Resizes, marks (commands, failed
          *     exits, notifications), typed bytes if the session records them, and in version 3 the exit status are events of their
-         *     own; a marker tells how many bytes are missing where output was not kept.
+         *     own; a marker tells how many bytes are missing where output was not kept. Typed bytes are for persons who may type:
+         *     agents, viewers and share links get the recording without them.
          */
         get: operations["get_terminal_sessions_session_id_recording_cast"];
         put?: never;
