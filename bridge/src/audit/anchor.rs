@@ -174,6 +174,12 @@ impl Anchor {
         }
     }
 
+    /// The head that is there is not ours: nothing that follows it is known to be the log.
+    pub(crate) fn breaks(&self) -> Signing {
+        self.state().broken = true;
+        Signing::Not
+    }
+
     /// These rows are committed, up to this one, and follow what was known.
     pub(crate) fn committed(&self, known: Known) {
         let mut state = self.state();
@@ -197,7 +203,8 @@ impl Anchor {
         let known = {
             let state = self.state();
             let File::Upto(written) = state.file else { return Ok(()) };
-            match state.known.filter(|known| known.seq > written && !state.broken) {
+            // Of a log that was found to be broken: what was known before.
+            match state.known.filter(|known| known.seq > written) {
                 Some(known) => known,
                 None => return Ok(()),
             }
@@ -213,7 +220,8 @@ impl Anchor {
         }
         let temporary = file.with_extension(format!("head.{}.tmp", std::process::id()));
         let whole = || {
-            let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut out =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             out.write_all(signed(keys, &known).as_bytes())?;
             out.sync_data()?;
             fs::rename(&temporary, file)?;

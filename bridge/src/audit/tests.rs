@@ -166,7 +166,8 @@ async fn a_row_whose_hash_was_made_to_fit_does_not_fit_the_next() {
     let mut row = audit.rows(crate::store::audit::Which::default(), 10).await.unwrap().remove(9);
     row.actor_name = "Eve".to_owned();
     unlocked(&home).execute(&set.replace("= 5", "= 10"), [row.computed()]).unwrap();
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 10, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 10, why: Why::HeadFileMismatch }));
+    assert_eq!(outcome(&open(&home)).await, Err(Broken { seq: 10, why: Why::HeadMismatch }), "the file was behind");
 }
 
 #[tokio::test]
@@ -184,9 +185,10 @@ async fn rows_that_were_cut_off_stay_missing_whatever_is_written_after_them() {
     let connection = unlocked(&home);
     connection.execute("DELETE FROM audit WHERE seq > 7", []).unwrap();
     connection.execute("UPDATE audit_head SET seq = 7, hash = (SELECT hash FROM audit WHERE seq = 7)", []).unwrap();
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 7, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::MissingSeq }));
+    assert_eq!(outcome(&open(&home)).await, Err(Broken { seq: 7, why: Why::HeadMismatch }));
     audit.note(entry(1)).await;
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::MissingSeq }));
     // Nor is a head that is gone made anew.
     connection.execute("DELETE FROM audit_head", []).unwrap();
     audit.note(entry(1)).await;
@@ -208,7 +210,9 @@ async fn a_database_that_was_put_back_is_found_by_who_kept_a_head() {
             "DELETE FROM audit WHERE seq > 5; DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM old",
         )
         .unwrap();
-    // By itself it can't be told: this is how it was.
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 6, why: Why::MissingSeq }), "the running bridge knows");
+    // By itself it can't be told, with the file of then: this is how it was.
+    let audit = open(&home);
     assert!(outcome(&audit).await.is_ok());
     let compared = audit.verify(Some(known)).await.unwrap();
     assert_eq!(compared.outcome, Err(Broken { seq: 9, why: Why::NotAsExpected }), "{}", hex(&known.1));
@@ -393,7 +397,11 @@ async fn a_copy_of_before_put_back_is_noticed() {
         audit.note(entry(number)).await;
     }
     audit.keep_head().await;
-    assert_eq!(outcome(&open(&other)).await, Err(Broken { seq: 5, why: Why::MissingSeq }), "whatever is written behind it");
+    assert_eq!(
+        outcome(&open(&other)).await,
+        Err(Broken { seq: 5, why: Why::MissingSeq }),
+        "whatever is written behind it"
+    );
     // With the file of then it is what it was.
     let then = self::home();
     std::fs::copy(&copy, then.join("db")).unwrap();

@@ -149,7 +149,7 @@ fn append(connection: &Connection, signer: &Signer, entry: &Entry) -> rusqlite::
     };
     let signing = match &before {
         Some((true, head)) => signing(connection, signer, Some(head))?,
-        Some((false, _)) => Signing::Not,
+        Some((false, _)) => signer.anchor.breaks(),
         None => signing(connection, signer, None)?,
     };
     let is_ours = signing != Signing::Not;
@@ -403,7 +403,8 @@ impl Store {
     /// # Errors
     /// `internal`, `disk_full`.
     pub async fn seal_audit(&self, signer: Arc<Signer>, before_us: u64, max_bytes: u64, now_us: u64) -> Outcome<u64> {
-        self.call(move |connection| wholly(connection, || seal(connection, &signer, before_us, max_bytes, now_us))).await
+        self.call(move |connection| wholly(connection, || seal(connection, &signer, before_us, max_bytes, now_us)))
+            .await
     }
 
     /// The number before the next row behind this one, if there is one.
@@ -558,7 +559,10 @@ fn seal(
     put_seal(connection, &keys.signed_seal(new))?;
     connection.execute("DELETE FROM audit WHERE seq <= ?1", [signed(to_seq)])?;
     let head = Head { bytes, mac: Vec::new(), ..head };
-    put_head(connection, &if signing == Signing::Beside { keys.signed_head_beside(head) } else { keys.signed_head(head) })?;
+    put_head(
+        connection,
+        &if signing == Signing::Beside { keys.signed_head_beside(head) } else { keys.signed_head(head) },
+    )?;
     if let [oldest, next, ..] = seals.as_slice()
         && i64::try_from(seals.len()).unwrap_or(i64::MAX) >= SEALS_MAX
     {
