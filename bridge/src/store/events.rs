@@ -11,8 +11,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde_json::Value;
 
 use super::Store;
-use crate::approval::sealed::Seals;
 use super::sessions::{signed, unsigned};
+use crate::approval::sealed::Seals;
 use crate::clock;
 use crate::events::Entry;
 use crate::problem::Outcome;
@@ -256,7 +256,8 @@ impl Store {
                 ("mark", r#"["title"]"#),
                 ("mark", r#"["command", "command_end", "prompt"]"#),
             ] {
-                let newest = "SELECT type, at_us, data, seq FROM events WHERE scope_id = ?1 AND type = ?2 AND at_us < ?3
+                let newest =
+                    "SELECT type, at_us, data, seq FROM events WHERE scope_id = ?1 AND type = ?2 AND at_us < ?3
                               AND (?2 = 'resize' OR json_extract(data, '$.kind') IN (SELECT value FROM json_each(?4)))
                               ORDER BY seq DESC LIMIT 1";
                 let row = connection.query_row(newest, params![id, kind, since, marks], happening).optional()?;
@@ -302,7 +303,11 @@ mod tests {
         let path = tempfile::tempdir().unwrap().keep().join("db");
         let id = SessionId::from_uuid(uuid::Uuid::from_u128(7));
         let open = |key: u8| Store::open(&path).sealing(Some(Seals::of(&[key; 32])));
-        let (store, cursor) = (open(7), format!("{}:5", uuid::Uuid::from_u128(1)));
+        let cursor = baton_proto::ids::Cursor {
+            instance: baton_proto::ids::InstanceId::from_uuid(uuid::Uuid::from_u128(1)),
+            offset: 5,
+        };
+        let store = open(7);
         let log = EventLog::open(store.clone()).await;
         for (kind, text) in [("command", "echo hunter2"), ("cwd", "/srv/hunter2"), ("title", "hunter2")] {
             log.session(id, MARK, serde_json::json!({ "kind": kind, "cursor": cursor, "text": text }));

@@ -251,7 +251,10 @@ mod tests {
         assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);
         let command = "SELECT resume_cmd FROM sessions";
         let kept = async |store: &Store| {
-            store.call(move |connection| connection.query_row(command, [], |row| row.get::<_, String>(0))).await.unwrap()
+            store
+                .call(move |connection| connection.query_row(command, [], |row| row.get::<_, String>(0)))
+                .await
+                .unwrap()
         };
         assert!(kept(&store).await.starts_with(SEALED), "arguments may be secret");
         let without = vec![SessionRow { resume_cmd: None, ..row.clone() }];
