@@ -197,7 +197,8 @@ fn explained(broken: Broken, missing: Option<(u64, Option<u64>)>) -> AuditBroken
         Why::HashMismatch => format!("row {seq} was changed: its fields are not those its hash was made of"),
         Why::MissingSeq => {
             let (upto, at_us) = missing.unwrap_or((seq, None));
-            let which = if upto > seq { format!("rows {seq} to {upto} are missing") } else { format!("row {seq} is missing") };
+            let which =
+                if upto > seq { format!("rows {seq} to {upto} are missing") } else { format!("row {seq} is missing") };
             let since = at_us.map(|at_us| format!(": the newest of them known was there at {}", clock::rfc3339(at_us)));
             format!("{which}{}", since.unwrap_or_default())
         }
@@ -210,10 +211,14 @@ fn explained(broken: Broken, missing: Option<(u64, Option<u64>)>) -> AuditBroken
         }
         Why::Unreadable => format!("row {seq} can't be read"),
         Why::HeadFileMismatch => {
-            format!("row {seq} is not the one that is known from beside the database, or `audit.head` there was changed")
+            format!(
+                "row {seq} is not the one that is known from beside the database, or `audit.head` there was changed"
+            )
         }
         Why::HeadFileMissing => {
-            format!("row {seq} is the last there is, and whether it was is not known: `audit.head` beside the database is missing")
+            format!(
+                "row {seq} is the last there is, and whether it was is not known: `audit.head` beside the database is missing"
+            )
         }
         Why::NotAsExpected => format!("row {seq} is not the one that was expected: the log was exchanged, or put back"),
     };
