@@ -1,6 +1,6 @@
 //! `Idempotency-Key`: a mutation that is repeated gets the answer of the first time, for a day and per principal.
 //!
-//! Answers that carry secrets (`/v1/auth/…`) are not kept: those routes ignore the header. Of answers with what a terminal
+//! An answer may hold what was asked for: it is kept sealed. Answers that carry secrets (`/v1/auth/…`) are not kept: those routes ignore the header. Of answers with what a terminal
 //! showed (`exec`, `wait`), which may be secret and has no place in the database, only that they were given is kept. Nor is
 //! what failed for a reason that passes (429, 5xx): a repeat may do better.
 
@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::access::Principal;
 use crate::app::App;
 use crate::problem::{Failure, Outcome};
-use crate::store::idempotency::KeptAnswer;
+use crate::store::idempotency::{KeptAnswer, NOT_KEPT};
 
 /// The header.
 pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -28,8 +28,6 @@ pub const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 const KEY_BYTES_MAX: usize = 255;
 /// Largest body of a mutation.
 const BODY_BYTES_MAX: usize = 1 << 20;
-/// The status of an answer that must not be kept (`Cache-Control: no-store`), of which only that it was given is.
-const NOT_KEPT: u16 = 0;
 /// Largest answer that is kept.
 const ANSWER_BYTES_MAX: usize = 2 << 20;
 
@@ -84,6 +82,7 @@ async fn attempt(app: &App, principal: &Principal, request: Request, next: Next)
         .chain_update(&body)
         .finalize()
         .into();
+    let request_hash = app.store.digest_of_request(request_hash);
     let busy =
         || Failure::new(ErrorCode::Busy, "the first request with this idempotency key is still being carried out");
     let guard = app.in_progress.enter((principal.id.clone(), key.clone())).ok_or_else(busy)?;
@@ -136,6 +135,7 @@ async fn keep(
         .await
         .map_err(|_| Failure::new(ErrorCode::Internal, "the answer is too large to be kept for its idempotency key"))?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+    // What must not be kept (`Cache-Control: no-store`).
     let answer = if secret && !body.is_empty() {
         KeptAnswer { request_hash, status: NOT_KEPT, content_type: None, body: Vec::new() }
     } else {

@@ -80,6 +80,7 @@ use access::shares::Shares;
 use access::tokens::{Tokens, owner_token};
 use app::{App, Counters};
 use approval::inbox::Inbox;
+use approval::sealed::Seals;
 use approval::waiting;
 use audit::Audit;
 use baton_proto::home::runtime;
@@ -127,11 +128,12 @@ impl Bridge {
         let token_file = home.token_file();
         let token = owner_token(&token_file)
             .map_err(StartError::io(format!("the owner's token `{}`", token_file.display())))?;
-        let store = Store::open(&home.database_file());
+        let key = std::fs::read(home.key_file()).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
+        let store = Store::open(&home.database_file()).sealing(key.as_ref().map(Seals::of));
         store.prune_clients();
         store.prune_answers();
         let events = EventLog::open(store.clone()).await;
-        let audit = Audit::open(store.clone(), &home.key_file());
+        let audit = Audit::open(store.clone(), &home.key_file(), home.audit_head_file());
         let settings = settings::Settings::open(&options.home, &options.config, &options.env);
         let protocol_log = ProtocolLog::open(home.protocol_logs_dir(), settings.protocol_log());
         let context = Arc::new(HubContext {
@@ -151,7 +153,6 @@ impl Bridge {
         let owner_name = person::user().map_or_else(|| "owner".to_owned(), |user| user.name.clone());
         let (stop, stopping) = watch::channel(false);
         let rate = f64::from(options.config.server.rate_limit);
-        let key = std::fs::read(options.home.key_file()).ok().and_then(|key| <[u8; 32]>::try_from(key).ok());
         let ttl = Duration::from_secs(options.config.approval.ttl_s);
         let inbox = Inbox::open(&options.home.policy_file(), key.as_ref(), ttl);
         let app = Arc::new(App {
@@ -184,6 +185,7 @@ impl Bridge {
             stopping,
         });
         tokio::spawn(app.audit.clone().tend(app.options.config.logs.clone(), app.stopping.clone()));
+        tokio::spawn(app.audit.clone().follow(app.stopping.clone()));
         waiting::settle(&app).await;
         tokio::spawn(waiting::tend(Arc::clone(&app)));
         tokio::spawn(settings::watch::tend(Arc::clone(&app)));
@@ -229,6 +231,7 @@ impl Bridge {
             app.events.flush().await;
             app.store.flush().await;
             app.context.protocol_log.flush().await;
+            app.audit.keep_head().await;
         };
         drop(tokio::time::timeout(FLUSH_TIMEOUT, flush).await);
     }

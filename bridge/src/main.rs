@@ -16,24 +16,32 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 const TCP_FD: i32 = 3;
 const UNIX_FD: i32 = 4;
 const LIFE_FD: i32 = 5;
 /// Descriptors wanted at most: all connections, all workers, the database, and room.
 const DESCRIPTORS_MAX: u64 = 65_536;
+/// What the parser of command lines calls itself in the log, where it repeats what it parses: that may hold secrets.
+const TELLS_LINES: [&str; 4] = ["arithmetic", "expansion", "parse", "tokenize"];
 /// Workers of the runtime: one client's flood must not delay another's keystroke, and a core each is enough.
 const THREADS: usize = 2;
 
 /// Runs the bridge.
 pub fn main() -> ExitCode {
+    let level = level(std::env::var("BATON_LOG").ok().as_deref());
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
         .with_ansi(false)
-        .with_max_level(level(std::env::var("BATON_LOG").ok().as_deref()))
+        .with_max_level(level)
         // A line that a full disk does not take would be complained of on the same stderr, which panics: the task that
         // wrote it, a session's hub perhaps, would be gone.
         .log_internal_errors(false)
+        .finish()
+        .with(filter_fn(|what| !TELLS_LINES.contains(&what.target())).with_max_level_hint(level))
         .init();
     match run() {
         Ok(code) => code,

@@ -91,6 +91,12 @@ impl Home {
         self.state.join("baton.sqlite3")
     }
 
+    /// Where the audit log ends, beside the database.
+    #[must_use]
+    pub fn audit_head_file(&self) -> PathBuf {
+        self.state.join("audit.head")
+    }
+
     /// One directory a session, below it one an instance.
     #[must_use]
     pub fn sessions_dir(&self) -> PathBuf {

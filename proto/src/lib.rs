@@ -27,6 +27,7 @@ pub mod egress;
 pub mod error;
 pub mod frame;
 pub mod hello;
+pub mod hidden;
 pub mod home;
 pub mod ids;
 pub mod launch;

@@ -483,21 +483,238 @@ fn holds(directory: &Path, text: &str) -> Vec<PathBuf> {
     found
 }
 
+/// The columns of the database that hold a text, of every table.
+fn columns_with(database: &Path, text: &str) -> Vec<String> {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut tables = connection.prepare("SELECT name FROM sqlite_master WHERE type = 'table'").unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(tables.len() >= 10, "{tables:?}");
+    let mut found = Vec::new();
+    for table in tables {
+        let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
+        let names: Vec<String> = rows.column_names().map(str::to_owned).collect();
+        let mut rows = rows.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            for (at, name) in names.iter().enumerate() {
+                let bytes = match row.get_ref(at).unwrap() {
+                    rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes) => bytes,
+                    _ => continue,
+                };
+                if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                    found.push(format!("{table}.{name}: {}", String::from_utf8_lossy(bytes)));
+                }
+            }
+        }
+    }
+    found
+}
+
 #[test]
 fn what_is_asked_for_stands_nowhere_in_clear() {
     const CANARY: &str = "canary-9d2f7b61";
-    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+    let setup = Setup::plain().env("BATON_LOG", "debug");
+    scenario(Duration::from_secs(120), setup, async |baton: &Baton| {
         let (agent, person) = (Agent::start(baton).await, baton.api());
+        let decide_as = |key: &str| person.with("idempotency-key", key);
         let asked = agent.asks(&format!("echo {CANARY} | tee -a count")).await;
         let body = json!({"decision": "deny", "context_hash": asked.context_hash, "notes": format!("no {CANARY}")});
-        let _: ApprovalRequest = person.post(&format!("/v1/approvals/{}/decision", asked.id), &body).await;
+        let path = format!("/v1/approvals/{}/decision", asked.id);
+        let denied: Value = decide_as("deny").post(&path, &body).await;
+        let replayed = decide_as("deny").call(Method::POST, &path, Some(&body)).await;
+        assert_eq!(replayed.header("idempotent-replayed"), Some("true"), "{replayed}");
+        assert_eq!(replayed.json::<Value>(), denied);
+        let other = json!({"decision": "approve", "context_hash": asked.context_hash});
+        let _ = decide_as("deny").refused(Method::POST, &path, &other, ErrorCode::IdempotencyMismatch).await;
         let asked = agent.asks(&format!("echo {CANARY} | tee -a count")).await;
         assert!(asked.payload.to_string().contains(CANARY), "the person sees it");
+        // Sessions have arguments, and what they are started with again.
+        let mut request = session::bash();
+        request.resume_cmd = Some(vec!["echo".to_owned(), CANARY.to_owned()]);
+        let made: Created = decide_as("create").post("/v1/terminal/sessions", &request).await;
+        let detail: Value =
+            decide_as("patch").patch(&format!("/v1/sessions/{}", made.session_id), &json!({"title": "mine"})).await;
+        assert!(detail.to_string().contains(CANARY), "{detail}");
         baton.kill_bridge().await;
         assert!(agent.seen(asked.id).await.payload.to_string().contains(CANARY), "the next bridge knows it");
+        let replayed = decide_as("deny").call(Method::POST, &path, Some(&body)).await;
+        assert_eq!(replayed.json::<Value>(), denied, "and what was answered");
+        let detail: SessionDetail = person.get(&format!("/v1/sessions/{}", made.session_id)).await;
+        assert_eq!(detail.session.resume_cmd.unwrap(), ["echo", CANARY]);
         for directory in [&baton.home.config, &baton.home.state, &baton.home.runtime] {
             let found = holds(directory, CANARY);
             assert!(found.is_empty(), "{found:?}");
+        }
+
+        // A line that runs, in a shell that tells which; in its journal it stands from here on.
+        let marks = baton.cli(["shell-integration", "bash"]).await.ok();
+        std::fs::write(agent.folder.join("marks.bash"), marks).unwrap();
+        let body = json!({"client_id": CLIENT, "command": ". ./marks.bash", "timeout_s": 20});
+        let answer = agent.api.call(Method::POST, &agent.at("exec"), Some(&body)).await;
+        if answer.status == 202 {
+            let waits: AwaitingApproval = answer.json();
+            decide(&person, "approve", &agent.seen(waits.approval_id).await).await;
+            assert_eq!(agent.end(waits.approval_id).await.status, ApprovalStatus::Executed);
+        }
+        let asked = agent.asks(&format!("echo {CANARY} | tee -a count")).await;
+        let path = format!("/v1/approvals/{}/decision", asked.id);
+        let _: ApprovalRequest = decide_as("approve").post(&path, &decision("approve", &asked)).await;
+        assert_eq!(agent.end(asked.id).await.status, ApprovalStatus::Executed);
+        let events = format!("/v1/sessions/{}/events?type=mark&limit=1000", agent.session);
+        let told = |page: &Value| page.to_string().contains(CANARY);
+        let _: Value = person.get_until(&events, told).await;
+        baton.kill_bridge().await;
+        let _: Value = person.get_until(&events, told).await;
+        for file in std::fs::read_dir(&baton.home.state).unwrap().flatten().map(|entry| entry.path()) {
+            let found = if file.is_file() { std::fs::read(&file).unwrap() } else { continue };
+            assert!(!found.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()), "{}", file.display());
+        }
+        let logs = holds(&baton.home.logs_dir(), CANARY);
+        assert!(logs.is_empty(), "{logs:?}");
+        let columns = columns_with(&baton.home.database_file(), CANARY);
+        assert!(columns.is_empty(), "{columns:?}");
+        assert!(!columns_with(&baton.home.database_file(), "agent:fixer").is_empty(), "it finds what is there");
+    });
+}
+
+#[test]
+fn what_was_not_run_is_not_said_to_be() {
+    let policy = format!(
+        "{POLICY}\n[[rule]]\nid = \"spawn-tee\"\naction = \"process.spawn\"\nmatch = {{ program = \"tee\" }}\n\
+         decision = \"ask\"\nrisk = \"low\"\nreason = \"writes\"\nexamples = {{ match = [\"tee x\"] }}\n"
+    );
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let (agent, person) = (Agent::with(baton, &policy).await, baton.api());
+        let create = |words: &[&str]| json!({"terminal_id": "t", "command": words, "cwd": agent.folder});
+        let answer = agent.api.call(Method::POST, "/v1/terminal/sessions", Some(&create(&["tee", "made"]))).await;
+        assert_eq!(answer.status, 202, "{answer}");
+        let waits: AwaitingApproval = answer.json();
+        let other: Created = agent.api.post("/v1/terminal/sessions", &create(&["sleep", "100"])).await;
+        decide(&person, "approve", &agent.seen(waits.approval_id).await).await;
+        let end = agent.end(waits.approval_id).await;
+        assert_eq!(end.status, ApprovalStatus::Failed, "{end:?}");
+        let result = end.result.unwrap();
+        assert_eq!(result["code"], "session_running", "{result}");
+        assert!(result["detail"].as_str().unwrap().contains(&other.session_id.to_string()), "{result}");
+        assert!(!agent.folder.join("made").exists());
+    });
+}
+
+#[test]
+fn what_a_person_who_came_by_tailscale_asks_for_can_be_approved() {
+    let policy = POLICY.replace(
+        "action = \"terminal.exec\"\nmatch = { program = \"tee\" }",
+        "action = \"terminal.exec\"\nmatch = { program = \"tee\" }\nprincipal = { kind = \"person\" }",
+    );
+    let setup = Setup::plain().env("BATON_SERVER__TAILSCALE", "{\"ada@example.com\" = \"owner\"}");
+    scenario(Duration::from_secs(90), setup, async |baton: &Baton| {
+        std::fs::write(baton.home.policy_file(), &policy).unwrap();
+        baton.kill_bridge().await;
+        let door = baton
+            .nobody()
+            .with("tailscale-user-login", "ada@example.com")
+            .with("x-forwarded-for", "100.101.102.103")
+            .with("x-forwarded-proto", "https");
+        let answer = door.call(Method::POST, "/v1/auth/login", Some(&json!({}))).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let cookie = answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+        let login: baton_proto::api::LoginAnswer = answer.json();
+        let ada = door.with("cookie", &cookie).with("x-baton-key", &login.key);
+        let session = baton.create(&session::bash()).await;
+        let client = session::client_id();
+        let at = |verb: &str| format!("/v1/terminal/sessions/{session}/{verb}");
+        let _: LeaseAnswer = ada.post(&at("claim"), &json!({"client_id": client})).await;
+        for (word, status) in [("approve", ApprovalStatus::Executed), ("deny", ApprovalStatus::Denied)] {
+            let body = json!({"client_id": client, "command": "echo x | tee /dev/null", "timeout_s": 20});
+            let answer = ada.call(Method::POST, &at("exec"), Some(&body)).await;
+            assert_eq!(answer.status, 202, "{answer}");
+            let waits: AwaitingApproval = answer.json();
+            let path = format!("/v1/approvals/{}", waits.approval_id);
+            let asked: ApprovalRequest = baton.api().get(&path).await;
+            assert_eq!(asked.requested_by_name, "ada@example.com");
+            decide(&baton.api(), word, &asked).await;
+            let end: ApprovalRequest = baton.api().get(&format!("{path}?wait_s=30")).await;
+            assert_eq!(end.status, status, "{end:?}");
+        }
+    });
+}
+
+#[test]
+fn an_edit_that_cannot_be_done_is_refused_to_who_made_it() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let (agent, person) = (Agent::start(baton).await, baton.api());
+        let asked = agent.asks(&agent.counts("asked")).await;
+        let path = format!("/v1/approvals/{}/decision", asked.id);
+        let edit = |field: &str, value: Value| {
+            let mut payload = asked.payload.clone();
+            payload[field] = value;
+            json!({"decision": "edit", "context_hash": asked.context_hash, "edited_payload": payload})
+        };
+        for (field, value, code) in [
+            ("command", json!("echo \u{1b}[2J"), ErrorCode::Invalid),
+            ("command", json!("x".repeat(4000)), ErrorCode::Invalid),
+            ("command", json!("x".repeat(200 << 10)), ErrorCode::TooLarge),
+            ("command", json!(""), ErrorCode::Invalid),
+            ("command", json!(" \n"), ErrorCode::Invalid),
+            ("timeout_s", json!(-1), ErrorCode::Invalid),
+        ] {
+            let _ = person.refused(Method::POST, &path, &edit(field, value), code).await;
+        }
+        assert_eq!(agent.seen(asked.id).await.status, ApprovalStatus::Pending, "it goes on waiting");
+        let body = edit("command", json!(agent.counts("edited")));
+        let _: ApprovalRequest = person.post(&path, &body).await;
+        assert_eq!(agent.end(asked.id).await.status, ApprovalStatus::Executed);
+        assert_eq!(agent.counted("edited"), 1);
+
+        // The program of a session.
+        let mut request = session::bash();
+        request.sandbox = Some(baton_proto::spec::Profile::Host);
+        let waits: AwaitingApproval =
+            agent.api.call(Method::POST, "/v1/terminal/sessions", Some(&request)).await.json();
+        let asked = agent.seen(waits.approval_id).await;
+        let path = format!("/v1/approvals/{}/decision", asked.id);
+        for (field, value) in [
+            ("command", json!([])),
+            ("command", json!(["a\0b"])),
+            ("cwd", json!("not/absolute")),
+            ("title", json!("a\u{202e}b")),
+            ("cols", json!(0)),
+            ("terminal_id", json!("")),
+            ("env", json!({"A=B": "x"})),
+        ] {
+            let mut payload = asked.payload.clone();
+            payload[field] = value;
+            let body = json!({"decision": "edit", "context_hash": asked.context_hash, "edited_payload": payload});
+            let _ = person.refused(Method::POST, &path, &body, ErrorCode::Invalid).await;
+        }
+        assert_eq!(agent.seen(asked.id).await.status, ApprovalStatus::Pending);
+    });
+}
+
+#[test]
+fn what_a_person_is_shown_is_all_there_is() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        let agent = Agent::start(baton).await;
+        let hidden = ["\u{202e}", "\u{200b}", "\u{2028}", "\t"];
+        let line = format!("echo '{}' | tee -a count{}; echo second", hidden.concat(), " ".repeat(400));
+        let asked = agent.asks(&line).await;
+        let id = asked.id.to_string();
+        let list = baton.cli(["approvals", "list"]).await.ok();
+        let show = baton.cli(["approvals", "show", &id]).await.ok();
+        for text in [&list, &show] {
+            assert!(hidden.iter().all(|char| !text.contains(char)), "{text:?}");
+            for name in [r"\u{202e}", r"\u{200b}", r"\u{2028}", r"\t"] {
+                assert!(text.contains(name), "{name}: {text}");
+            }
+        }
+        assert!(list.contains("… (+") && list.contains(" characters)"), "{list}");
+        assert!(!list.contains("second") && show.contains("; echo second"), "{list} {show}");
+
+        // Names that look like others.
+        for name in ["a\u{202e}b", "own\u{200b}er", "a\u{2028}b"] {
+            let body = json!({"name": name, "role": "viewer"});
+            let _ = baton.api().refused(Method::POST, "/v1/auth/tokens", &body, ErrorCode::Invalid).await;
+            let path = format!("/v1/sessions/{}", agent.session);
+            let _ = baton.api().refused(Method::PATCH, &path, &json!({"title": name}), ErrorCode::Invalid).await;
         }
     });
 }

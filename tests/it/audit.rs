@@ -169,6 +169,43 @@ fn a_row_changed_in_the_file_of_a_stopped_baton_is_named() {
     });
 }
 
+#[test]
+fn a_log_that_was_wiped_is_named_by_the_running_bridge_and_by_the_next() {
+    scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
+        for name in ["one", "two", "three"] {
+            let _: Value = baton.api().post("/v1/auth/tokens", &json!({"name": name, "role": "viewer"})).await;
+        }
+        let last = verified(&baton.api()).await.rows;
+        assert!(last >= 3, "{last}");
+        let head = baton.home.audit_head_file();
+        let behind = || !std::fs::read_to_string(&head).unwrap_or_default().contains(&format!("-1 {last} "));
+        while behind() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let connection = Connection::open(baton.home.database_file()).unwrap();
+        connection.busy_timeout(Duration::from_secs(10)).unwrap();
+        let wipe = "DROP TRIGGER audit_is_append_only; DELETE FROM audit; DELETE FROM audit_head";
+        connection.execute_batch(wipe).unwrap();
+        drop(connection);
+        let names_them = async |when: &str| {
+            let named = baton.cli(["audit", "verify"]).await;
+            assert_eq!(named.code, Some(1), "{when}: {named:?}");
+            assert!(named.stderr.contains("at row 1") && named.stderr.contains("missing_seq"), "{when}: {named:?}");
+            assert!(
+                named.stderr.contains("rows 1 to ") && named.stderr.contains(" was there at 20"),
+                "{when}: {named:?}"
+            );
+        };
+        names_them("at once").await;
+        let _: Value = baton.api().post("/v1/auth/tokens", &json!({"name": "four", "role": "viewer"})).await;
+        names_them("after another row").await;
+        baton.kill_bridge().await;
+        names_them("by the next bridge").await;
+        let four = rows(&baton.api(), "").await.into_iter().find(|row| row.details["name"] == "four").unwrap().seq;
+        assert!(four > last, "what is missing keeps its numbers: {four}");
+    });
+}
+
 /// Every file below a directory.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();

@@ -163,6 +163,25 @@ fn no_secret_is_in_a_log_an_event_a_journal_or_the_database() {
         let waited: Value = owner.with("idempotency-key", "wait-1").post(&at("wait"), &wait).await;
         assert!(waited["text"].as_str().unwrap().contains(shown), "{waited}");
 
+        // A line that a shell tells of, and arguments; told to who may see the session, and in no row in clear.
+        let typed = "typed-at-a-prompt-0815";
+        let baton_program = baton_tests::binaries::path("baton");
+        let integrate = format!("eval \"$('{}' shell-integration bash)\"", baton_program.display());
+        for line in [integrate, format!(": {typed}")] {
+            let body = json!({"client_id": client, "command": line, "timeout_s": 20});
+            let answer: ExecAnswer = owner.post(&at("exec"), &body).await;
+            assert_eq!(answer.exit_code, Some(0), "{answer:?}");
+        }
+        let marks = format!("/v1/sessions/{session}/events?type=mark&limit=1000");
+        let _: Value = owner.get_until(&marks, |page: &Value| page.to_string().contains(typed)).await;
+        let request = json!({"command": ["/bin/cat"], "resume_cmd": ["echo", typed]});
+        let made_one: baton_proto::api::Created =
+            owner.with("idempotency-key", "create-1").post("/v1/terminal/sessions", &request).await;
+        let patch = owner.with("idempotency-key", "patch-1");
+        let patched: Value =
+            patch.patch(&format!("/v1/sessions/{}", made_one.session_id), &json!({"title": "mine"})).await;
+        assert!(patched.to_string().contains(typed), "{patched}");
+
         // A revoked one and one that is signed out leave nothing either; then everything that waits is written.
         let path = format!("/v1/auth/tokens/{}", made["id"].as_str().unwrap());
         assert_eq!(owner.call::<()>(Method::DELETE, &path, None).await.status, 204);
@@ -179,6 +198,7 @@ fn no_secret_is_in_a_log_an_event_a_journal_or_the_database() {
         let database: Vec<_> = files.iter().filter(|file| file.to_string_lossy().contains("sqlite")).collect();
         assert!(!database.is_empty(), "{files:?}");
         let terminal = Canary::new("what a terminal showed", shown.as_bytes(), None);
+        let line = Canary::new("what a shell ran", typed.as_bytes(), None);
         let mut looked = 0;
         for file in &files {
             let bytes = std::fs::read(file).unwrap();
@@ -189,6 +209,7 @@ fn no_secret_is_in_a_log_an_event_a_journal_or_the_database() {
             let name = file.to_string_lossy();
             if name.contains("sqlite") || name.ends_with(".log") {
                 assert!(!terminal.is_in(&bytes), "{} is in {name}", terminal.name);
+                assert!(!line.is_in(&bytes), "{} is in {name}", line.name);
             }
         }
         for (what, bytes) in [("the audit log", exported.body.as_ref()), ("an event", &events)] {

@@ -64,8 +64,8 @@ fn an_end_that_comes_with_the_first_answer_is_noticed() {
             _ = async { tokio::join!(lane(0), lane(1), lane(2), lane(3)) } => {}
         }
         drop(bridge);
-        for path in ended.borrow().iter() {
-            assert_eq!(baton.api().get::<Page<Event>>(path).await.items.len(), 1, "{path}");
+        for path in ended.into_inner() {
+            assert_eq!(baton.api().get::<Page<Event>>(&path).await.items.len(), 1, "{path}");
         }
     });
 }

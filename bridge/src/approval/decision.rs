@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use baton_proto::ErrorCode;
-use baton_proto::api::{ApprovalStatus, Decision, DecisionRequest, Remember};
+use baton_proto::api::{ApprovalStatus, Decision, DecisionRequest, ExecRequest, Remember};
 use baton_proto::ids::ApprovalId;
 use baton_proto::v1::Class;
 
 use super::context::{self, Judgement};
-use super::gated::Gated;
+use super::gated::{Exec, Gated};
 use super::inbox::{Said, lock, risk_level};
 use super::reached;
-use super::request::{Asked, become_, no_approval, request};
+use super::request::{Asked, become_, check_size, no_approval, request as asking};
 use super::run;
 use super::waiting::{expire, find, is_overdue};
 use crate::access::{Principal, Right};
 use crate::app::App;
 use crate::audit::Actor;
 use crate::clock;
+use crate::exec;
 use crate::policy::{self};
 use crate::problem::{Failure, Outcome};
+use crate::routes::{create, input};
 use crate::store::approvals::{ApprovalRow, Change};
 
 /// Characters of a note.
@@ -96,9 +98,12 @@ pub async fn decide(
             "it was input for a password prompt, which is never written down, and the bridge that knew it is gone";
         return Err(Failure::new(ErrorCode::ContextChanged, detail));
     };
-    let Some(asker) = app.tokens.by_id(&row.requested_by) else {
+    let Some(asker) = app.principal(&row.requested_by) else {
         become_(app, Actor::baton(), &row, ApprovalStatus::Cancelled, Change::default(), None).await?;
-        return Err(Failure::new(ErrorCode::ContextChanged, "whoever asked has no token any more"));
+        return Err(Failure::new(
+            ErrorCode::ContextChanged,
+            "whoever asked may do nothing here any more: the token, or the name that a proxy said, is gone",
+        ));
     };
     let (policy, _) = app.inbox.policy();
     let judgement = match context::judge(app, &policy, &asker, &gated).await {
@@ -113,6 +118,7 @@ pub async fn decide(
         let payload = request.edited_payload.ok_or_else(|| Failure::invalid("`edit` needs `edited_payload`"))?;
         let shown = app.inbox.shown(&row)?;
         let edited = gated.edited(shown.action.as_deref().unwrap_or_default(), payload)?;
+        check_edit(app, &asker, &edited)?;
         let judged = context::judge(app, &policy, &asker, &edited).await?;
         if judged.decision.outcome == policy::Outcome::Deny {
             return Err(denied_by(&judged.decision));
@@ -127,7 +133,7 @@ pub async fn decide(
                 secret: false,
                 held: false,
             };
-            let successor = self::request(&app.inbox, &asked)?;
+            let successor = asking(&app.inbox, &asked)?;
             change.superseded_by = Some(successor.id);
             change.said =
                 Some(app.inbox.sealed(id, &Said { edited_payload: Some(edited.payload()), notes: said.notes })?);
@@ -151,6 +157,27 @@ pub async fn decide(
     reached("decided").await;
     tokio::spawn(run::carry_out(Arc::clone(app), id));
     Ok(decided)
+}
+
+/// Checks what a person edited as its route would check the request: what can't be done is refused to that person, and the request
+/// goes on waiting.
+fn check_edit(app: &App, asker: &Principal, edited: &Gated) -> Outcome<()> {
+    check_size(&edited.payload())?;
+    let nothing = || Failure::invalid("nothing is left of it: deny it instead");
+    match edited {
+        Gated::Exec(Exec { client_id, command, timeout_s, .. }) => {
+            let (client_id, command) = (client_id.clone(), command.clone());
+            let request = ExecRequest { client_id, command, epoch: None, timeout_s: *timeout_s };
+            if exec::check(&request)?.trim().is_empty() { Err(nothing()) } else { Ok(()) }
+        }
+        Gated::Input(input) => {
+            let bytes = input.bytes()?;
+            input::check_bytes(&bytes)?;
+            if bytes.is_empty() { Err(nothing()) } else { Ok(()) }
+        }
+        Gated::Spawn(request) | Gated::Unsandboxed(request) => create::check(app, asker, request),
+        Gated::LeaseTake(_) => Ok(()),
+    }
 }
 
 /// What the policy forbids, and by which rule.
@@ -186,7 +213,7 @@ pub(super) async fn void(
     let successor = match again {
         Some(judgement) => {
             let asked = Asked { principal: asker, gated, judgement, key: None, supersedes: Some(row.id), secret, held };
-            Some(request(&app.inbox, &asked)?)
+            Some(asking(&app.inbox, &asked)?)
         }
         None => None,
     };

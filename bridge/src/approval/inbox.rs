@@ -145,6 +145,19 @@ impl Inbox {
             .map_err(|err| Failure::new(ErrorCode::Internal, format!("what is asked can't be sealed: {err}")))
     }
 
+    /// What became of it, for the database.
+    pub(super) fn sealed_result(&self, id: ApprovalId, result: &str) -> Outcome<String> {
+        self.seals()?
+            .seal_text(&format!("{id} result"), result)
+            .map_err(|err| Failure::new(ErrorCode::Internal, format!("what became of it can't be sealed: {err}")))
+    }
+
+    /// The way back; one that a Baton of before kept is JSON.
+    fn opened_result(&self, id: ApprovalId, kept: &str) -> Option<Value> {
+        let opened = self.seals.as_ref().and_then(|seals| seals.open_text(&format!("{id} result"), kept));
+        serde_json::from_str(opened.as_deref().unwrap_or(kept)).ok()
+    }
+
     fn opened<T: serde::de::DeserializeOwned>(&self, id: ApprovalId, sealed: &[u8]) -> Outcome<T> {
         let text = self.seals()?.open(&id.to_string(), sealed);
         text.and_then(|text| serde_json::from_slice(&text).ok()).ok_or_else(|| {
@@ -187,7 +200,7 @@ impl Inbox {
             decided_by: row.decided_by.clone(),
             decided_at: row.decided_us.map(clock::rfc3339),
             superseded_by: row.superseded_by,
-            result: row.result.as_deref().and_then(|result| serde_json::from_str(result).ok()),
+            result: row.result.as_deref().and_then(|result| self.opened_result(row.id, result)),
             ..body
         })
     }

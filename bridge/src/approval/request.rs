@@ -3,7 +3,7 @@
 use baton_proto::ErrorCode;
 use baton_proto::api::{ApprovalKind, ApprovalRequest, ApprovalStatus};
 use baton_proto::ids::ApprovalId;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::context::Judgement;
@@ -37,6 +37,14 @@ pub(super) struct Asked<'a> {
     pub(super) held: bool,
 }
 
+/// Refuses what nobody can read before deciding about it.
+pub(super) fn check_size(payload: &Value) -> Outcome<()> {
+    if payload.to_string().len() > PAYLOAD_BYTES_MAX {
+        return Err(Failure::new(ErrorCode::TooLarge, "a person can't read more than 128 KiB: ask for it in parts"));
+    }
+    Ok(())
+}
+
 /// A new request, not yet kept.
 pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> {
     let Asked { principal, gated, judgement, .. } = asked;
@@ -45,9 +53,7 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
     let ttl_us = u64::try_from(inbox.ttl.as_micros()).unwrap_or(u64::MAX);
     let expires_us = created_us.saturating_add(ttl_us);
     let payload = gated.payload();
-    if payload.to_string().len() > PAYLOAD_BYTES_MAX {
-        return Err(Failure::new(ErrorCode::TooLarge, "a person can't read more than 128 KiB: ask for it in parts"));
-    }
+    check_size(&payload)?;
     let payload = if asked.secret {
         json!({ "secret": true, "digest": inbox.digest(gated, None, None)?, "bytes": payload.to_string().len() })
     } else {
@@ -195,9 +201,11 @@ pub(super) async fn become_(
     actor: impl Into<Actor>,
     row: &ApprovalRow,
     to: ApprovalStatus,
-    change: Change,
+    mut change: Change,
     successor: Option<ApprovalRow>,
 ) -> Outcome<Option<ApprovalRow>> {
+    // A failure may name what was asked for.
+    change.result = change.result.map(|result| app.inbox.sealed_result(row.id, &result)).transpose()?;
     let actor = actor.into();
     let by = actor.name.clone();
     let entry = entry(actor, row, to, &action_of(app, row));

@@ -60,8 +60,12 @@ async fn attempt(app: &Arc<App>, id: ApprovalId) -> Outcome<()> {
             "it was input for a password prompt, which is never written down, and the bridge that knew it is gone";
         return fails(Failure::new(ErrorCode::ContextChanged, detail)).await;
     };
-    let Some(asker) = app.tokens.by_id(&row.requested_by) else {
-        return fails(Failure::new(ErrorCode::Unauthenticated, "whoever asked has no token any more")).await;
+    let Some(asker) = app.principal(&row.requested_by) else {
+        return fails(Failure::new(
+            ErrorCode::Unauthenticated,
+            "whoever asked may do nothing here any more: the token, or the name that a proxy said, is gone",
+        ))
+        .await;
     };
     let (policy, _) = app.inbox.policy();
     let judged = match context::judge(app, &policy, &asker, &gated).await {

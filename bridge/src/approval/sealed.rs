@@ -1,8 +1,10 @@
-//! What was asked for may hold a password that somebody typed into a line. In the database it is sealed: encrypted and
-//! authenticated with a key derived from the install key, XChaCha20-Poly1305 with a random nonce of 24 bytes before the text
-//! (draft-irtf-cfrg-xchacha-03; so large a nonce may be random for ever). The id of the approval is authenticated with it, so
-//! that a row can't be given the payload of another.
+//! What was asked for, answered or run at a prompt may hold a password that somebody typed into a line. In the database it is
+//! sealed: encrypted and authenticated with a key derived from the install key, XChaCha20-Poly1305 with a random nonce of 24 bytes
+//! before the text (draft-irtf-cfrg-xchacha-03; so large a nonce may be random for ever). The id of the approval, or the name of
+//! the row, is authenticated with it, so that a row can't be given the text of another.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use chacha20poly1305::aead::{Aead as _, Payload};
 use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
@@ -59,6 +61,26 @@ impl Seals {
     pub fn open(&self, id: &str, sealed: &[u8]) -> Option<Vec<u8>> {
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         self.cipher.decrypt(&XNonce::from(*nonce), Payload { msg: text, aad: id.as_bytes() }).ok()
+    }
+
+    /// The same as text, for a column of text.
+    ///
+    /// # Errors
+    /// As [`Seals::seal`].
+    pub fn seal_text(&self, id: &str, text: &str) -> std::io::Result<String> {
+        Ok(BASE64.encode(self.seal(id, text.as_bytes())?))
+    }
+
+    /// The way back.
+    #[must_use]
+    pub fn open_text(&self, id: &str, sealed: &str) -> Option<String> {
+        String::from_utf8(self.open(id, &BASE64.decode(sealed).ok()?)?).ok()
+    }
+
+    /// A keyed digest of what may be guessed.
+    #[must_use]
+    pub fn keyed(&self, text: &[u8]) -> [u8; 32] {
+        keyed(&self.digest, text)
     }
 
     /// A keyed digest, hexadecimal: equal texts can be told to be equal, and without the key nothing can be tried out.

@@ -120,6 +120,9 @@ pub struct Seal {
 #[derive(Clone)]
 pub struct Keys {
     head: Hash,
+    /// Of a head beside which a file says the same.
+    beside: Hash,
+    file: Hash,
     seal: Hash,
     digest: Hash,
 }
@@ -145,11 +148,17 @@ impl Keys {
     #[must_use]
     pub fn of(install_key: &[u8; 32]) -> Self {
         let derived = |what: &str| mac(install_key, &[b"baton audit", what.as_bytes()]).finalize().into_bytes().into();
-        Self { head: derived("head"), seal: derived("seal"), digest: derived("digest") }
+        Self {
+            head: derived("head"),
+            beside: derived("head beside a file"),
+            file: derived("head file"),
+            seal: derived("seal"),
+            digest: derived("digest"),
+        }
     }
 
-    fn of_head(&self, head: &Head) -> Hmac<Sha256> {
-        mac(&self.head, &[&head.seq.to_le_bytes(), &head.hash, &head.bytes.to_le_bytes()])
+    fn of_head(key: &Hash, head: &Head) -> Hmac<Sha256> {
+        mac(key, &[&head.seq.to_le_bytes(), &head.hash, &head.bytes.to_le_bytes()])
     }
 
     fn of_seal(&self, seal: &Seal) -> Hmac<Sha256> {
@@ -160,8 +169,32 @@ impl Keys {
     /// Signs a head.
     #[must_use]
     pub fn signed_head(&self, head: Head) -> Head {
-        let mac = self.of_head(&head).finalize().into_bytes().to_vec();
+        let mac = Self::of_head(&self.head, &head).finalize().into_bytes().to_vec();
         Head { mac, ..head }
+    }
+
+    /// Signs a head beside which there is a file that says the same, or what was so before.
+    #[must_use]
+    pub fn signed_head_beside(&self, head: Head) -> Head {
+        let mac = Self::of_head(&self.beside, &head).finalize().into_bytes().to_vec();
+        Head { mac, ..head }
+    }
+
+    /// Whether this key signed the head as one beside a file.
+    #[must_use]
+    pub fn is_head_beside(&self, head: &Head) -> bool {
+        Self::of_head(&self.beside, head).verify_slice(&head.mac).is_ok()
+    }
+
+    /// The signature in the file.
+    pub(super) fn of_known(&self, seq: u64, at_us: u64, hash: &Hash) -> Hash {
+        mac(&self.file, &[&seq.to_le_bytes(), &at_us.to_le_bytes(), hash]).finalize().into_bytes().into()
+    }
+
+    /// Whether two texts with signatures are the same, in a time that tells nothing.
+    pub(super) fn is_text(&self, given: &str, own: &str) -> bool {
+        let of_own = mac(&self.file, &[own.as_bytes()]).finalize().into_bytes();
+        mac(&self.file, &[given.as_bytes()]).verify(&of_own).is_ok()
     }
 
     /// Signs a seal.
@@ -174,7 +207,7 @@ impl Keys {
     /// Whether this key signed the head.
     #[must_use]
     pub fn is_head(&self, head: &Head) -> bool {
-        self.of_head(head).verify_slice(&head.mac).is_ok()
+        Self::of_head(&self.head, head).verify_slice(&head.mac).is_ok() || self.is_head_beside(head)
     }
 
     /// Whether this key signed the seal.
@@ -215,6 +248,10 @@ pub enum Why {
     Unreadable,
     /// The row is not the one that it was compared with.
     NotAsExpected,
+    /// The row is not the one of this number that is known from beside the database, or that file was changed.
+    HeadFileMismatch,
+    /// The file beside the database is missing.
+    HeadFileMissing,
 }
 
 impl Why {
@@ -229,6 +266,8 @@ impl Why {
             Self::SealMismatch => "seal_mismatch",
             Self::Unreadable => "unreadable",
             Self::NotAsExpected => "not_as_expected",
+            Self::HeadFileMismatch => "head_file_mismatch",
+            Self::HeadFileMissing => "head_file_missing",
         }
     }
 }
@@ -254,13 +293,24 @@ pub struct Verifier {
     /// The row that was to be compared was.
     pub compared: bool,
     expected: Option<(u64, Hash)>,
+    known: Option<(u64, Hash)>,
 }
 
 impl Verifier {
     /// One that has seen nothing. `expected` is a row, by number and hash, that somebody knows to have been there.
     #[must_use]
     pub const fn new(expected: Option<(u64, Hash)>) -> Self {
-        Self { next_seq: 1, last_hash: GENESIS, rows: 0, sealed: 0, compared: false, expected }
+        Self { next_seq: 1, last_hash: GENESIS, rows: 0, sealed: 0, compared: false, expected, known: None }
+    }
+
+    /// The same, with a row that is known from beside the database.
+    #[must_use]
+    pub const fn knowing(self, known: Option<(u64, Hash)>) -> Self {
+        Self { known, ..self }
+    }
+
+    fn is_another(&self, seq: u64, hash: Hash) -> bool {
+        self.known.is_some_and(|known| known.0 == seq && known.1 != hash)
     }
 
     /// The number of the row that comes next.
@@ -286,6 +336,9 @@ impl Verifier {
         if compared.is_some_and(|(_, hash)| hash != seal.last_hash) {
             return Err(Broken { seq: seal.to_seq, why: Why::NotAsExpected });
         }
+        if self.is_another(seal.to_seq, seal.last_hash) {
+            return Err(Broken { seq: seal.to_seq, why: Why::HeadFileMismatch });
+        }
         self.compared |= compared.is_some();
         self.sealed += seal.count;
         (self.next_seq, self.last_hash) = (seal.to_seq + 1, seal.last_hash);
@@ -306,6 +359,8 @@ impl Verifier {
             Some(Why::PrevMismatch)
         } else if self.expected.is_some_and(|(seq, hash)| seq == row.seq && hash != row.hash) {
             Some(Why::NotAsExpected)
+        } else if self.is_another(row.seq, row.hash) {
+            Some(Why::HeadFileMismatch)
         } else {
             None
         };
@@ -327,6 +382,9 @@ impl Verifier {
             return Err(Broken { seq, why: Why::NotAsExpected });
         }
         let last = self.next_seq - 1;
+        if self.known.is_some_and(|(seq, _)| seq > last) {
+            return Err(Broken { seq: self.next_seq, why: Why::MissingSeq });
+        }
         let (why, seq) = match head {
             None if last == 0 => return Ok(()),
             None => (Why::HeadMismatch, last),

@@ -9,7 +9,7 @@
 //! Whoever may not do something can ask as often as it likes: refusals beyond [`REFUSALS_BURST`] of one actor are counted and told
 //! by the next one that is written, so that nobody drives old rows out by asking.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +21,8 @@ use baton_proto::v1::{LeaseRecord, SessionEntry, Status};
 use rusqlite::Connection;
 use tokio::sync::{Mutex, watch};
 
-use super::chain::{Broken, Hash, Keys, Row, Verifier};
+use super::anchor::Anchor;
+use super::chain::{Broken, Hash, Keys, Row, Verifier, Why};
 use super::entry::{Action, Actor, Details, Entry, Verdict};
 use super::seldom::{COUNTED_FOR, Seldom};
 use crate::access::Principal;
@@ -29,13 +30,15 @@ use crate::access::rate::Limiter;
 use crate::clock;
 use crate::problem::{Failure, Outcome};
 use crate::store::Store;
-use crate::store::audit::{Lost, Once, PAGE_ROWS, Step, Which};
+use crate::store::audit::{Lost, Once, PAGE_ROWS, Signer, Step, Which};
 
 /// How long something that the disk must not stop waits for its row. A disk that hangs is not waited for.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Refusals of one actor that are recorded one by one, at once and each second.
 const REFUSALS_BURST: f64 = 50.0;
 const REFUSALS_PER_SECOND: f64 = 0.1;
+/// Between two writes of the head's file.
+const HEAD_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether rows are too old or too many, and whether there is room for a gap that was not told.
 const TEND_EVERY: Duration = Duration::from_secs(60);
 
@@ -44,7 +47,7 @@ const TEND_EVERY: Duration = Duration::from_secs(60);
 pub struct Audit {
     store: Store,
     /// None when the install key can't be read.
-    keys: Option<Arc<Keys>>,
+    signer: Option<Arc<Signer>>,
     lost: Arc<Lost>,
     refusals: Arc<Limiter<String>>,
     seldom: Arc<Seldom>,
@@ -64,14 +67,16 @@ pub struct Checked {
     pub compared: bool,
     /// The end of the chain, or what is wrong with it.
     pub outcome: Result<(u64, Hash), Broken>,
+    /// Of rows that are missing: up to which, and when the newest of them was made that is known, microseconds since 1970.
+    pub missing: Option<(u64, Option<u64>)>,
 }
 
 impl Audit {
-    /// The log in this database, signed with keys of this install key.
+    /// The log in this database, signed with keys of this install key; `head_file` says where it ends, too.
     #[must_use]
-    pub fn open(store: Store, key_file: &Path) -> Self {
+    pub fn open(store: Store, key_file: &Path, head_file: PathBuf) -> Self {
         let keys = match std::fs::read(key_file).map(<[u8; 32]>::try_from) {
-            Ok(Ok(key)) => Some(Arc::new(Keys::of(&key))),
+            Ok(Ok(key)) => Some(Keys::of(&key)),
             Ok(Err(_)) => {
                 tracing::error!("there is no audit log: `{}` does not hold 32 bytes", key_file.display());
                 None
@@ -81,13 +86,18 @@ impl Audit {
                 None
             }
         };
-        Self::with_keys(store, keys)
+        Self::with_anchor(store, keys, |store, keys| match store.is_memory_only() {
+            // It is not the database that the file is of.
+            true => Anchor::in_memory(),
+            false => Anchor::open(head_file, store.path(), keys),
+        })
     }
 
-    fn with_keys(store: Store, keys: Option<Arc<Keys>>) -> Self {
+    pub(super) fn with_anchor(store: Store, keys: Option<Keys>, anchor: impl FnOnce(&Store, &Keys) -> Anchor) -> Self {
+        let signer = keys.map(|keys| Arc::new(Signer { anchor: anchor(&store, &keys), keys }));
         Self {
             store,
-            keys,
+            signer,
             lost: Arc::default(),
             refusals: Arc::new(Limiter::new(REFUSALS_PER_SECOND, REFUSALS_BURST)),
             seldom: Arc::default(),
@@ -96,8 +106,8 @@ impl Audit {
         }
     }
 
-    fn keys(&self) -> Outcome<Arc<Keys>> {
-        self.keys.clone().ok_or_else(|| {
+    fn signer(&self) -> Outcome<Arc<Signer>> {
+        self.signer.clone().ok_or_else(|| {
             let detail = "there is no audit log, because the install key can't be read; the bridge's log says more";
             Failure::new(ErrorCode::Internal, detail)
         })
@@ -112,7 +122,7 @@ impl Audit {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.store.audited(self.keys()?, entry, run).await
+        self.store.audited(self.signer()?, entry, run).await
     }
 
     /// The same, if `run` says that it changed something; whether it did.
@@ -123,13 +133,13 @@ impl Audit {
     where
         F: FnOnce(&Connection) -> rusqlite::Result<bool> + Send + 'static,
     {
-        self.store.audited_if(self.keys()?, entry, run).await
+        self.store.audited_if(self.signer()?, entry, run).await
     }
 
     /// Records what the disk must not stop. On disk when this resolves, unless that failed.
     pub async fn note(&self, entry: Entry) {
-        let Some(keys) = self.keys.clone() else { return };
-        let known = self.store.try_audit(keys, Some(entry), Once::No, &self.lost);
+        let Some(signer) = self.signer.clone() else { return };
+        let known = self.store.try_audit(signer, Some(entry), Once::No, &self.lost);
         if tokio::time::timeout(NOTE_TIMEOUT, known).await.is_err() {
             tracing::warn!("the database takes long: a row of the audit log is not waited for");
         }
@@ -179,15 +189,15 @@ impl Audit {
     }
 
     fn tell(&self, entry: Entry, once: Once) {
-        if let Some(keys) = self.keys.clone() {
-            drop(self.store.try_audit(keys, Some(entry), once, &self.lost));
+        if let Some(signer) = self.signer.clone() {
+            drop(self.store.try_audit(signer, Some(entry), once, &self.lost));
         }
     }
 
     /// A line is about to be run at a prompt. What it holds may be secret: only its length and a keyed digest are kept.
     pub async fn exec(&self, principal: &Principal, session: SessionId, line: &str) {
-        let Some(keys) = &self.keys else { return };
-        let details = Details::none().number("bytes", line.len() as u64).text("digest", keys.digest(line));
+        let Some(signer) = &self.signer else { return };
+        let details = Details::none().number("bytes", line.len() as u64).text("digest", signer.keys.digest(line));
         self.note(Entry::new(principal, Action::Exec).session(session).details(details)).await;
     }
 
@@ -255,11 +265,12 @@ impl Audit {
     /// # Errors
     /// `internal` when the database can't be asked.
     pub async fn verify(&self, expected: Option<(u64, Hash)>) -> Outcome<Checked> {
-        let keys = self.keys()?;
+        let signer = self.signer()?;
         let _whole = self.whole.lock().await;
-        let mut verifier = Verifier::new(expected);
+        let known = signer.anchor.known();
+        let mut verifier = Verifier::new(expected).knowing(known.map(|known| (known.seq, known.hash)));
         loop {
-            let (next, step) = self.store.verify_audit(Arc::clone(&keys), verifier).await?;
+            let (next, step) = self.store.verify_audit(Arc::clone(&signer), verifier).await?;
             verifier = next;
             let outcome = match step {
                 Ok(Step::More) => continue,
@@ -267,7 +278,16 @@ impl Audit {
                 Err(broken) => Err(broken),
             };
             let Verifier { rows, sealed, compared, .. } = verifier;
-            return Ok(Checked { rows, sealed, compared, outcome });
+            let missing = match outcome {
+                Err(Broken { seq, why: Why::MissingSeq }) => {
+                    let last = known.filter(|known| known.seq >= seq);
+                    let upto = self.store.audit_gap_upto(seq).await?.or(last.map(|known| known.seq));
+                    let upto = upto.unwrap_or(seq);
+                    Some((upto, last.filter(|known| known.seq <= upto).map(|known| known.at_us)))
+                }
+                _ => None,
+            };
+            return Ok(Checked { rows, sealed, compared, outcome, missing });
         }
     }
 
@@ -276,15 +296,40 @@ impl Audit {
     /// # Errors
     /// `internal`, `disk_full`.
     pub async fn seal(&self, logs: &Logs, now_us: u64) -> Outcome<u64> {
-        let keys = self.keys()?;
+        let signer = self.signer()?;
         let _whole = self.whole.lock().await;
         let before_us = now_us.saturating_sub(logs.retention_days.saturating_mul(86_400_000_000));
         let mut all = 0;
         loop {
-            let count = self.store.seal_audit(Arc::clone(&keys), before_us, logs.max_bytes, now_us).await?;
+            let count = self.store.seal_audit(Arc::clone(&signer), before_us, logs.max_bytes, now_us).await?;
             all += count;
             if count < u64::from(PAGE_ROWS) {
                 return Ok(all);
+            }
+        }
+    }
+
+    /// Writes where the log ends beside the database, if it has grown since.
+    pub async fn keep_head(&self) {
+        let Some(signer) = self.signer.clone() else { return };
+        let kept = tokio::task::spawn_blocking(move || signer.anchor.keep(&signer.keys)).await;
+        if let Ok(Err(err)) = kept {
+            tracing::warn!("the head of the audit log can't be written beside the database: {err}");
+        }
+    }
+
+    /// Does so behind what is committed, until the bridge stops.
+    pub async fn follow(self, mut stopping: watch::Receiver<bool>) {
+        let Some(signer) = self.signer.clone() else { return };
+        loop {
+            tokio::select! {
+                () = signer.anchor.due() => self.keep_head().await,
+                _ = stopping.changed() => return,
+            }
+            // What comes meanwhile is written together.
+            tokio::select! {
+                () = tokio::time::sleep(HEAD_EVERY) => {}
+                _ = stopping.changed() => return,
             }
         }
     }
@@ -298,8 +343,8 @@ impl Audit {
                 Err(failure) => tracing::warn!("old rows of the audit log stay: {failure}"),
             }
             self.tell_counted(Instant::now());
-            if let Some(keys) = self.keys.clone().filter(|_| self.lost() > 0) {
-                drop(self.store.try_audit(keys, None, Once::No, &self.lost).await);
+            if let Some(signer) = self.signer.clone().filter(|_| self.lost() > 0) {
+                drop(self.store.try_audit(signer, None, Once::No, &self.lost).await);
             }
             tokio::select! {
                 () = tokio::time::sleep(TEND_EVERY) => {}

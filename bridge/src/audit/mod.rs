@@ -8,6 +8,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`entry`] | what a row says: a closed list of actions, an actor, an outcome, small details |
+//! | [`anchor`] | where the log ends, kept beside the database too |
 //! | [`chain`] | the hash of a row, what is signed, and the check; no I/O |
 //! | [`log`] | writing: with what it records, before an answer, or when there is time; retention |
 //! | [`seldom`] | what happens too often for a row each |
@@ -15,6 +16,7 @@
 //! What a person types and what a program prints is in no row, nor is any secret: a line for `exec` is kept as its length and
 //! a keyed digest. Plain input leaves no row at all, so that nothing here is on the way of a keystroke.
 
+pub mod anchor;
 pub mod chain;
 pub mod entry;
 pub mod log;

@@ -37,7 +37,7 @@ fn home() -> PathBuf {
 }
 
 fn open(home: &Path) -> Audit {
-    Audit::open(Store::open(&home.join("db")), &home.join("key"))
+    Audit::open(Store::open(&home.join("db")), &home.join("key"), home.join("audit.head"))
 }
 
 fn entry(number: usize) -> Entry {
@@ -166,7 +166,8 @@ async fn a_row_whose_hash_was_made_to_fit_does_not_fit_the_next() {
     let mut row = audit.rows(crate::store::audit::Which::default(), 10).await.unwrap().remove(9);
     row.actor_name = "Eve".to_owned();
     unlocked(&home).execute(&set.replace("= 5", "= 10"), [row.computed()]).unwrap();
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 10, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 10, why: Why::HeadFileMismatch }));
+    assert_eq!(outcome(&open(&home)).await, Err(Broken { seq: 10, why: Why::HeadMismatch }), "the file was behind");
 }
 
 #[tokio::test]
@@ -184,9 +185,10 @@ async fn rows_that_were_cut_off_stay_missing_whatever_is_written_after_them() {
     let connection = unlocked(&home);
     connection.execute("DELETE FROM audit WHERE seq > 7", []).unwrap();
     connection.execute("UPDATE audit_head SET seq = 7, hash = (SELECT hash FROM audit WHERE seq = 7)", []).unwrap();
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 7, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::MissingSeq }));
+    assert_eq!(outcome(&open(&home)).await, Err(Broken { seq: 7, why: Why::HeadMismatch }));
     audit.note(entry(1)).await;
-    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::HeadMismatch }));
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 8, why: Why::MissingSeq }));
     // Nor is a head that is gone made anew.
     connection.execute("DELETE FROM audit_head", []).unwrap();
     audit.note(entry(1)).await;
@@ -208,7 +210,9 @@ async fn a_database_that_was_put_back_is_found_by_who_kept_a_head() {
             "DELETE FROM audit WHERE seq > 5; DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM old",
         )
         .unwrap();
-    // By itself it can't be told: this is how it was.
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 6, why: Why::MissingSeq }), "the running bridge knows");
+    // By itself it can't be told, with the file of then: this is how it was.
+    let audit = open(&home);
     assert!(outcome(&audit).await.is_ok());
     let compared = audit.verify(Some(known)).await.unwrap();
     assert_eq!(compared.outcome, Err(Broken { seq: 9, why: Why::NotAsExpected }), "{}", hex(&known.1));
@@ -328,4 +332,121 @@ async fn without_the_key_nothing_is_recorded_and_nobody_signs_in() {
     assert!(audit.with(entry(1), |_| Ok(())).await.is_err());
     audit.note(entry(1)).await;
     assert!(audit.verify(None).await.is_err());
+}
+
+/// What verifying says after `change` was made to the file of a log of twelve rows whose head was kept: while the bridge goes on, after
+/// it went on and wrote another row, and after a restart.
+async fn after(change: impl Fn(&Path)) -> [(u64, &'static str, Option<u64>); 3] {
+    let home = home();
+    let audit = filled(&home, 6).await;
+    audit.keep_head().await;
+    drop(audit);
+    let audit = filled(&home, 6).await;
+    audit.keep_head().await;
+    assert!(outcome(&audit).await.is_ok());
+    change(&home);
+    let said = async |audit: &Audit| {
+        let checked = audit.verify(None).await.unwrap();
+        let broken = checked.outcome.expect_err("it is noticed");
+        (broken.seq, broken.why.as_str(), checked.missing.map(|(upto, _)| upto))
+    };
+    let first = said(&audit).await;
+    audit.note(entry(1)).await;
+    audit.keep_head().await;
+    let then = said(&audit).await;
+    drop(audit);
+    let again = open(&home);
+    again.note(entry(1)).await;
+    again.keep_head().await;
+    [first, then, said(&again).await]
+}
+
+fn sql(statements: &'static str) -> impl Fn(&Path) {
+    move |home| unlocked(home).execute_batch(statements).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_that_was_wiped_is_noticed() {
+    let all = (1, "missing_seq", Some(12));
+    assert_eq!(after(sql("DELETE FROM audit; DELETE FROM audit_head")).await, [all; 3]);
+    assert_eq!(after(sql("DROP TABLE audit; DELETE FROM audit_head")).await, [all; 3]);
+    let newest = after(sql("DELETE FROM audit WHERE seq > 9")).await;
+    assert_eq!(newest, [(10, "missing_seq", Some(12)); 3]);
+}
+
+#[tokio::test]
+async fn a_copy_of_before_put_back_is_noticed() {
+    let home = home();
+    let audit = filled(&home, 4).await;
+    audit.keep_head().await;
+    let copy = home.join("copy");
+    unlocked(&home).execute("VACUUM INTO ?1", [copy.to_str()]).unwrap();
+    let audit_head = std::fs::read(home.join("audit.head")).unwrap();
+    for number in 0..3 {
+        audit.note(entry(number)).await;
+    }
+    audit.keep_head().await;
+    drop(audit);
+    // The store's thread ends with its last handle: the copy goes to a place of its own.
+    let other = self::home();
+    std::fs::copy(&copy, other.join("db")).unwrap();
+    std::fs::copy(home.join("audit.head"), other.join("audit.head")).unwrap();
+    let audit = open(&other);
+    assert_eq!(outcome(&audit).await, Err(Broken { seq: 5, why: Why::MissingSeq }));
+    for number in 0..9 {
+        audit.note(entry(number)).await;
+    }
+    audit.keep_head().await;
+    assert_eq!(
+        outcome(&open(&other)).await,
+        Err(Broken { seq: 5, why: Why::MissingSeq }),
+        "whatever is written behind it"
+    );
+    // With the file of then it is what it was.
+    let then = self::home();
+    std::fs::copy(&copy, then.join("db")).unwrap();
+    std::fs::write(then.join("audit.head"), audit_head).unwrap();
+    assert!(outcome(&open(&then)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_head_file_that_is_missing_or_changed_is_told_and_a_log_without_one_gets_one() {
+    let file = |home: &Path| home.join("audit.head");
+    let home = home();
+    assert!(outcome(&open(&home)).await.is_ok(), "neither rows nor a file");
+    let audit = filled(&home, 3).await;
+    assert!(outcome(&open(&home)).await.is_ok(), "a file that is behind, as a killed bridge leaves it");
+    audit.keep_head().await;
+    let kept = std::fs::read_to_string(file(&home)).unwrap();
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(file(&home)).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+    drop(audit);
+    for changed in [kept.replacen(" 3 ", " 2 ", 1), kept.to_uppercase(), String::new(), format!("{kept} ")] {
+        std::fs::write(file(&home), changed).unwrap();
+        assert_eq!(outcome(&open(&home)).await, Err(Broken { seq: 3, why: Why::HeadFileMismatch }));
+    }
+    std::fs::remove_file(file(&home)).unwrap();
+    let missing = Err(Broken { seq: 3, why: Why::HeadFileMissing });
+    assert_eq!(outcome(&open(&home)).await, missing);
+    let audit = open(&home);
+    audit.note(entry(1)).await;
+    audit.keep_head().await;
+    assert!(!file(&home).exists(), "none is made up");
+    assert!(outcome(&audit).await.is_err());
+
+    // One of a Baton of before, whose head was signed alone.
+    let before = self::home();
+    let audit = Audit::with_anchor(Store::open(&before.join("db")), Some(super::chain::Keys::of(&[7; 32])), |_, _| {
+        super::anchor::Anchor::in_memory()
+    });
+    audit.note(entry(1)).await;
+    drop(audit);
+    let audit = open(&before);
+    assert!(outcome(&audit).await.is_ok());
+    audit.note(entry(2)).await;
+    audit.keep_head().await;
+    assert!(file(&before).exists());
+    assert!(outcome(&open(&before)).await.is_ok());
+    std::fs::remove_file(file(&before)).unwrap();
+    assert_eq!(outcome(&open(&before)).await, Err(Broken { seq: 2, why: Why::HeadFileMissing }));
 }

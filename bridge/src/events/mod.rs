@@ -130,7 +130,7 @@ impl EventLog {
         let begun = self.store.wholly_then(
             move |connection| {
                 let batch = log.state().batch(BATCH_MAX, clock::now_us());
-                crate::store::events::insert(connection, &batch)?;
+                crate::store::events::insert(connection, log.store.seals(), &batch)?;
                 let rows = log.rows.load(Ordering::Relaxed) + batch.len() as u64;
                 let over = rows.saturating_sub(EVENTS_MAX);
                 let cut = if over >= PRUNE_EVERY { crate::store::events::cut(connection, over)? } else { 0 };

@@ -211,11 +211,17 @@ fn lines_of(audit: Audit, which: Which) -> impl Stream<Item = Outcome<Bytes>> + 
     })
 }
 
-fn explained(broken: Broken) -> AuditBroken {
+fn explained(broken: Broken, missing: Option<(u64, Option<u64>)>) -> AuditBroken {
     let seq = broken.seq;
     let detail = match broken.why {
         Why::HashMismatch => format!("row {seq} was changed: its fields are not those its hash was made of"),
-        Why::MissingSeq => format!("row {seq} is missing"),
+        Why::MissingSeq => {
+            let (upto, at_us) = missing.unwrap_or((seq, None));
+            let which =
+                if upto > seq { format!("rows {seq} to {upto} are missing") } else { format!("row {seq} is missing") };
+            let since = at_us.map(|at_us| format!(": the newest of them known was there at {}", clock::rfc3339(at_us)));
+            format!("{which}{}", since.unwrap_or_default())
+        }
         Why::PrevMismatch => format!("row {seq} does not follow from the row before: either was exchanged"),
         Why::HeadMismatch => {
             format!("row {seq} is the last there is, and not the one that was signed as the last")
@@ -224,6 +230,16 @@ fn explained(broken: Broken) -> AuditBroken {
             format!("the seal from row {seq} on is not signed, or does not follow from the one before")
         }
         Why::Unreadable => format!("row {seq} can't be read"),
+        Why::HeadFileMismatch => {
+            format!(
+                "row {seq} is not the one that is known from beside the database, or `audit.head` there was changed"
+            )
+        }
+        Why::HeadFileMissing => {
+            format!(
+                "row {seq} is the last there is, and whether it was is not known: `audit.head` beside the database is missing"
+            )
+        }
         Why::NotAsExpected => format!("row {seq} is not the one that was expected: the log was exchanged, or put back"),
     };
     AuditBroken { seq, why: broken.why.as_str().to_owned(), detail }
@@ -262,7 +278,7 @@ pub async fn verify(
     let (head, broken) = match checked.outcome {
         Ok((0, _)) => (None, None),
         Ok((seq, hash)) => (Some(format!("{seq}:{}", hex(&hash))), None),
-        Err(broken) => (None, Some(explained(broken))),
+        Err(broken) => (None, Some(explained(broken, checked.missing))),
     };
     Ok(Json(AuditVerification {
         ok: broken.is_none(),

@@ -8,8 +8,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
 use baton_proto::api::{AwaitingApproval, CreateTerminal, Created, Problem};
+use baton_proto::hidden::is_hidden;
 use baton_proto::ids::{InstanceId, SessionId};
-use baton_proto::spec::{SessionKind, SessionSpec};
+use baton_proto::spec::{Profile, SessionKind, SessionSpec};
 use baton_proto::v1::{Class, Dimensions, SizePolicy};
 use http::StatusCode;
 use tokio::sync::MutexGuard;
@@ -44,8 +45,10 @@ const AGENT_IDLE_TIMEOUT_S: u64 = 86_400;
 /// Checks a title as people give it.
 pub(super) fn check_title(title: &str) -> Outcome<String> {
     let title = title.trim();
-    if title.is_empty() || title.chars().count() > TITLE_CHARS_MAX || title.chars().any(char::is_control) {
-        return Err(Failure::invalid("a title has 1 to 120 characters and no control characters"));
+    if title.is_empty() || title.chars().count() > TITLE_CHARS_MAX || title.chars().any(is_hidden) {
+        return Err(Failure::invalid(
+            "a title has 1 to 120 characters, and none that can't be seen (controls, formats)",
+        ));
     }
     // `baton attach NAME` takes ids and names: a name that looks like an id could hide a session.
     if title.parse::<SessionId>().is_ok() {
@@ -119,11 +122,48 @@ fn judged(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome
     Ok(judged.then(|| Gated::Spawn(Box::new(request.clone()))))
 }
 
+/// Checks a request as it would be checked when it is carried out, as far as that can be said before: what a person edited is to be
+/// refused to that person.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcome<()> {
+    judged(app, principal, request)?;
+    check_labels(&request.labels)?;
+    initial_size(request)?;
+    if let Some(command) = &request.command {
+        check_command(command)?;
+    }
+    if let Some(cwd) = &request.cwd {
+        checked_directory(cwd.clone())?;
+    }
+    if let Some(title) = &request.title {
+        check_title(title)?;
+    }
+    check_terminal_id(request.terminal_id.as_deref())?;
+    confine::check_limits(request, confine::profile(request, principal))?;
+    request.env.iter().try_for_each(|(name, value)| check_variable(name, value))
+}
+
+fn check_terminal_id(terminal_id: Option<&str>) -> Outcome<()> {
+    if terminal_id.is_some_and(|id| id.is_empty() || id.len() > TERMINAL_ID_BYTES_MAX) {
+        return Err(Failure::invalid("`terminal_id` has 1 to 256 bytes"));
+    }
+    Ok(())
+}
+
+fn check_variable(name: &str, value: &str) -> Outcome<()> {
+    if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+        return Err(Failure::invalid(format!("`{}` is no environment variable", name.escape_debug())));
+    }
+    Ok(())
+}
+
 /// Two of one `terminal_id` are one session: who creates by it holds this until it is there.
 async fn one_at_a_time<'a>(app: &'a App, request: &CreateTerminal) -> Outcome<Option<MutexGuard<'a, ()>>> {
-    let Some(terminal_id) = &request.terminal_id else { return Ok(None) };
-    if terminal_id.is_empty() || terminal_id.len() > TERMINAL_ID_BYTES_MAX {
-        return Err(Failure::invalid("`terminal_id` has 1 to 256 bytes"));
+    check_terminal_id(request.terminal_id.as_deref())?;
+    if request.terminal_id.is_none() {
+        return Ok(None);
     }
     Ok(Some(app.creating.lock().await))
 }
@@ -144,7 +184,16 @@ fn resumed(app: &App, principal: &Principal, request: &CreateTerminal) -> Outcom
     Ok(Some(session))
 }
 
-/// Starts a session as a person approved it; one with its `terminal_id` that is there meanwhile is that session.
+/// Whether a session was started with what this request asks for.
+fn is_started_as(spec: &SessionSpec, request: &CreateTerminal, profile: Profile) -> bool {
+    let command = request.command.as_ref().map_or(spec.login, |command| *command == spec.command);
+    let cwd = request.cwd.as_ref().is_none_or(|cwd| *cwd == spec.cwd);
+    let env = request.env.iter().all(|(name, value)| spec.env.iter().any(|(key, kept)| key == name && kept == value));
+    command && cwd && env && profile == spec.profile
+}
+
+/// Starts a session as a person approved it. One with its `terminal_id` that is there meanwhile is that session if it was started
+/// with the same; else it runs what nobody approved here.
 pub(crate) async fn start_approved(
     app: &Arc<App>,
     principal: &Principal,
@@ -154,7 +203,11 @@ pub(crate) async fn start_approved(
     app.sessiond.listed().await?;
     let _one_at_a_time = one_at_a_time(app, &request).await?;
     if let Some(session) = resumed(app, principal, &request)? {
-        return Ok(session);
+        if is_started_as(&session.entry().spec, &request, confine::profile(&request, principal)) {
+            return Ok(session);
+        }
+        let detail = format!("nothing was run: {} has this `terminal_id` meanwhile; choose another", session.id);
+        return Err(Failure::new(ErrorCode::SessionRunning, detail));
     }
     start_recorded(app, principal, request, Some(&permit), app.environment.variables()).await
 }
@@ -243,9 +296,7 @@ async fn start(
     }
     set(&mut env, "BATON_SESSION_ID", &id.to_string());
     for (name, value) in &request.env {
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(Failure::invalid(format!("`{}` is no environment variable", name.escape_debug())));
-        }
+        check_variable(name, value)?;
         set(&mut env, name, value);
     }
     let title = match &request.title {
@@ -371,7 +422,7 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
 /// The program's name without its directory.
 pub(super) fn default_title(program: &str) -> String {
     let name = program.rsplit('/').next().unwrap_or(program);
-    let name: String = name.chars().filter(|char| !char.is_control()).take(TITLE_CHARS_MAX - 8).collect();
+    let name: String = name.chars().filter(|char| !is_hidden(*char)).take(TITLE_CHARS_MAX - 8).collect();
     if name.trim().is_empty() { "terminal".to_owned() } else { name.trim().to_owned() }
 }
 
@@ -382,7 +433,16 @@ mod tests {
     #[test]
     fn titles_are_readable_and_no_ids() {
         assert_eq!(check_title(" build ").unwrap(), "build");
-        for bad in ["", "  ", "a\nb", "\u{1b}[31m", &"x".repeat(121), "ses_00000000000000000000000000000007"] {
+        for bad in [
+            "",
+            "  ",
+            "a\nb",
+            "\u{1b}[31m",
+            &"x".repeat(121),
+            "ses_00000000000000000000000000000007",
+            "a\u{202e}b",
+            "a\u{200b}",
+        ] {
             assert!(check_title(bad).is_err(), "{bad:?}");
         }
         assert_eq!(default_title("/usr/bin/bash"), "bash");

@@ -92,7 +92,10 @@ fn words(text: &str) {
 }
 
 fn is_title(title: &str) {
-    assert!(!title.is_empty() && title.chars().count() <= 120 && !title.chars().any(char::is_control), "{title:?}");
+    assert!(
+        !title.is_empty() && title.chars().count() <= 120 && !title.chars().any(baton_proto::hidden::is_hidden),
+        "{title:?}"
+    );
 }
 
 /// `Host`, `Origin`, and the subprotocols of a WebSocket.

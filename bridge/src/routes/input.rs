@@ -95,10 +95,16 @@ pub(super) fn bytes_of(request: &InputRequest, application_cursor: bool) -> Outc
         }
         _ => return Err(Failure::invalid("send exactly one of `data_b64`, `text` and `keys`")),
     };
+    check_bytes(&bytes)?;
+    Ok(bytes)
+}
+
+/// Refuses more than is typed at once.
+pub(crate) fn check_bytes(bytes: &[u8]) -> Outcome<()> {
     if bytes.len() > DATA_BYTES_MAX as usize {
         return Err(Failure::new(ErrorCode::TooLarge, "at most 64 KiB at once: send it in parts"));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 fn refusal(refused: &InputRefused) -> Failure {

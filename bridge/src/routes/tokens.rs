@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use baton_proto::ErrorCode;
 use baton_proto::api::{Page, PrincipalRole, Problem};
+use baton_proto::hidden::is_hidden;
 use baton_proto::ids::ClientId;
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -137,7 +138,7 @@ pub async fn create(
         return Err(failure);
     }
     let name = request.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > 64 || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > 64 || name.chars().any(is_hidden) {
         return Err(Failure::invalid("`name` has 1 to 64 visible characters"));
     }
     match (&request.role, &request.agent_id) {

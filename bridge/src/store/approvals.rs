@@ -48,7 +48,7 @@ pub struct ApprovalRow {
     pub decided_us: Option<u64>,
     /// Which approval asks in its place.
     pub superseded_by: Option<ApprovalId>,
-    /// What became of it, JSON without output.
+    /// What became of it, sealed JSON without output.
     pub result: Option<String>,
 }
 

@@ -8,8 +8,10 @@ use tokio::sync::oneshot;
 
 use super::sessions::{signed, unsigned};
 use super::{JOBS_MAX, Store, wholly};
-use crate::audit::chain::{Broken, GENESIS, Head, Keys, Row, Seal, Verifier, Why};
+use crate::audit::anchor::{Anchor, Known, Signing};
+use crate::audit::chain::{Broken, GENESIS, Hash, Head, Keys, Row, Seal, Verifier, Why};
 use crate::audit::{Action, Actor, Details, Entry};
+use crate::clock;
 use crate::problem::Outcome;
 
 /// Rows that are read, checked or given up at once: the database's one thread has other things to do.
@@ -91,9 +93,49 @@ fn newest(connection: &Connection) -> rusqlite::Result<u64> {
     connection.query_row("SELECT coalesce(max(seq), 0) FROM audit", [], |row| row.get(0).map(unsigned))
 }
 
-/// Adds one row behind the head and signs the new head, unless the head that is there was not signed by us: signed again, what
-/// is missing or changed before it would no longer show.
-fn append(connection: &Connection, keys: &Keys, entry: &Entry) -> rusqlite::Result<()> {
+/// What writes the log: its keys, and what is known of it beside the database.
+#[derive(Debug)]
+pub struct Signer {
+    /// The keys.
+    pub keys: Keys,
+    /// What is known.
+    pub anchor: Anchor,
+}
+
+/// What is wrong with a row that is known to have been there, if it is in no seal either.
+fn lacks(connection: &Connection, keys: &Keys, known: Known) -> rusqlite::Result<Option<Why>> {
+    if known.seq == 0 {
+        return Ok(None);
+    }
+    let row = connection.prepare("SELECT hash FROM audit WHERE seq = ?1")?.query_row([signed(known.seq)], |row| {
+        // Of another type it is another.
+        Ok(row.get::<_, Hash>(0).is_ok_and(|hash| hash == known.hash))
+    });
+    if let Some(is_it) = row.optional()? {
+        return Ok((!is_it).then_some(Why::HeadFileMismatch));
+    }
+    let seals = seals(connection).unwrap_or_default();
+    let is_sealed = seals.iter().any(|seal| {
+        (seal.from_seq..=seal.to_seq).contains(&known.seq)
+            && (seal.to_seq != known.seq || seal.last_hash == known.hash)
+            && keys.is_seal(seal)
+    });
+    Ok((!is_sealed).then_some(Why::MissingSeq))
+}
+
+/// How the head behind this one may be signed.
+fn signing(connection: &Connection, signer: &Signer, head: Option<&Head>) -> rusqlite::Result<Signing> {
+    let (keys, anchor) = (&signer.keys, &signer.anchor);
+    let known = anchor.known();
+    let holds = known.map_or(Ok(true), |known| lacks(connection, keys, known).map(|lack| lack.is_none()))?;
+    let end = head.map_or(Known::NONE, |head| Known { seq: head.seq, at_us: clock::now_us(), hash: head.hash });
+    Ok(anchor.signing(keys, end, head.is_some_and(|head| keys.is_head_beside(head)), holds))
+}
+
+/// Adds one row behind the head and signs the new head, unless the head that is there was not signed by us, or rows that were known
+/// are missing: signed again, what is missing or changed before it would no longer show.
+fn append(connection: &Connection, signer: &Signer, entry: &Entry) -> rusqlite::Result<Known> {
+    let keys = &signer.keys;
     let newest = newest(connection)?;
     let before = match head(connection) {
         Ok(Some(head)) => Some((keys.is_head(&head), head)),
@@ -105,10 +147,18 @@ fn append(connection: &Connection, keys: &Keys, entry: &Entry) -> rusqlite::Resu
         }
         Err(err) => return Err(err),
     };
-    let (is_ours, before) = before.unwrap_or((true, Head { seq: 0, hash: GENESIS, bytes: 0, mac: Vec::new() }));
+    let signing = match &before {
+        Some((true, head)) => signing(connection, signer, Some(head))?,
+        Some((false, _)) => signer.anchor.breaks(),
+        None => signing(connection, signer, None)?,
+    };
+    let is_ours = signing != Signing::Not;
+    let (_, before) = before.unwrap_or((true, Head { seq: 0, hash: GENESIS, bytes: 0, mac: Vec::new() }));
+    // What is missing keeps its numbers.
+    let known = signer.anchor.known().map_or(0, |known| known.seq);
     let mut row = Row {
         // Behind both, so that what was put or left there stays to be seen. A head that is not ours may say any number.
-        seq: if is_ours { before.seq.max(newest) } else { newest }.saturating_add(1),
+        seq: if is_ours { before.seq.max(newest) } else { newest.max(known) }.saturating_add(1),
         at_us: entry.at_us,
         actor_id: entry.actor.id.clone(),
         actor_name: entry.actor.name.clone(),
@@ -140,7 +190,13 @@ fn append(connection: &Connection, keys: &Keys, entry: &Entry) -> rusqlite::Resu
     )?;
     let bytes = before.bytes.saturating_add(row.bytes());
     let after = Head { seq: row.seq, hash: row.hash, bytes, mac: Vec::new() };
-    put_head(connection, &if is_ours { keys.signed_head(after) } else { after })
+    let after = match signing {
+        Signing::Beside => keys.signed_head_beside(after),
+        Signing::Alone => keys.signed_head(after),
+        Signing::Not => after,
+    };
+    put_head(connection, &after)?;
+    Ok(Known { seq: row.seq, at_us: row.at_us, hash: row.hash })
 }
 
 fn is_recorded(connection: &Connection, entry: &Entry, once: Once) -> rusqlite::Result<bool> {
@@ -189,12 +245,18 @@ fn named(connection: &Connection, entry: &mut Entry) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn append_with_gap(connection: &Connection, keys: &Keys, entry: Option<&Entry>, lost: u64) -> rusqlite::Result<()> {
+fn append_with_gap(
+    connection: &Connection,
+    signer: &Signer,
+    entry: Option<&Entry>,
+    lost: u64,
+) -> rusqlite::Result<Option<Known>> {
+    let mut known = None;
     if lost > 0 {
         let gap = Entry::new(Actor::baton(), Action::Gap).details(Details::none().number("lost", lost));
-        append(connection, keys, &gap)?;
+        known = Some(append(connection, signer, &gap)?);
     }
-    entry.map_or(Ok(()), |entry| append(connection, keys, entry))
+    entry.map_or(Ok(known), |entry| append(connection, signer, entry).map(Some))
 }
 
 impl Store {
@@ -202,45 +264,49 @@ impl Store {
     ///
     /// # Errors
     /// `disk_full`, or `internal`: then neither was done.
-    pub async fn audited<T, F>(&self, keys: Arc<Keys>, entry: Entry, run: F) -> Outcome<T>
+    pub async fn audited<T, F>(&self, signer: Arc<Signer>, entry: Entry, run: F) -> Outcome<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.call(move |connection| {
-            wholly(connection, || {
-                let value = run(connection)?;
-                append(connection, &keys, &entry)?;
-                Ok(value)
-            })
-        })
-        .await
+        let then = Arc::clone(&signer);
+        let appended = self.call_then(
+            move |connection| {
+                wholly(connection, || {
+                    let value = run(connection)?;
+                    Ok((value, append(connection, &signer, &entry)?))
+                })
+            },
+            move |(_, known)| then.anchor.committed(*known),
+        );
+        Ok(appended.await?.0)
     }
 
     /// The same, with a row only if `run` says that it changed something; whether it did.
     ///
     /// # Errors
     /// As there.
-    pub async fn audited_if<F>(&self, keys: Arc<Keys>, entry: Entry, run: F) -> Outcome<bool>
+    pub async fn audited_if<F>(&self, signer: Arc<Signer>, entry: Entry, run: F) -> Outcome<bool>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<bool> + Send + 'static,
     {
-        self.call(move |connection| {
-            wholly(connection, || {
-                let changed = run(connection)?;
-                if changed {
-                    append(connection, &keys, &entry)?;
-                }
-                Ok(changed)
-            })
-        })
-        .await
+        let then = Arc::clone(&signer);
+        let appended = self.call_then(
+            move |connection| {
+                wholly(connection, || {
+                    let changed = run(connection)?;
+                    changed.then(|| append(connection, &signer, &entry)).transpose()
+                })
+            },
+            move |known| known.iter().for_each(|known| then.anchor.committed(*known)),
+        );
+        Ok(appended.await?.is_some())
     }
 
     /// Adds a row if it can be; if not, it is counted. Resolves once that is known, which nobody has to wait for.
     pub fn try_audit(
         &self,
-        keys: Arc<Keys>,
+        signer: Arc<Signer>,
         mut entry: Option<Entry>,
         once: Once,
         lost: &Arc<Lost>,
@@ -263,12 +329,15 @@ impl Store {
                     Some(entry) if is_recorded(connection, entry, once)? => None,
                     due => due.as_ref(),
                 };
-                append_with_gap(connection, &keys, due, taken)
+                append_with_gap(connection, &signer, due, taken)
             });
             Box::new(move |committed| {
                 if outcome.is_err() || committed.is_err() {
                     lost.0.fetch_add(taken + own, Ordering::Relaxed);
                     health.failing.store(true, Ordering::Relaxed);
+                }
+                if let (Ok(Some(known)), Ok(())) = (&outcome, committed) {
+                    signer.anchor.committed(*known);
                 }
                 if let Err(err) = outcome {
                     tracing::error!("the audit log failed: {err}");
@@ -318,11 +387,11 @@ impl Store {
     /// `internal`.
     pub async fn verify_audit(
         &self,
-        keys: Arc<Keys>,
+        signer: Arc<Signer>,
         mut verifier: Verifier,
     ) -> Outcome<(Verifier, Result<Step, Broken>)> {
         self.read(move |connection| {
-            let step = verify_page(connection, &keys, &mut verifier);
+            let step = verify_page(connection, &signer, &mut verifier);
             Ok((verifier, step))
         })
         .await
@@ -333,8 +402,25 @@ impl Store {
     ///
     /// # Errors
     /// `internal`, `disk_full`.
-    pub async fn seal_audit(&self, keys: Arc<Keys>, before_us: u64, max_bytes: u64, now_us: u64) -> Outcome<u64> {
-        self.call(move |connection| wholly(connection, || seal(connection, &keys, before_us, max_bytes, now_us))).await
+    pub async fn seal_audit(&self, signer: Arc<Signer>, before_us: u64, max_bytes: u64, now_us: u64) -> Outcome<u64> {
+        self.call(move |connection| wholly(connection, || seal(connection, &signer, before_us, max_bytes, now_us)))
+            .await
+    }
+
+    /// The number before the next row behind this one, if there is one.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn audit_gap_upto(&self, seq: u64) -> Outcome<Option<u64>> {
+        self.read(move |connection| {
+            if !has_rows(connection)? {
+                return Ok(None);
+            }
+            let next = "SELECT min(seq) FROM audit WHERE seq > ?1";
+            let next: Option<i64> = connection.query_row(next, [signed(seq)], |row| row.get(0))?;
+            Ok(next.map(|next| unsigned(next) - 1))
+        })
+        .await
     }
 }
 
@@ -352,11 +438,29 @@ pub enum Step {
     },
 }
 
-fn verify_page(connection: &Connection, keys: &Keys, verifier: &mut Verifier) -> Result<Step, Broken> {
+/// Whether there is a table of rows at all: one that was taken away whole holds none.
+fn has_rows(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'audit'")?.exists([])
+}
+
+/// There are no more rows: what is missing, here or beside the database.
+fn ended(signer: &Signer, verifier: &Verifier, head: Option<&Head>) -> Result<(), Broken> {
+    verifier.end(&signer.keys, head)?;
+    let beside = head.is_some_and(|head| signer.keys.is_head_beside(head));
+    let why = signer.anchor.lacks(verifier.next_seq() == 1, beside);
+    why.map_or(Ok(()), |why| Err(Broken { seq: verifier.next_seq() - 1, why }))
+}
+
+fn verify_page(connection: &Connection, signer: &Signer, verifier: &mut Verifier) -> Result<Step, Broken> {
+    let keys = &signer.keys;
     let at = |verifier: &Verifier| Broken { seq: verifier.next_seq(), why: Why::Unreadable };
     if verifier.next_seq() == 1 {
         let seals = seals(connection).map_err(|_| Broken { seq: verifier.next_seq(), why: Why::SealMismatch })?;
         seals.iter().try_for_each(|seal| verifier.seal(keys, seal))?;
+    }
+    if !has_rows(connection).map_err(|_| at(verifier))? {
+        ended(signer, verifier, head(connection).ok().flatten().as_ref())?;
+        return Err(at(verifier));
     }
     let from = signed(verifier.next_seq());
     // From the very first page on what comes before is asked for too: no number is below the first.
@@ -375,7 +479,7 @@ fn verify_page(connection: &Connection, keys: &Keys, verifier: &mut Verifier) ->
     }
     let head =
         head(connection).map_err(|_| Broken { seq: verifier.next_seq().saturating_sub(1), why: Why::HeadMismatch })?;
-    verifier.end(keys, head.as_ref())?;
+    ended(signer, verifier, head.as_ref())?;
     Ok(head.map_or(Step::Done { seq: 0, hash: GENESIS }, |head| Step::Done { seq: head.seq, hash: head.hash }))
 }
 
@@ -412,8 +516,19 @@ fn put_seal(connection: &Connection, seal: &Seal) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn seal(connection: &Connection, keys: &Keys, before_us: u64, max_bytes: u64, now_us: u64) -> rusqlite::Result<u64> {
+fn seal(
+    connection: &Connection,
+    signer: &Signer,
+    before_us: u64,
+    max_bytes: u64,
+    now_us: u64,
+) -> rusqlite::Result<u64> {
+    let keys = &signer.keys;
     let Some(head) = head(connection)?.filter(|head| keys.is_head(head)) else { return Ok(0) };
+    let signing = signing(connection, signer, Some(&head))?;
+    if signing == Signing::Not {
+        return Ok(0);
+    }
     let seals = seals(connection)?;
     let mut verifier = Verifier::new(None);
     if seals.iter().any(|seal| verifier.seal(keys, seal).is_err()) {
@@ -443,7 +558,11 @@ fn seal(connection: &Connection, keys: &Keys, before_us: u64, max_bytes: u64, no
     let new = Seal { from_seq, to_seq, prev_hash, last_hash, count, at_us: now_us, mac: Vec::new() };
     put_seal(connection, &keys.signed_seal(new))?;
     connection.execute("DELETE FROM audit WHERE seq <= ?1", [signed(to_seq)])?;
-    put_head(connection, &keys.signed_head(Head { bytes, mac: Vec::new(), ..head }))?;
+    let head = Head { bytes, mac: Vec::new(), ..head };
+    put_head(
+        connection,
+        &if signing == Signing::Beside { keys.signed_head_beside(head) } else { keys.signed_head(head) },
+    )?;
     if let [oldest, next, ..] = seals.as_slice()
         && i64::try_from(seals.len()).unwrap_or(i64::MAX) >= SEALS_MAX
     {

@@ -1,4 +1,4 @@
-//! Answers to mutations by `Idempotency-Key`, for a day.
+//! Answers to mutations by `Idempotency-Key`, for a day. They may hold what was asked for, and are sealed.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -10,12 +10,19 @@ use crate::problem::Outcome;
 /// How long an answer is kept.
 const KEPT_US: u64 = 24 * 3600 * 1_000_000;
 
+/// The status of an answer of which only that it was given is kept.
+pub const NOT_KEPT: u16 = 0;
+
+fn name(principal: &str, key: &str) -> String {
+    format!("idempotency {principal}\0{key}")
+}
+
 /// An answer that was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptAnswer {
-    /// SHA-256 of what was asked.
+    /// SHA-256 of what was asked; in the database a keyed digest of it, since what can be guessed could be tried out on the other.
     pub request_hash: [u8; 32],
-    /// HTTP status.
+    /// HTTP status; [`NOT_KEPT`] when only that there was an answer is known.
     pub status: u16,
     /// Its media type.
     pub content_type: Option<String>,
@@ -29,7 +36,9 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn kept_answer(&self, principal: String, key: String) -> Outcome<Option<KeptAnswer>> {
-        self.read(move |connection| {
+        let seals = self.seals().cloned();
+        let name = name(&principal, &key);
+        let kept = self.read(move |connection| {
             let since = signed(clock::now_us().saturating_sub(KEPT_US));
             connection
                 .prepare(
@@ -45,8 +54,21 @@ impl Store {
                     })
                 })
                 .optional()
-        })
-        .await
+        });
+        Ok(kept.await?.map(|kept: KeptAnswer| {
+            let opened = seals.and_then(|seals| seals.open(&name, &kept.body));
+            match opened {
+                Some(body) => KeptAnswer { body, ..kept },
+                // Nothing of it, or sealed by another installation.
+                None => KeptAnswer { status: NOT_KEPT, content_type: None, body: Vec::new(), ..kept },
+            }
+        }))
+    }
+
+    /// What is kept in the place of the hash of what was asked.
+    #[must_use]
+    pub fn digest_of_request(&self, hash: [u8; 32]) -> [u8; 32] {
+        self.seals().map_or(hash, |seals| seals.keyed(&hash))
     }
 
     /// Keeps an answer, and waits for it: a repeat after a crash must find it.
@@ -54,6 +76,11 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn keep_answer(&self, principal: String, key: String, answer: KeptAnswer) -> Outcome<()> {
+        let sealed = self.seals().and_then(|seals| seals.seal(&name(&principal, &key), &answer.body).ok());
+        let answer = match sealed {
+            Some(body) => KeptAnswer { body, ..answer },
+            None => KeptAnswer { status: NOT_KEPT, content_type: None, body: Vec::new(), ..answer },
+        };
         self.call(move |connection| {
             connection.prepare("INSERT OR REPLACE INTO idempotency VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
                 params![

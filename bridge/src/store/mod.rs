@@ -16,7 +16,7 @@ pub mod sessions;
 pub mod tokens;
 mod trouble;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -26,6 +26,7 @@ use baton_proto::ErrorCode;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::approval::sealed::Seals;
 use crate::problem::{Failure, Outcome};
 use trouble::{Place, Trouble};
 
@@ -55,6 +56,9 @@ pub struct Store {
     jobs: mpsc::Sender<Job>,
     health: Arc<Health>,
     place: Place,
+    path: PathBuf,
+    /// For what has no place in the file in clear; none without an install key: then that is not kept.
+    seals: Option<Seals>,
 }
 
 impl Store {
@@ -89,7 +93,26 @@ impl Store {
             tracing::error!("the database has no thread: {err}");
             health.failing.store(true, Ordering::Relaxed);
         }
-        Self { jobs, health, place: Place::of(path) }
+        Self { jobs, health, place: Place::of(path), path: path.to_owned(), seals: None }
+    }
+
+    /// Seals what may hold secrets that somebody typed, also what a Baton of before left in clear.
+    #[must_use]
+    pub fn sealing(mut self, seals: Option<Seals>) -> Self {
+        self.seals = seals;
+        self.seal_resume_commands();
+        self
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What it seals with.
+    pub(crate) const fn seals(&self) -> Option<&Seals> {
+        self.seals.as_ref()
     }
 
     /// Whether history is not being kept.
@@ -113,7 +136,17 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.wait_for(run, Result::clone).await
+        self.call_then(run, |_| ()).await
+    }
+
+    /// The same; what is committed is told on the database's thread first, whether or not somebody still waits for it.
+    async fn call_then<T, F, D>(&self, run: F, then: D) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(&T) + Send + 'static,
+    {
+        self.wait_for(run, Result::clone, then).await
     }
 
     /// Runs statements that change nothing: what they found holds whether or not what is committed with them could be.
@@ -125,13 +158,19 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.wait_for(run, |_| Ok(())).await
+        self.wait_for(run, |_| Ok(()), |_| ()).await
     }
 
-    async fn wait_for<T, F>(&self, run: F, matters: fn(&Result<(), Trouble>) -> Result<(), Trouble>) -> Outcome<T>
+    async fn wait_for<T, F, D>(
+        &self,
+        run: F,
+        matters: fn(&Result<(), Trouble>) -> Result<(), Trouble>,
+        then: D,
+    ) -> Outcome<T>
     where
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        D: FnOnce(&T) + Send + 'static,
     {
         let (reply, replied) = oneshot::channel();
         let health = Arc::clone(&self.health);
@@ -140,6 +179,9 @@ impl Store {
             Box::new(move |committed| {
                 if outcome.is_err() || committed.is_err() {
                     health.failing.store(true, Ordering::Relaxed);
+                }
+                if let (Ok(value), Ok(())) = (&outcome, committed) {
+                    then(value);
                 }
                 // Whoever asked may have stopped waiting.
                 drop(reply.send(outcome.and_then(|value| matters(committed).map(|()| value))));

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::Store;
+use crate::approval::sealed::Seals;
 use crate::problem::Outcome;
 
 /// What a program finds around it, as far as the policy has to know: of its environment the names, and the two values that say what a
@@ -90,8 +91,29 @@ pub(super) fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<SessionRow>> {
+/// Begins a text that is sealed; one in clear is a JSON array.
+const SEALED: &str = "sealed:";
+
+fn name_of_resume_cmd(id: SessionId) -> String {
+    format!("session {id} resume_cmd")
+}
+
+/// Arguments may be secret. Without a key to seal them they are not kept.
+fn sealed_resume_cmd(seals: Option<&Seals>, id: SessionId, command: &str) -> Option<String> {
+    let sealed = seals?.seal_text(&name_of_resume_cmd(id), command).ok()?;
+    Some(format!("{SEALED}{sealed}"))
+}
+
+fn opened_resume_cmd(seals: Option<&Seals>, id: SessionId, kept: String) -> Option<String> {
+    match kept.strip_prefix(SEALED) {
+        Some(sealed) => seals?.open_text(&name_of_resume_cmd(id), sealed),
+        None => Some(kept),
+    }
+}
+
+fn read(row: &Row<'_>, seals: Option<&Seals>) -> rusqlite::Result<Option<SessionRow>> {
     let Ok(id) = row.get::<_, String>("id")?.parse() else { return Ok(None) };
+    let resume_cmd: Option<String> = row.get("resume_cmd")?;
     Ok(Some(SessionRow {
         id,
         title: row.get("title")?,
@@ -100,7 +122,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<SessionRow>> {
         workspace_id: row.get::<_, Option<String>>("workspace_id")?.and_then(|text| text.parse().ok()),
         creator: row.get("creator")?,
         owner_agent_id: row.get("owner_agent_id")?,
-        resume_cmd: parsed(row.get("resume_cmd")?),
+        resume_cmd: parsed(resume_cmd.and_then(|kept| opened_resume_cmd(seals, id, kept))),
         agent_input: parsed(row.get("agent_input")?).unwrap_or_default(),
         record: parsed(row.get("record")?).unwrap_or_default(),
         idle_timeout_s: row.get::<_, Option<i64>>("idle_timeout_s")?.map(unsigned),
@@ -113,7 +135,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<SessionRow>> {
     }))
 }
 
-fn put(connection: &Connection, row: &SessionRow) -> rusqlite::Result<()> {
+fn put(connection: &Connection, seals: Option<&Seals>, row: &SessionRow) -> rusqlite::Result<()> {
     connection
         .prepare("INSERT OR REPLACE INTO sessions VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")?
         .execute(params![
@@ -124,7 +146,7 @@ fn put(connection: &Connection, row: &SessionRow) -> rusqlite::Result<()> {
             row.workspace_id.map(|id| id.to_string()),
             row.creator,
             row.owner_agent_id,
-            row.resume_cmd.as_ref().map(json),
+            row.resume_cmd.as_ref().and_then(|command| sealed_resume_cmd(seals, row.id, &json(command))),
             json(&row.agent_input),
             json(&row.record),
             row.idle_timeout_s.map(signed),
@@ -144,9 +166,10 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn sessions(&self) -> Outcome<Vec<SessionRow>> {
-        self.read(|connection| {
+        let seals = self.seals().cloned();
+        self.read(move |connection| {
             let mut statement = connection.prepare("SELECT * FROM sessions")?;
-            statement.query_map([], read)?.filter_map(Result::transpose).collect()
+            statement.query_map([], |row| read(row, seals.as_ref()))?.filter_map(Result::transpose).collect()
         })
         .await
     }
@@ -156,7 +179,23 @@ impl Store {
     /// # Errors
     /// `internal`.
     pub async fn save_session(&self, row: SessionRow) -> Outcome<()> {
-        self.call(move |connection| put(connection, &row)).await
+        let seals = self.seals().cloned();
+        self.call(move |connection| put(connection, seals.as_ref(), &row)).await
+    }
+
+    /// Seals what a Baton of before kept in clear.
+    pub(super) fn seal_resume_commands(&self) {
+        let Some(seals) = self.seals().cloned() else { return };
+        self.write(move |connection| {
+            let mut clear = connection.prepare("SELECT id, resume_cmd FROM sessions WHERE resume_cmd LIKE '[%'")?;
+            let rows = clear.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+            let rows: Vec<_> = rows.collect::<rusqlite::Result<_>>()?;
+            for (id, command) in rows {
+                let sealed = id.parse().ok().and_then(|id| sealed_resume_cmd(Some(&seals), id, &command));
+                connection.execute("UPDATE sessions SET resume_cmd = ?2 WHERE id = ?1", params![id, sealed])?;
+            }
+            Ok(())
+        });
     }
 
     /// Notes where an ended session ended.
@@ -186,7 +225,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_survives_the_disk() {
-        let store = Store::open(&tempfile::tempdir().unwrap().keep().join("db"));
+        let path = tempfile::tempdir().unwrap().keep().join("db");
+        let open = |key: u8| Store::open(&path).sealing(Some(Seals::of(&[key; 32])));
+        let store = open(7);
         let row = SessionRow {
             id: SessionId::from_uuid(Uuid::from_u128(9)),
             title: "build".to_owned(),
@@ -208,6 +249,23 @@ mod tests {
         };
         store.save_session(row.clone()).await.unwrap();
         assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);
+        let command = "SELECT resume_cmd FROM sessions";
+        let kept = async |store: &Store| {
+            store
+                .call(move |connection| connection.query_row(command, [], |row| row.get::<_, String>(0)))
+                .await
+                .unwrap()
+        };
+        assert!(kept(&store).await.starts_with(SEALED), "arguments may be secret");
+        let without = vec![SessionRow { resume_cmd: None, ..row.clone() }];
+        assert_eq!(open(8).sessions().await.unwrap(), without, "sealed by another installation");
+        // One that a Baton of before kept is sealed at the next start.
+        let clear = |connection: &Connection| connection.execute("UPDATE sessions SET resume_cmd = '[\"sh\"]'", []);
+        store.call(clear).await.unwrap();
+        assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);
+        let store = open(7);
+        assert_eq!(store.sessions().await.unwrap(), vec![row.clone()]);
+        assert!(kept(&store).await.starts_with(SEALED));
         store.forget_session(row.id);
         assert_eq!(store.sessions().await.unwrap(), vec![]);
     }

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use baton_proto::ErrorCode;
 use baton_proto::api::Problem;
+use baton_proto::hidden::{self, is_hidden};
 
 /// Exit codes, stable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,14 +148,37 @@ const fn exit_of(code: ErrorCode) -> Exit {
     }
 }
 
-/// Text that came from elsewhere (titles, names, messages), without what a terminal would obey.
+/// Text that came from elsewhere (titles, names, messages), without what a terminal would obey or not show: each such character
+/// stands as what it is called (`\x1b`, `\u{202e}`).
 pub fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    let lines: Vec<String> = text.split('\n').map(clean_line).collect();
+    lines.join("\n")
 }
 
-/// As [`clean`], on one line.
+/// As [`clean`], on one line: line ends and tabs stand as `\n`, `\t`.
 pub fn clean_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if is_hidden(char) { hidden::escape(char, &mut out) } else { out.push(char) }
+    }
+    out
+}
+
+/// As [`clean_line`], for what somebody decides about: no two texts look the same. A backslash before what would make it look like
+/// an escape is doubled.
+pub fn exact_line(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        let next = chars.peek().copied();
+        let is_escape = |next: char| is_hidden(next) || matches!(next, 't' | 'n' | 'r' | 'x' | 'u' | '\\');
+        match char {
+            '\\' if next.is_some_and(is_escape) => out.push_str("\\\\"),
+            char if is_hidden(char) => hidden::escape(char, &mut out),
+            char => out.push(char),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -185,7 +209,17 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_speak_to_the_terminal() {
-        assert_eq!(clean_line("a\x1b[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
-        assert_eq!(clean("a\nb\u{9b}c"), "a\nb\u{fffd}c");
+        assert_eq!(clean_line("a\x1b[2Jb\nc\td"), r"a\x1b[2Jb\nc\td");
+        assert_eq!(clean("a\nb\u{9b}c\r\n"), "a\nb\\u{9b}c\\r\n");
+        assert_eq!(clean_line("rm \u{202e}fdp.a\u{200b}\u{2028}"), r"rm \u{202e}fdp.a\u{200b}\u{2028}");
+        assert_eq!(clean_line("caf\u{e9} e\u{301} 漢字 🦀"), "caf\u{e9} e\u{301} 漢字 🦀");
+    }
+
+    #[test]
+    fn no_two_texts_look_the_same() {
+        assert_eq!(exact_line(r"\d C:\Users"), r"\d C:\Users", "nothing that could be taken for something else");
+        let texts = ["\n", r"\n", r"\\n", "\\\n", "\t", r"\t", "\x1b", r"\x1b", "\u{202e}", r"\u{202e}", "\\"];
+        let shown: std::collections::HashSet<String> = texts.iter().map(|text| exact_line(text)).collect();
+        assert_eq!(shown.len(), texts.len(), "{shown:?}");
     }
 }

@@ -33,6 +33,16 @@ pub fn shorten(text: &str, max: usize) -> String {
     text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The first `max` characters, and how many more there are: nobody decides by what seems to be all.
+pub fn cut(text: &str, max: usize) -> String {
+    let count = text.chars().count();
+    if count <= max {
+        return text.to_owned();
+    }
+    let first: String = text.chars().take(max).collect();
+    format!("{first}… (+{} characters)", count - max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +60,7 @@ mod tests {
     fn what_is_cut_shows() {
         assert_eq!(shorten("abcdef", 4), "abc…");
         assert_eq!(shorten("abcd", 4), "abcd");
+        assert_eq!(cut("abcdef", 4), "abcd… (+2 characters)");
+        assert_eq!(cut("abcd", 4), "abcd");
     }
 }

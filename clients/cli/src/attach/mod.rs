@@ -209,7 +209,7 @@ mod tests {
         let exit = |code, signal, reason: &str| ProgramExit { code, signal, reason: reason.to_owned() };
         assert_eq!(describe(&exit(Some(3), None, "exit"), false), ("exited 3".to_owned(), 3));
         assert_eq!(describe(&exit(None, Some(9), "signal"), false), ("ended by SIGKILL".to_owned(), 137));
-        assert_eq!(describe(&exit(None, Some(1), "done\x1b"), true), ("closed: done\u{fffd}".to_owned(), 129));
+        assert_eq!(describe(&exit(None, Some(1), "done\x1b"), true), ("closed: done\\x1b".to_owned(), 129));
         assert_eq!(describe(&exit(None, None, "status_unknown"), false).1, 1);
     }
 

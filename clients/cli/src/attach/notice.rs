@@ -191,7 +191,7 @@ mod tests {
         let mut notice = Notice::default();
         notice.say("[a remark \x1b that is too long]", now);
         let drawn = tick(&mut notice, &screen, &mirror, now);
-        assert!(drawn.contains("\x1b[5;1H") && drawn.contains("[a remark \u{fffd} that is\x1b"), "{drawn:?}");
+        assert!(drawn.contains("\x1b[5;1H") && drawn.contains("[a remark \\x1b that\x1b"), "{drawn:?}");
         let mut out = Vec::new();
         notice.before_output(now, &mirror, &mut out);
         assert!(!out.is_empty(), "taken away before output");

@@ -13,9 +13,11 @@ use crate::args::{ApprovalArgs, ApprovalDecisionArgs, ApprovalsCommand, Approval
 use crate::context::Context;
 use crate::moment;
 use crate::names::short;
-use crate::report::{Exit, Report, clean, clean_line};
+use crate::report::{Exit, Report, clean_line, exact_line};
 use crate::{out, table};
 
+/// Characters of a line of the list.
+const WHAT_CHARS_MAX: usize = 100;
 /// Between two looks of `watch`.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest payload that is edited.
@@ -65,17 +67,22 @@ fn row(approval: &ApprovalRequest) -> Vec<String> {
         approval.risk_level.as_str().to_owned(),
         approval.status.as_str().to_owned(),
         moment::local(&approval.expires_at),
-        table::shorten(&clean_line(&essence(approval)), 100),
+        table::cut(&essence(approval), WHAT_CHARS_MAX),
     ]
 }
 
-/// What would be done, in a line.
+/// What would be done, in a line that a terminal only shows.
 fn essence(approval: &ApprovalRequest) -> String {
     let text = |name: &str| approval.payload.get(name).and_then(Value::as_str);
-    match text("command").or_else(|| text("shown")) {
-        Some(line) => format!("{}: {line}", approval.title),
-        None => approval.title.clone(),
-    }
+    // What is shown of input is escaped already, and so is a list of arguments.
+    let line = match (text("command"), text("shown"), approval.payload.get("command")) {
+        (Some(line), ..) => Some(exact_line(line)),
+        (None, Some(shown), _) => Some(clean_line(shown)),
+        (None, None, Some(arguments)) if arguments.is_array() => Some(clean_line(&arguments.to_string())),
+        _ => None,
+    };
+    let title = clean_line(&approval.title);
+    line.map_or_else(|| title.clone(), |line| format!("{title}: {line}"))
 }
 
 /// An approval by its id, or the beginning of one.
@@ -127,7 +134,7 @@ fn shown(approval: &ApprovalRequest) -> String {
         fact(&mut text, "session", &session.to_string());
     }
     if let Some(cwd) = &approval.cwd {
-        fact(&mut text, "directory", &clean_line(cwd));
+        fact(&mut text, "directory", &exact_line(cwd));
     }
     let tags =
         if approval.risk_tags.is_empty() { String::new() } else { format!(" ({})", approval.risk_tags.join(", ")) };
@@ -167,11 +174,18 @@ fn payload(text: &mut String, value: &Value) {
         return;
     };
     for (name, value) in fields {
-        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let mut lines = value.lines();
-        text.push_str(&format!("  {name:<11} {}\n", clean(lines.next().unwrap_or_default())));
-        for line in lines {
-            text.push_str(&format!("  {:<11} {}\n", "", clean(line)));
+        let name = clean_line(name);
+        match value.as_str() {
+            // As text it was escaped where it was made.
+            Some(value) if name == "shown" => text.push_str(&format!("  {name:<11} {}\n", clean_line(value))),
+            Some(value) => {
+                // A carriage return before a line's end is one.
+                for (at, line) in value.split('\n').enumerate() {
+                    let name = if at == 0 { name.as_str() } else { "" };
+                    text.push_str(&format!("  {name:<11} {}\n", exact_line(line)));
+                }
+            }
+            None => text.push_str(&format!("  {name:<11} {}\n", clean_line(&value.to_string()))),
         }
     }
 }
@@ -291,7 +305,7 @@ async fn watch(api: &Api, json: bool) -> Result<u8, Report> {
                     short(&id),
                     approval.risk_level.as_str(),
                     clean_line(&approval.requested_by_name),
-                    clean_line(&essence(&approval))
+                    essence(&approval)
                 ))?;
             }
         }

@@ -180,9 +180,9 @@ mod tests {
             after: vec![],
         };
         let printer = |colours| Printer { colours, context: false, begun: false };
-        assert_eq!(printer(false).marked(&hit), "ä err\u{fffd}or x error");
-        assert_eq!(printer(true).marked(&hit), "ä \x1b[1;31merr\u{fffd}or\x1b[0m x \x1b[1;31merror\x1b[0m");
+        assert_eq!(printer(false).marked(&hit), "ä err\\u{9b}or x error");
+        assert_eq!(printer(true).marked(&hit), "ä \x1b[1;31merr\\u{9b}or\x1b[0m x \x1b[1;31merror\x1b[0m");
         let wrong = SearchHit { matches: vec![[1, 90]], ..hit };
-        assert_eq!(printer(true).marked(&wrong), "ä err\u{fffd}or x error");
+        assert_eq!(printer(true).marked(&wrong), "ä err\\u{9b}or x error");
     }
 }
