@@ -1,6 +1,7 @@
 //! The settings: looking at them, changing them, and what is done with the parts they are about. An owner's.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::State;
@@ -134,10 +135,28 @@ pub async fn restart_sessiond(
     restarted
 }
 
+/// How long a sessiond that is being started may take to be there.
+const BACK_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 async fn restart(app: &App, principal: &Principal) -> Outcome<(StatusCode, Json<Restarting>)> {
     principal.need(Right::Admin)?;
-    let pid = app.sessiond.status().await?.pid;
-    app.sessiond.upgrade(Upgradable::Supervisor).await?;
+    let deadline = Instant::now() + BACK_WITHIN;
+    // One that is away is being started: who asks again meanwhile restarts that one.
+    let pid = loop {
+        match app.sessiond.status().await {
+            Err(failure) if failure.code == ErrorCode::SessiondDown && Instant::now() < deadline => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            status => break status?.pid,
+        }
+    };
+    match app.sessiond.upgrade(Upgradable::Supervisor).await {
+        // It went before it could say so.
+        Err(failure) if failure.code == ErrorCode::SessiondDown => {}
+        asked => drop(asked?),
+    }
     Ok((StatusCode::ACCEPTED, Json(Restarting { pid: Some(pid) })))
 }
 
