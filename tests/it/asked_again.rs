@@ -30,6 +30,9 @@ fn a_script_that_was_changed_is_not_the_one_that_is_remembered() {
         agent.end(asked.id).await;
         // The same as it was shown: nobody is asked twice.
         assert_eq!(exec(&agent, "bash ./deploy.sh").await.status, 200);
+        let log = baton.cli(["audit", "--action", "decision", "--json"]).await.ok();
+        assert!(log.contains("\"remember\":\"session\"") || log.contains("\"remember\": \"session\""), "{log}");
+        assert!(log.contains("remembered"), "{log}");
         std::fs::write(&script, "echo harmful >> said\n").unwrap();
         assert_eq!(exec(&agent, "bash ./deploy.sh").await.status, 202);
         assert_eq!(std::fs::read_to_string(agent.folder.join("said")).unwrap(), "harmless\nharmless\n");

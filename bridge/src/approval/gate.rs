@@ -92,6 +92,11 @@ pub async fn gate(app: &Arc<App>, principal: &Principal, gated: Gated, key: Opti
     if let (Some(session), false) = (gated.session(), held) {
         let what = app.inbox.digest(&gated, judgement.cwd.as_deref(), Some(&judgement.state))?;
         if app.store.is_remembered(session, principal.id.clone(), what).await? {
+            // Nobody decided now, and somebody did: without this row it would look as if it had been nobody.
+            let action = serde_json::to_value(gated.kind()).unwrap_or_default();
+            let details = Details::none().text("status", "remembered").maybe("action", action.as_str());
+            let entry = Entry::new(principal, Action::Decision).subject(session.to_string()).details(details);
+            app.audit.outcome(entry, &Ok::<(), Failure>(())).await;
             return Ok(Gate::Go(Permit(())));
         }
     }

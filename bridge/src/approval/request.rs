@@ -134,12 +134,19 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
     Ok(row)
 }
 
-fn entry(actor: impl Into<Actor>, row: &ApprovalRow, status: ApprovalStatus, action: &str) -> Entry {
+fn entry(
+    actor: impl Into<Actor>,
+    row: &ApprovalRow,
+    status: ApprovalStatus,
+    action: &str,
+    remember: Option<&str>,
+) -> Entry {
     let details = Details::none()
         .text("status", status.as_str())
         .text("action", action)
         .text("context_hash", &row.context_hash)
         .text("requested_by", &row.requested_by)
+        .maybe("remember", remember)
         .maybe("session", row.session.map(|id| id.to_string()));
     let verdict = match status {
         ApprovalStatus::Denied | ApprovalStatus::Expired | ApprovalStatus::Void => Verdict::Denied(ErrorCode::Denied),
@@ -185,7 +192,7 @@ pub(super) async fn ask(app: &App, asked: &Asked<'_>) -> Outcome<ApprovalRow> {
     }
     let row = request(&app.inbox, asked)?;
     let kept = row.clone();
-    let entry = entry(asked.principal, &row, ApprovalStatus::Pending, &action_of(app, &row));
+    let entry = entry(asked.principal, &row, ApprovalStatus::Pending, &action_of(app, &row), None);
     reached("asking").await;
     app.audit.with(entry, move |connection| approvals::add(connection, &kept)).await?;
     reached("asked").await;
@@ -208,7 +215,7 @@ pub(super) async fn become_(
     change.result = change.result.map(|result| app.inbox.sealed_result(row.id, &result)).transpose()?;
     let actor = actor.into();
     let by = actor.name.clone();
-    let entry = entry(actor, row, to, &action_of(app, row));
+    let entry = entry(actor, row, to, &action_of(app, row), change.remember.as_ref().map(|_| "session"));
     let (id, from, next) = (row.id, row.status, successor.clone());
     let changed = app
         .audit

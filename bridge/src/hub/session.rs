@@ -215,7 +215,7 @@ impl Session {
     #[must_use]
     pub fn start(entry: SessionEntry, news: bool, context: &Arc<HubContext>) -> Arc<Self> {
         // What ends before anybody looks at it again was alive all the same.
-        let alive = (news || !has_ended(&entry.status)).then_some(entry.spec.instance);
+        let end_due = news || !has_ended(&entry.status);
         let (commands, queue) = mpsc::channel(COMMANDS_MAX);
         let live = Live { last_activity_us: entry.spec.created_us, ..Live::default() };
         let session = Arc::new(Self {
@@ -230,7 +230,13 @@ impl Session {
             forgotten: Arc::default(),
             sockets: AtomicUsize::new(0),
         });
-        tokio::spawn(task::run(Arc::downgrade(&session), session.entry.subscribe(), alive, queue, Arc::clone(context)));
+        tokio::spawn(task::run(
+            Arc::downgrade(&session),
+            session.entry.subscribe(),
+            end_due,
+            queue,
+            Arc::clone(context),
+        ));
         session
     }
 

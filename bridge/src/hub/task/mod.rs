@@ -107,23 +107,20 @@ struct Hub {
     pause: Duration,
     /// Marks of this life up to this offset were told, if this process has told any.
     told: Option<(InstanceId, u64)>,
-    /// The life that was seen running, or is known to have begun just now.
-    alive: Option<InstanceId>,
-    /// The life whose end was told.
-    end_told: Option<InstanceId>,
+    /// The program is known to have been alive, and its end is still to be told.
+    end_due: bool,
 }
 
 /// Runs until the session is forgotten.
 pub(super) async fn run(
     session: Weak<Session>,
     entry: watch::Receiver<Arc<SessionEntry>>,
-    alive: Option<InstanceId>,
+    end_due: bool,
     commands: mpsc::Receiver<Command>,
     context: Arc<HubContext>,
 ) {
     let pause = Duration::from_millis(10);
-    let hub =
-        Hub { session, entry, context, link: None, retry_at: Instant::now(), pause, told: None, alive, end_told: None };
+    let hub = Hub { session, entry, context, link: None, retry_at: Instant::now(), pause, told: None, end_due };
     hub.run(commands).await;
 }
 
@@ -147,8 +144,8 @@ impl Hub {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
             let deadline = self.deadline();
-            self.follow_life();
             let Some(link) = self.link.as_mut() else {
+                self.tell_end_without_worker();
                 // A living session is held on to, so that its lease, size and end are known.
                 let wanted = self.entry.borrow().socket.is_some() && self.is_living();
                 tokio::select! {
@@ -195,21 +192,16 @@ impl Hub {
     }
 
     /// A program may have ended before the worker could be reached, and its end is then told by sessiond alone.
-    fn follow_life(&mut self) {
+    fn tell_end_without_worker(&mut self) {
         let entry = Arc::clone(&self.entry.borrow());
-        match &entry.status {
-            Status::Starting | Status::Running => self.alive = Some(entry.spec.instance),
-            Status::Exited(exit) | Status::Closed(exit) if self.link.is_none() => {
-                self.tell_end(entry.spec.instance, exit);
-            }
-            _ => {}
+        if let Status::Exited(exit) | Status::Closed(exit) = &entry.status {
+            self.tell_end(exit);
         }
     }
 
-    /// Tells the end of a life that was seen running, once.
-    fn tell_end(&mut self, instance: InstanceId, exit: &ExitRecord) {
-        if self.alive == Some(instance) && self.end_told != Some(instance) {
-            self.end_told = Some(instance);
+    /// Tells the end of this life, once.
+    fn tell_end(&mut self, exit: &ExitRecord) {
+        if std::mem::take(&mut self.end_due) {
             self.context.events.end(self.entry.borrow().spec.session, exit);
         }
     }

@@ -187,8 +187,7 @@ impl Hub {
         let frame = ServerFrame::Exit { code: exit.code, signal: exit.signal, reason: exit.reason.clone() };
         link.feed.control(show::text(&frame), Subject::End);
         self.context.events.note_end(session.id, link.feed.head(), oldest, last_activity_us);
-        let instance = link.feed.instance;
-        self.tell_end(instance, &exit);
+        self.tell_end(&exit);
     }
 
     fn marked(&mut self, record: MarkRecord, header: &Header) {
