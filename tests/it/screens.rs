@@ -426,7 +426,7 @@ fn the_widths_of_the_page_are_the_widths_of_the_worker() {
     let lines: Vec<String> =
         ranges.iter().map(|(first, last, columns)| format!("  [{first}, {last}, {columns}]")).collect();
     let expected = format!("[\n{}\n]\n", lines.join(",\n"));
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/web/src/widths.json");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../clients/web/src/terminal/widths.json");
     if std::env::var_os("BATON_WRITE_WIDTHS").is_some() {
         std::fs::write(&path, &expected).unwrap();
     }

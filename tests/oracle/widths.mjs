@@ -1,7 +1,7 @@
 /**
  * How many columns a character takes: the worker's own table, for xterm.
  *
- * The page loads the same table (`clients/web/src/widths.json`). No table that
+ * The page loads the same table (`clients/web/src/terminal/widths.json`). No table that
  * ships with xterm is the worker's: each knows another Unicode version, and a
  * character counted differently shifts everything behind it.
  */
@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs";
 
 /** `[first, last, columns]`, sorted; what is in no range takes one column. */
-const RANGES = JSON.parse(readFileSync(new URL("../../clients/web/src/widths.json", import.meta.url), "utf8"));
+const RANGES = JSON.parse(readFileSync(new URL("../../clients/web/src/terminal/widths.json", import.meta.url), "utf8"));
 
 const table = new Uint8Array(0x110000).fill(1);
 for (const [first, last, columns] of RANGES) table.fill(columns, first, last + 1);

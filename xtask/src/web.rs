@@ -58,7 +58,7 @@ pub fn check(project: &Project) -> Result<()> {
 /// The committed types must be what the committed API description gives.
 pub fn check_generated_types(project: &Project) -> Result<()> {
     npm(&project.web(), &["run", "--silent", "gen", "--", "--check"])
-        .context("clients/web/src/api.gen.ts is not what openapi.json gives: run `cargo xtask openapi`")
+        .context("clients/web/src/api/api.gen.ts is not what openapi.json gives: run `cargo xtask openapi`")
 }
 
 /// Writes the types from the API description.

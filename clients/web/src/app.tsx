@@ -1,16 +1,16 @@
 /** The page: the list on the left, the session with its bar on the right. */
 
 import { useEffect } from "preact/hooks";
-import { ConnectionChip } from "./connection_chip";
-import { MenuIcon } from "./icons";
-import { LeaseBar } from "./lease";
-import { Login, Unreachable } from "./login";
-import { Notices } from "./notices";
-import { Sidebar } from "./sessions";
-import { followShortcut } from "./shortcuts";
+import { ConnectionChip } from "./desk/connection_chip";
+import { MenuIcon } from "./ui/icons";
+import { LeaseBar } from "./lease/lease";
+import { Login, Unreachable } from "./access/login";
+import { Notices } from "./desk/notices";
+import { Sidebar } from "./sessions/sessions";
+import { followShortcut } from "./desk/shortcuts";
 import { store } from "./state";
-import { TerminalPane } from "./terminal";
-import { HistoryButton, SessionMenu, Title } from "./title";
+import { TerminalPane } from "./terminal/terminal";
+import { HistoryButton, SessionMenu, Title } from "./desk/title";
 
 export function App() {
   useEffect(() => {

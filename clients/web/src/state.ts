@@ -6,19 +6,19 @@
  */
 
 import { computed, effect, signal } from "@preact/signals";
-import { Attachment } from "./attachment";
-import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./auth";
-import { HttpClient, messageOf, Refused } from "./client";
-import type { Connection } from "./connection";
-import { fileNameOf, saveFile } from "./download";
-import { EventFeed } from "./feed";
-import type { Fragment } from "./fragment";
-import { clientId, freshClientId, newInputStream } from "./identity";
-import { Latest } from "./latest";
-import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./protocol";
-import { loadSettings, saveSettings, type Settings, type Shade } from "./settings";
-import type { Tone } from "./tone";
-import { sessionName } from "./words";
+import { Attachment } from "./terminal/attachment";
+import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
+import { HttpClient, messageOf, Refused } from "./api/client";
+import type { Connection } from "./stream/connection";
+import { fileNameOf, saveFile } from "./ui/download";
+import { EventFeed } from "./api/feed";
+import type { Fragment } from "./access/fragment";
+import { clientId, freshClientId, newInputStream } from "./access/identity";
+import { Latest } from "./history/latest";
+import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./api/protocol";
+import { loadSettings, saveSettings, type Settings, type Shade } from "./settings/settings";
+import type { Tone } from "./ui/tone";
+import { sessionName } from "./ui/words";
 
 export interface Notice {
   id: number;

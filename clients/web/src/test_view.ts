@@ -1,6 +1,6 @@
 /** A read-only look at the terminal, for tests that drive a real browser. */
 
-import type { History } from "./history";
+import type { History } from "./history/history";
 import { store } from "./state";
 
 export interface TestView {

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { signInUnasked, signInWithCode, signInWithShare } from "../src/auth";
-import { Refused, Unreachable, type BatonClient } from "../src/client";
-import { isForgotten } from "../src/feed";
-import { loginKey } from "../src/identity";
-import type { LoginRequest, Principal } from "../src/protocol";
+import { signInUnasked, signInWithCode, signInWithShare } from "../src/access/auth";
+import { Refused, Unreachable, type BatonClient } from "../src/api/client";
+import { isForgotten } from "../src/api/feed";
+import { loginKey } from "../src/access/identity";
+import type { LoginRequest, Principal } from "../src/api/protocol";
 
 const ADA: Principal = { id: "tailscale:ada@example.com", name: "ada@example.com", role: "owner" };
 const GUEST: Principal = { id: "lnk_1", name: "share link", role: "viewer" };

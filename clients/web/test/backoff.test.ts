@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { retryDelayMs } from "../src/backoff";
+import { retryDelayMs } from "../src/stream/backoff";
 
 it("tries again almost at once, then ever more slowly up to a ceiling", () => {
   const delays = Array.from({ length: 40 }, (_, index) => retryDelayMs(index + 1, 1));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { CastError, readCast, type CastEvent, type CastHeader } from "../src/cast";
+import { CastError, readCast, type CastEvent, type CastHeader } from "../src/history/cast";
 
 const encoder = new TextEncoder();
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import type { Snapshot } from "../src/client";
-import { EarlierLines, type EarlierOptions } from "../src/earlier";
+import type { Snapshot } from "../src/api/client";
+import { EarlierLines, type EarlierOptions } from "../src/terminal/earlier";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

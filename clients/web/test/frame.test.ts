@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { decodeOutput, encodeInput, formatCursor, FrameError, fromBase64, parseCursor, toBase64 } from "../src/frame";
+import { decodeOutput, encodeInput, formatCursor, FrameError, fromBase64, parseCursor, toBase64 } from "../src/stream/frame";
 
 function message(...bytes: number[]): ArrayBuffer {
   return new Uint8Array(bytes).buffer;

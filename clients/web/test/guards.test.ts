@@ -1,6 +1,6 @@
 import headless from "@xterm/headless";
 import { describe, expect, it } from "vitest";
-import { guard } from "../src/guards";
+import { guard } from "../src/terminal/guards";
 
 const COLS = 21;
 const ROWS = 6;

@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Refused, type BatonClient, type Moment, type Snapshot } from "../src/client";
-import { History, type PastView } from "../src/history";
-import { Latest } from "../src/latest";
-import { landmarksOf, ticksOf } from "../src/marks";
-import type { Mark, SessionDetail, SessionEvent } from "../src/protocol";
+import { Refused, type BatonClient, type Moment, type Snapshot } from "../src/api/client";
+import { History, type PastView } from "../src/history/history";
+import { Latest } from "../src/history/latest";
+import { landmarksOf, ticksOf } from "../src/history/marks";
+import type { Mark, SessionDetail, SessionEvent } from "../src/api/protocol";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

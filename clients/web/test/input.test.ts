@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { InputQueue } from "../src/input";
+import { InputQueue } from "../src/stream/input";
 
 function bytes(length: number): Uint8Array {
   return new Uint8Array(length);

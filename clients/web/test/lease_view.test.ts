@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { claimableByTyping, FREE, leaseView, type LeaseScene, type LeaseState } from "../src/lease_view";
+import { claimableByTyping, FREE, leaseView, type LeaseScene, type LeaseState } from "../src/lease/lease_view";
 
 const ME = "00000000-0000-4000-8000-000000000001";
 const ANA: LeaseState = { owner: "00000000-0000-4000-8000-000000000002", owner_name: "ana", owner_kind: "cli", epoch: 5, expired: false };

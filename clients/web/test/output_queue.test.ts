@@ -1,6 +1,6 @@
 import headless from "@xterm/headless";
 import { describe, expect, it } from "vitest";
-import { OutputQueue, type Emulator } from "../src/output_queue";
+import { OutputQueue, type Emulator } from "../src/terminal/output_queue";
 
 const encoder = new TextEncoder();
 

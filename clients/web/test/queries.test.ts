@@ -1,7 +1,7 @@
 import headless from "@xterm/headless";
 import { describe, expect, it } from "vitest";
-import { swallowQueries } from "../src/queries";
-import { originOf } from "../src/replies";
+import { swallowQueries } from "../src/terminal/queries";
+import { originOf } from "../src/terminal/replies";
 import VECTORS from "../../../screen/src/queries/vectors.json";
 
 /** One by one as the worker sees them: its own list is tested with this table, and so is the command line's. */

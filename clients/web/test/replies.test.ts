@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { originOf, withCtrl, type Origin } from "../src/replies";
+import { originOf, withCtrl, type Origin } from "../src/terminal/replies";
 
 const CASES: Record<Origin, readonly string[]> = {
   typed: [

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Refused, type SearchQuery } from "../src/client";
-import { fileNameOf } from "../src/download";
-import type { SearchAnswer, SearchHit } from "../src/protocol";
-import { foundIn, partsOf, Search } from "../src/search";
+import { Refused, type SearchQuery } from "../src/api/client";
+import { fileNameOf } from "../src/ui/download";
+import type { SearchAnswer, SearchHit } from "../src/api/protocol";
+import { foundIn, partsOf, Search } from "../src/history/search";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Timeline, type Point } from "../src/timeline";
+import { Timeline, type Point } from "../src/history/timeline";
 
 const MINUTE = 60_000;
 const night: Point[] = [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { creditText, KeyLatency, roundTripText } from "../src/vitals";
+import { creditText, KeyLatency, roundTripText } from "../src/stream/vitals";
 
 describe("a key's latency", () => {
   it("is from the frame to its acknowledgement", () => {

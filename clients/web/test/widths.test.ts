@@ -1,7 +1,7 @@
 import headless from "@xterm/headless";
 import { expect, it } from "vitest";
-import RANGES from "../src/widths.json";
-import { columnsOf, countAsTheWorker } from "../src/widths";
+import RANGES from "../src/terminal/widths.json";
+import { columnsOf, countAsTheWorker } from "../src/terminal/widths";
 
 it("every code point takes the columns that the table gives it", () => {
   const table = new Uint8Array(0x110000).fill(1);

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { connectionText } from "../src/connection";
-import { fragmentFor, parseFragment } from "../src/fragment";
-import { fontFor, roomFor } from "../src/layout";
-import { agoText, bytesText, exitText, limitsLine, sandboxLine } from "../src/words";
+import { connectionText } from "../src/stream/connection";
+import { fragmentFor, parseFragment } from "../src/access/fragment";
+import { fontFor, roomFor } from "../src/terminal/layout";
+import { agoText, bytesText, exitText, limitsLine, sandboxLine } from "../src/ui/words";
 
 describe("the address", () => {
   const CASES = [

@@ -3,10 +3,10 @@
  * the name that a proxy says, or with a token typed by hand.
  */
 
-import { messageOf, Refused, type BatonClient } from "./client";
+import { messageOf, Refused, type BatonClient } from "../api/client";
 import { fragmentFor, parseFragment, type Fragment } from "./fragment";
 import { loginKey } from "./identity";
-import type { Principal } from "./protocol";
+import type { Principal } from "../api/protocol";
 
 export type SignIn =
   | { state: "in"; principal: Principal }

@@ -1,9 +1,9 @@
 /** Signing in by hand, for when no link from `baton open` is at hand. */
 
 import { useSignal } from "@preact/signals";
-import { ConnectionChip } from "./connection_chip";
-import { Mark } from "./icons";
-import { store } from "./state";
+import { ConnectionChip } from "../desk/connection_chip";
+import { Mark } from "../ui/icons";
+import { store } from "../state";
 
 export function Login({ message }: { message: string | null }) {
   const token = useSignal("");

@@ -3,8 +3,8 @@
  * nothing else knows a route, a header or a status code.
  */
 
-import { parseCursor } from "./frame";
-import { loginKey, uuid } from "./identity";
+import { parseCursor } from "../stream/frame";
+import { loginKey, uuid } from "../access/identity";
 import {
   BINARY_SUBPROTOCOL,
   type AgentProgram,

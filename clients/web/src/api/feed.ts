@@ -3,10 +3,10 @@
  * full read covers what a broken feed would have missed.
  */
 
-import { retryDelayMs } from "./backoff";
+import { retryDelayMs } from "../stream/backoff";
 import type { BatonClient } from "./client";
-import type { Connection } from "./connection";
-import { onPulse } from "./pulse";
+import type { Connection } from "../stream/connection";
+import { onPulse } from "../stream/pulse";
 import type { SessionEvent } from "./protocol";
 
 const POLL_WITHOUT_FEED_MS = 4_000;

@@ -1,9 +1,9 @@
 /** The connection in words, always in sight. */
 
 import { useComputed } from "@preact/signals";
-import { second } from "./clock";
-import { connectionText } from "./connection";
-import { store } from "./state";
+import { second } from "../ui/clock";
+import { connectionText } from "../stream/connection";
+import { store } from "../state";
 
 export function ConnectionChip() {
   const connection = store.connection.value;

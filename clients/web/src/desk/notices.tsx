@@ -1,7 +1,7 @@
 /** What happened, in one line each; nothing is refused without one. */
 
-import { CloseIcon } from "./icons";
-import { store } from "./state";
+import { CloseIcon } from "../ui/icons";
+import { store } from "../state";
 
 export function Notices() {
   return (

@@ -1,6 +1,6 @@
 /** Keys that are the page's own wherever the focus is; everything else is the terminal's. */
 
-import { store } from "./state";
+import { store } from "../state";
 
 /** Ctrl or Cmd with Shift, so that no program in the terminal misses them. */
 export function followShortcut(event: KeyboardEvent): void {

@@ -2,12 +2,12 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import type { Attachment } from "./attachment";
-import { Confirm } from "./dialog";
-import { HistoryIcon, MoreIcon } from "./icons";
-import type { Session } from "./protocol";
-import { store } from "./state";
-import { limitsLine, sandboxLine, sessionName, sessionSubtitle } from "./words";
+import type { Attachment } from "../terminal/attachment";
+import { Confirm } from "../ui/dialog";
+import { HistoryIcon, MoreIcon } from "../ui/icons";
+import type { Session } from "../api/protocol";
+import { store } from "../state";
+import { limitsLine, sandboxLine, sessionName, sessionSubtitle } from "../ui/words";
 
 export function Title({ session }: { session: Session }) {
   const editing = useSignal(false);

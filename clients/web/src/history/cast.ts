@@ -5,7 +5,7 @@
  * here every event has the seconds since the one before it.
  */
 
-import type { Cells } from "./protocol";
+import type { Cells } from "../api/protocol";
 
 export type CastEvent =
   | { kind: "output"; after: number; text: string }

@@ -8,13 +8,13 @@
  */
 
 import { batch, computed, signal } from "@preact/signals";
-import { messageOf, Refused, wasAborted, type BatonClient, type Snapshot } from "./client";
-import { formatCursor, parseCursor } from "./frame";
+import { messageOf, Refused, wasAborted, type BatonClient, type Snapshot } from "../api/client";
+import { formatCursor, parseCursor } from "../stream/frame";
 import { Latest } from "./latest";
 import { landmarksOf, ticksOf, type Landmark } from "./marks";
 import type { PastScreen } from "./past_screen";
 import { Player, type PlayerSink, type Speed } from "./player";
-import type { SessionDetail } from "./protocol";
+import type { SessionDetail } from "../api/protocol";
 import { Timeline, type Point } from "./timeline";
 
 /** A slider being dragged asks for this many screens a second at most. */

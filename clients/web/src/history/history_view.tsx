@@ -6,14 +6,14 @@
  */
 
 import { useEffect, useRef } from "preact/hooks";
-import type { Attachment } from "./attachment";
-import { second } from "./clock";
+import type { Attachment } from "../terminal/attachment";
+import { second } from "../ui/clock";
 import type { History } from "./history";
-import { BackIcon, DownloadIcon, ForwardIcon, PauseIcon, PlayIcon, SearchIcon } from "./icons";
+import { BackIcon, DownloadIcon, ForwardIcon, PauseIcon, PlayIcon, SearchIcon } from "../ui/icons";
 import { PastScreen } from "./past_screen";
 import { SPEEDS, type Speed } from "./player";
-import { store } from "./state";
-import { clockText } from "./words";
+import { store } from "../state";
+import { clockText } from "../ui/words";
 
 /** Places on the slider. */
 const STEPS = 1000;

@@ -1,8 +1,8 @@
 /** Marks of a session as points one can go to: commands, with how they ended, and what asked for attention. */
 
-import { parseCursor } from "./frame";
-import type { Mark, SessionEvent } from "./protocol";
-import { durationText } from "./words";
+import { parseCursor } from "../stream/frame";
+import type { Mark, SessionEvent } from "../api/protocol";
+import { durationText } from "../ui/words";
 
 export interface Landmark {
   /** The screen here shows it: a command with all of its output. */

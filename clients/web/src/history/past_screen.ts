@@ -1,14 +1,14 @@
 /** A screen of the past: an xterm that is written to and never listened to. */
 
 import { Terminal } from "@xterm/xterm";
-import { cellOf, fit } from "./fit";
-import type { Pixels } from "./layout";
-import { fromScratch } from "./output_queue";
-import type { Cells } from "./protocol";
-import { guard } from "./guards";
-import { swallowQueries } from "./queries";
-import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "./settings";
-import { columnsOf, countAsTheWorker } from "./widths";
+import { cellOf, fit } from "../terminal/fit";
+import type { Pixels } from "../terminal/layout";
+import { fromScratch } from "../terminal/output_queue";
+import type { Cells } from "../api/protocol";
+import { guard } from "../terminal/guards";
+import { swallowQueries } from "../terminal/queries";
+import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
+import { columnsOf, countAsTheWorker } from "../terminal/widths";
 
 const encoder = new TextEncoder();
 

@@ -8,7 +8,7 @@
  */
 
 import { readCast, type CastEvent } from "./cast";
-import type { Cells } from "./protocol";
+import type { Cells } from "../api/protocol";
 
 export interface PlayerSink {
   /** Forgets what is shown and has this size. */

@@ -1,9 +1,9 @@
 /** Looking for text in all the output a session keeps, as it was shown. */
 
 import { batch, signal } from "@preact/signals";
-import { messageOf, wasAborted, type BatonClient } from "./client";
+import { messageOf, wasAborted, type BatonClient } from "../api/client";
 import { Latest } from "./latest";
-import type { SearchAnswer, SearchHit } from "./protocol";
+import type { SearchAnswer, SearchHit } from "../api/protocol";
 
 const TYPING_DELAY_MS = 250;
 

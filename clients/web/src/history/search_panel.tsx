@@ -1,11 +1,11 @@
 /** The search's panel, beside the terminal and over it: the terminal keeps its size. */
 
 import { useEffect, useRef } from "preact/hooks";
-import type { Attachment } from "./attachment";
-import { CloseIcon } from "./icons";
-import type { SearchHit } from "./protocol";
+import type { Attachment } from "../terminal/attachment";
+import { CloseIcon } from "../ui/icons";
+import type { SearchHit } from "../api/protocol";
 import { foundIn, partsOf } from "./search";
-import { clockText } from "./words";
+import { clockText } from "../ui/words";
 
 /** Below this width the panel covers the screen it found something on. */
 const NARROW_PX = 720;

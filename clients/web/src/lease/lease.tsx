@@ -1,9 +1,9 @@
 /** Who has control, who watches, and the verbs that pass the baton. */
 
 import { useSignal } from "@preact/signals";
-import type { Attachment } from "./attachment";
-import { Confirm } from "./dialog";
-import { EyeIcon } from "./icons";
+import type { Attachment } from "../terminal/attachment";
+import { Confirm } from "../ui/dialog";
+import { EyeIcon } from "../ui/icons";
 import { leaseView, ownerLabel, type LeaseView } from "./lease_view";
 
 export function LeaseBar({ attachment }: { attachment: Attachment }) {

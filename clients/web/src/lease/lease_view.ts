@@ -3,7 +3,7 @@
  * things they may do about it. Pure; the worker alone decides who owns.
  */
 
-import type { ClientInfo, ClientKind, SessionStatus } from "./protocol";
+import type { ClientInfo, ClientKind, SessionStatus } from "../api/protocol";
 
 export interface LeaseState {
   owner: string | null;

@@ -1,10 +1,10 @@
 /** Starting a session: at once with a login shell, or with a name, a command and a folder. */
 
 import { useSignal } from "@preact/signals";
-import { Dialog } from "./dialog";
-import { MoreIcon, PlusIcon } from "./icons";
-import { store } from "./state";
-import type { CreateTerminal } from "./protocol";
+import { Dialog } from "../ui/dialog";
+import { MoreIcon, PlusIcon } from "../ui/icons";
+import { store } from "../state";
+import type { CreateTerminal } from "../api/protocol";
 
 export function NewSession() {
   const choosing = useSignal(false);

@@ -1,14 +1,14 @@
 /** The list of sessions: what runs, who has control, when something last happened. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { halfMinute } from "./clock";
-import { CloseIcon, Mark } from "./icons";
-import { ownerLabel } from "./lease_view";
+import { halfMinute } from "../ui/clock";
+import { CloseIcon, Mark } from "../ui/icons";
+import { ownerLabel } from "../lease/lease_view";
 import { NewSession } from "./new_session";
-import type { Session } from "./protocol";
-import { SettingsMenu } from "./settings_menu";
-import { store } from "./state";
-import { agoText, sessionName, sessionSubtitle, statusText } from "./words";
+import type { Session } from "../api/protocol";
+import { SettingsMenu } from "../settings/settings_menu";
+import { store } from "../state";
+import { agoText, sessionName, sessionSubtitle, statusText } from "../ui/words";
 
 export function Sidebar() {
   const filter = useSignal("");

@@ -3,10 +3,10 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { messageOf } from "./client";
-import { Dialog } from "./dialog";
-import type { AgentProgram, BatonSettings } from "./protocol";
-import { store } from "./state";
+import { messageOf } from "../api/client";
+import { Dialog } from "../ui/dialog";
+import type { AgentProgram, BatonSettings } from "../api/protocol";
+import { store } from "../state";
 
 export function BatonSettingsDialog({ onClose }: { onClose(): void }) {
   const now = useSignal<BatonSettings | null>(null);

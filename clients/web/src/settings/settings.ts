@@ -1,7 +1,7 @@
 /** What only matters to this screen, and stays in this browser. */
 
 import type { ITheme } from "@xterm/xterm";
-import { readStored, writeStored } from "./identity";
+import { readStored, writeStored } from "../access/identity";
 
 export type Shade = "dark" | "light";
 

@@ -3,9 +3,9 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { BatonSettingsDialog } from "./baton_settings";
-import { GearIcon } from "./icons";
+import { GearIcon } from "../ui/icons";
 import { clampFont, FONT_PX, type Settings } from "./settings";
-import { store } from "./state";
+import { store } from "../state";
 
 const THEMES: readonly { value: Settings["theme"]; label: string }[] = [
   { value: "system", label: "As the system" },

@@ -10,12 +10,12 @@
  */
 
 import { ATTEMPTS_BEFORE_OFFLINE, retryDelayMs } from "./backoff";
-import { Refused, Unreachable, type BatonClient } from "./client";
+import { Refused, Unreachable, type BatonClient } from "../api/client";
 import type { Connection } from "./connection";
 import { decodeOutput, encodeInput, formatCursor, fromBase64, parseCursor, toBase64, type OutputFrame } from "./frame";
 import { InputQueue, type InputFrame } from "./input";
 import { onPulse } from "./pulse";
-import { BINARY_SUBPROTOCOL, CLOSE, type Cells, type ClientFrame, type ServerFrame, type ServerFrameOf } from "./protocol";
+import { BINARY_SUBPROTOCOL, CLOSE, type Cells, type ClientFrame, type ServerFrame, type ServerFrameOf } from "../api/protocol";
 import { KeyLatency, type Vitals } from "./vitals";
 
 const HEARTBEAT_MS = 5_000;

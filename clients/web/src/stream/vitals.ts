@@ -1,6 +1,6 @@
 /** How a stream is, in numbers, for whoever looks for a fault. */
 
-import { bytesText } from "./words";
+import { bytesText } from "../ui/words";
 
 /** What the bridge lets a client have unacknowledged (`credit.rs`). */
 const CREDIT_BYTES = 512 * 1024;

@@ -6,23 +6,23 @@
  */
 
 import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
-import type { BatonClient } from "./client";
-import type { Connection } from "./connection";
+import type { BatonClient } from "../api/client";
+import type { Connection } from "../stream/connection";
 import { EarlierLines } from "./earlier";
-import type { OutputFrame } from "./frame";
-import { parseCursor } from "./frame";
-import { History } from "./history";
+import type { OutputFrame } from "../stream/frame";
+import { parseCursor } from "../stream/frame";
+import { History } from "../history/history";
 import { sameCells } from "./layout";
-import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "./lease_view";
-import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "./protocol";
+import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "../lease/lease_view";
+import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "../api/protocol";
 import { withCtrl, type Origin } from "./replies";
 import { Screen } from "./screen";
-import { Search } from "./search";
-import { TERMINAL_THEMES, type Settings, type Shade } from "./settings";
-import { TerminalStream, type Ready, type SessionFrame } from "./socket";
-import type { Tone } from "./tone";
-import type { Vitals } from "./vitals";
-import { bytesText } from "./words";
+import { Search } from "../history/search";
+import { TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
+import { TerminalStream, type Ready, type SessionFrame } from "../stream/socket";
+import type { Tone } from "../ui/tone";
+import type { Vitals } from "../stream/vitals";
+import { bytesText } from "../ui/words";
 
 /** How long keys typed by the owner may wait for a connection before they are refused. */
 const BLIND_TYPING_MS = 5_000;

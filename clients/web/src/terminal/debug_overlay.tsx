@@ -6,8 +6,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { Attachment } from "./attachment";
-import { store } from "./state";
-import { creditText, roundTripText } from "./vitals";
+import { store } from "../state";
+import { creditText, roundTripText } from "../stream/vitals";
 
 const LOOK_MS = 200;
 

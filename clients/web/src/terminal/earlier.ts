@@ -1,9 +1,9 @@
 /** The lines above a screen that was sent without them: there when somebody looks for them. */
 
 import { signal, type ReadonlySignal } from "@preact/signals";
-import { messageOf, type BatonClient } from "./client";
+import { messageOf, type BatonClient } from "../api/client";
 import { SCROLLBACK_LINES, type Screen } from "./screen";
-import type { Tone } from "./tone";
+import type { Tone } from "../ui/tone";
 
 /** `kept`: they can be asked for. `offered`: somebody looks for them right now. */
 export type EarlierState = "none" | "kept" | "offered" | "loading";

@@ -3,7 +3,7 @@
  * lets a window show a terminal whose size somebody else decides.
  */
 
-import type { Cells } from "./protocol";
+import type { Cells } from "../api/protocol";
 
 /** Pixels; for a character cell the size at the font the user chose. */
 export interface Pixels {

@@ -6,7 +6,7 @@
  * waits for what came before and what comes after waits for it.
  */
 
-import type { Cells } from "./protocol";
+import type { Cells } from "../api/protocol";
 
 /** What an emulator must be able to do; xterm's `Terminal` is one. */
 export interface Emulator {

@@ -10,11 +10,11 @@ import "@xterm/xterm/css/xterm.css";
 import { cellOf, fit } from "./fit";
 import { roomFor, type Pixels } from "./layout";
 import { OutputQueue } from "./output_queue";
-import type { Cells } from "./protocol";
+import type { Cells } from "../api/protocol";
 import { originOf, type Origin } from "./replies";
 import { guard } from "./guards";
 import { swallowQueries } from "./queries";
-import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "./settings";
+import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
 import { countAsTheWorker } from "./widths";
 
 export interface ScreenListener {

@@ -4,12 +4,12 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "./attachment";
 import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
-import { HistoryView } from "./history_view";
+import { HistoryView } from "../history/history_view";
 import { KeyBar } from "./keybar";
-import { ControlRequests, HeldHint } from "./lease";
-import { SearchPanel } from "./search_panel";
-import { store } from "./state";
-import { exitText } from "./words";
+import { ControlRequests, HeldHint } from "../lease/lease";
+import { SearchPanel } from "../history/search_panel";
+import { store } from "../state";
+import { exitText } from "../ui/words";
 
 const LAYOUT_DELAY_MS = 80;
 

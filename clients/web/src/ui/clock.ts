@@ -1,7 +1,7 @@
 /** The time, as signals; a component redraws only as often as it needs. */
 
 import { signal } from "@preact/signals";
-import { onPulse } from "./pulse";
+import { onPulse } from "../stream/pulse";
 
 /** Moves once a second. */
 export const second = signal(Date.now());

@@ -1,6 +1,6 @@
 /** Numbers and states in plain words. */
 
-import type { Exit, Layer, Session } from "./protocol";
+import type { Exit, Layer, Session } from "../api/protocol";
 
 export function bytesText(bytes: number): string {
   if (bytes === 1) return "1 byte";
