@@ -9,6 +9,7 @@ import { Notices } from "./desk/notices";
 import { Sidebar } from "./sessions/sessions";
 import { followShortcut } from "./desk/shortcuts";
 import { store } from "./state";
+import { PanelButtons, SidePanel } from "./desk/side_panel";
 import { TerminalPane } from "./terminal/terminal";
 import { HistoryButton, SessionMenu, Title } from "./desk/title";
 
@@ -61,12 +62,16 @@ function Desk() {
           {session ? <Title session={session} /> : <div class="title"><h1>{attachment ? "Session" : "Sessions"}</h1></div>}
           <ConnectionChip />
           <div class="top-actions">
+            <PanelButtons />
             {attachment && <HistoryButton attachment={attachment} />}
             {session && <SessionMenu session={session} />}
           </div>
           {attachment && <LeaseBar attachment={attachment} />}
         </header>
-        {attachment ? <TerminalPane key={attachment} attachment={attachment} /> : <Nothing />}
+        <div class="body">
+          {attachment ? <TerminalPane key={attachment} attachment={attachment} /> : <Nothing />}
+          <SidePanel />
+        </div>
       </main>
       <Notices />
     </div>
@@ -87,7 +92,7 @@ function Nothing() {
   );
 }
 
-const PANES = ["#sidebar", "#top-bar", ":is(#terminal, .past)"] as const;
+const PANES = ["#sidebar", "#top-bar", ":is(#terminal, .past)", "#side-panel"] as const;
 const FOCUSABLE = "button:not(:disabled, [tabindex='-1']), summary, input:not(:disabled), textarea:not([tabindex='-1']), a[href]";
 
 /** Ctrl+F6 leaves the terminal, which keeps Tab for the program. */

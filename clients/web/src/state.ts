@@ -8,10 +8,11 @@
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./terminal/attachment";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
-import { HttpClient, messageOf, Refused } from "./api/client";
+import { HttpClient } from "./api/client";
+import { messageOf, Refused } from "./api/requests";
 import type { Connection } from "./stream/connection";
 import { fileNameOf, saveFile } from "./ui/download";
-import { EventFeed } from "./api/feed";
+import { EventFeed, type FeedListener } from "./api/feed";
 import type { Fragment } from "./access/fragment";
 import { clientId, freshClientId, newInputStream } from "./access/identity";
 import { Latest } from "./history/latest";
@@ -25,6 +26,12 @@ export interface Notice {
   text: string;
   tone: Tone;
 }
+
+/** The panels beside the terminal, by name. */
+export type PanelName = "approvals" | "logs" | "audit";
+
+/** Whoever follows the events of the page's one feed. */
+export type EventFollower = Pick<FeedListener, "event" | "missed">;
 
 const NOTICES_MAX = 3;
 const NOTICE_MS = 12_000;
@@ -45,6 +52,8 @@ export class Store {
   /** Whether Baton's settings have this page show how the stream is. */
   readonly debugOverlay = signal(false);
   readonly drawerOpen = signal(false);
+  /** What stands beside the terminal. */
+  readonly panel = signal<PanelName | null>(null);
   readonly #systemShade = signal<Shade>("dark");
   readonly #feedConnection = signal<Connection>({ state: "connecting" });
 
@@ -71,13 +80,22 @@ export class Store {
     refresh: () => this.#refresh(),
     connection: (connection) => (this.#feedConnection.value = connection),
     settings: () => (this.settingsVersion.value += 1),
+    event: (event) => this.#followers.forEach((follower) => follower.event(event)),
+    missed: () => this.#followers.forEach((follower) => follower.missed()),
   });
+  readonly #followers = new Set<EventFollower>();
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
   readonly #goneAt = new Map<string, number>();
   #opening: Promise<void> = Promise.resolve();
   #noticeId = 0;
+
+  /** Tells `follower` of each event until it is taken back. */
+  follow(follower: EventFollower): () => void {
+    this.#followers.add(follower);
+    return () => void this.#followers.delete(follower);
+  }
 
   async start(): Promise<void> {
     this.#followSystemShade();

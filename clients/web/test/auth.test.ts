@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { signInUnasked, signInWithCode, signInWithShare } from "../src/access/auth";
-import { Refused, Unreachable, type BatonClient } from "../src/api/client";
+import type { BatonClient } from "../src/api/client";
+import { Refused, Unreachable } from "../src/api/requests";
 import { isForgotten } from "../src/api/feed";
 import { loginKey } from "../src/access/identity";
 import type { LoginRequest, Principal } from "../src/api/protocol";

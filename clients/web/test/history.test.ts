@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Refused, type BatonClient, type Moment, type Snapshot } from "../src/api/client";
+import type { BatonClient, Moment, Snapshot } from "../src/api/client";
+import { Refused } from "../src/api/requests";
 import { History, type PastView } from "../src/history/history";
 import { Latest } from "../src/history/latest";
 import { landmarksOf, ticksOf } from "../src/history/marks";

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { Refused, type SearchQuery } from "../src/api/client";
+import type { SearchQuery } from "../src/api/client";
+import { Refused } from "../src/api/requests";
 import { fileNameOf } from "../src/ui/download";
 import type { SearchAnswer, SearchHit } from "../src/api/protocol";
 import { foundIn, partsOf, Search } from "../src/history/search";

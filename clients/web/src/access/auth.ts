@@ -3,7 +3,8 @@
  * the name that a proxy says, or with a token typed by hand.
  */
 
-import { messageOf, Refused, type BatonClient } from "../api/client";
+import type { BatonClient } from "../api/client";
+import { messageOf, Refused } from "../api/requests";
 import { fragmentFor, parseFragment, type Fragment } from "./fragment";
 import { loginKey } from "./identity";
 import type { Principal } from "../api/protocol";

@@ -4,7 +4,8 @@
  */
 
 import { parseCursor } from "../stream/frame";
-import { loginKey, uuid } from "../access/identity";
+import { loginKey } from "../access/identity";
+import { limited, Requests } from "./requests";
 import {
   BINARY_SUBPROTOCOL,
   type AgentProgram,
@@ -18,7 +19,6 @@ import {
   type LoginAnswer,
   type LoginRequest,
   type Principal,
-  type Problem,
   type SearchAnswer,
   type Session,
   type SessionDetail,
@@ -95,61 +95,37 @@ export interface BatonClient {
   restartSessiond(): Promise<void>;
 }
 
-/** The bridge refused; `detail` says what to do. */
-export class Refused extends Error {
-  override name = "Refused";
-  constructor(
-    readonly status: number,
-    readonly code: string,
-    detail: string,
-  ) {
-    super(detail);
-  }
-}
-
-/** Nothing answered at the bridge's address. */
-export class Unreachable extends Error {
-  override name = "Unreachable";
-}
-
-const REQUEST_TIMEOUT_MS = 15_000;
 const PAGE_LIMIT = 100;
-/** A search reads everything kept, and a snapshot with history is large. */
-const READ_TIMEOUT_MS = 60_000;
 const SEARCH_LIMIT = 50;
 const SEARCH_CONTEXT_LINES = 1;
 const MARKS_PAGE = 1000;
 /** More marks than a slider has places for. */
 const MARKS_PAGES_MAX = 5;
 
-type Method = "GET" | "POST" | "PATCH" | "DELETE";
-
-interface SendOptions {
-  login?: boolean;
-  /** Ends the request early; it has no time limit of its own then. */
-  signal?: AbortSignal | undefined;
-}
-
 export class HttpClient implements BatonClient {
+  readonly #requests: Requests;
+
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
-  constructor(private readonly onSignedOut: () => void) {}
+  constructor(onSignedOut: () => void) {
+    this.#requests = new Requests(onSignedOut);
+  }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
-    const answer = await this.#json<LoginAnswer>("POST", "/v1/auth/login", credential, { login: true });
+    const answer = await this.#requests.json<LoginAnswer>("POST", "/v1/auth/login", credential, { login: true });
     loginKey.write(answer.key);
     return answer;
   }
 
   async logout(): Promise<void> {
     try {
-      await this.#send("POST", "/v1/auth/logout");
+      await this.#requests.send("POST", "/v1/auth/logout");
     } finally {
       loginKey.clear();
     }
   }
 
   me(): Promise<Principal> {
-    return this.#json<Principal>("GET", "/v1/auth/me");
+    return this.#requests.json<Principal>("GET", "/v1/auth/me");
   }
 
   async sessions(): Promise<Session[]> {
@@ -158,7 +134,7 @@ export class HttpClient implements BatonClient {
     do {
       const query: URLSearchParams = new URLSearchParams({ kind: "terminal", limit: String(PAGE_LIMIT) });
       if (cursor) query.set("cursor", cursor);
-      const page: SessionPage = await this.#json<SessionPage>("GET", `/v1/sessions?${query}`);
+      const page: SessionPage = await this.#requests.json<SessionPage>("GET", `/v1/sessions?${query}`);
       all.push(...page.items);
       cursor = page.next_cursor;
     } while (cursor);
@@ -166,57 +142,57 @@ export class HttpClient implements BatonClient {
   }
 
   session(id: string): Promise<SessionDetail> {
-    return this.#json<SessionDetail>("GET", `/v1/sessions/${encodeURIComponent(id)}`);
+    return this.#requests.json<SessionDetail>("GET", `/v1/sessions/${encodeURIComponent(id)}`);
   }
 
   createTerminal(request: CreateTerminal): Promise<Created> {
-    return this.#json<Created>("POST", "/v1/terminal/sessions", request);
+    return this.#requests.json<Created>("POST", "/v1/terminal/sessions", request);
   }
 
   async rename(id: string, title: string): Promise<void> {
-    await this.#send("PATCH", `/v1/sessions/${encodeURIComponent(id)}`, { title });
+    await this.#requests.send("PATCH", `/v1/sessions/${encodeURIComponent(id)}`, { title });
   }
 
   async close(id: string, reason: string): Promise<void> {
-    await this.#send("POST", terminal(id, "close"), { reason });
+    await this.#requests.send("POST", terminal(id, "close"), { reason });
   }
 
   async respawn(id: string): Promise<void> {
-    await this.#send("POST", `/v1/sessions/${encodeURIComponent(id)}/respawn`);
+    await this.#requests.send("POST", `/v1/sessions/${encodeURIComponent(id)}/respawn`);
   }
 
   async forget(id: string): Promise<void> {
-    await this.#send("DELETE", `/v1/sessions/${encodeURIComponent(id)}`);
+    await this.#requests.send("DELETE", `/v1/sessions/${encodeURIComponent(id)}`);
   }
 
   claim(id: string, clientId: string, force: boolean): Promise<LeaseAnswer> {
-    return this.#json<LeaseAnswer>("POST", terminal(id, "claim"), { client_id: clientId, force });
+    return this.#requests.json<LeaseAnswer>("POST", terminal(id, "claim"), { client_id: clientId, force });
   }
 
   async release(id: string, clientId: string): Promise<void> {
-    await this.#send("POST", terminal(id, "release"), { client_id: clientId });
+    await this.#requests.send("POST", terminal(id, "release"), { client_id: clientId });
   }
 
   async transfer(id: string, clientId: string, toClientId: string): Promise<void> {
-    await this.#send("POST", terminal(id, "transfer"), { client_id: clientId, to_client_id: toClientId });
+    await this.#requests.send("POST", terminal(id, "transfer"), { client_id: clientId, to_client_id: toClientId });
   }
 
   async requestControl(id: string, clientId: string): Promise<void> {
-    await this.#send("POST", terminal(id, "request-control"), { client_id: clientId });
+    await this.#requests.send("POST", terminal(id, "request-control"), { client_id: clientId });
   }
 
   async denyControl(id: string, clientId: string, toClientId: string): Promise<void> {
-    await this.#send("POST", terminal(id, "deny-control"), { client_id: clientId, to_client_id: toClientId });
+    await this.#requests.send("POST", terminal(id, "deny-control"), { client_id: clientId, to_client_id: toClientId });
   }
 
   async detach(id: string, clientId: string): Promise<void> {
-    await this.#send("POST", terminal(id, "detach"), { client_id: clientId });
+    await this.#requests.send("POST", terminal(id, "detach"), { client_id: clientId });
   }
 
   async snapshot(id: string, moment: Moment | null, scrollback: number, signal?: AbortSignal): Promise<Snapshot> {
     const query = new URLSearchParams({ format: "ansi", ...(moment ?? {}) });
     if (scrollback > 0) query.set("scrollback", String(scrollback));
-    const response = await this.#send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
+    const response = await this.#requests.send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
     const bytes = new Uint8Array(await response.arrayBuffer());
     const number = (name: string): number => Number(response.headers.get(name));
     const offset = parseCursor(response.headers.get("Baton-Cursor") ?? "")?.offset;
@@ -227,7 +203,7 @@ export class HttpClient implements BatonClient {
 
   async timeOf(id: string, cursor: string, signal?: AbortSignal): Promise<number | null> {
     const query = new URLSearchParams({ format: "text", cursor });
-    const response = await this.#send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
+    const response = await this.#requests.send("GET", `${terminal(id, "snapshot")}?${query}`, undefined, limited(signal));
     await response.body?.cancel();
     return timeIn(response);
   }
@@ -238,14 +214,14 @@ export class HttpClient implements BatonClient {
     // A capital is typed on purpose.
     if (text === text.toLowerCase()) query.set("case", "ignore");
     if (cursor) query.set("cursor", cursor);
-    return this.#json<SearchAnswer>("GET", `${terminal(id, "search")}?${query}`, undefined, limited(signal));
+    return this.#requests.json<SearchAnswer>("GET", `${terminal(id, "search")}?${query}`, undefined, limited(signal));
   }
 
   recording(id: string, moment: Moment | null, signal?: AbortSignal): Promise<Response> {
     const query = new URLSearchParams({ version: "3" });
     if (moment) query.set("from", "cursor" in moment ? moment.cursor : moment.at);
     // As long as it plays, it is read: only the caller ends it.
-    return this.#send("GET", `${terminal(id, "recording.cast")}?${query}`, undefined, { signal: signal ?? new AbortController().signal });
+    return this.#requests.send("GET", `${terminal(id, "recording.cast")}?${query}`, undefined, { signal: signal ?? new AbortController().signal });
   }
 
   async marks(id: string, signal?: AbortSignal): Promise<SessionEvent[]> {
@@ -254,7 +230,7 @@ export class HttpClient implements BatonClient {
     for (let page = 0; page < MARKS_PAGES_MAX; page++) {
       const query: URLSearchParams = new URLSearchParams({ type: "mark", limit: String(MARKS_PAGE) });
       if (cursor) query.set("cursor", cursor);
-      const answer: EventPage = await this.#json<EventPage>("GET", `/v1/sessions/${encodeURIComponent(id)}/events?${query}`, undefined, limited(signal));
+      const answer: EventPage = await this.#requests.json<EventPage>("GET", `/v1/sessions/${encodeURIComponent(id)}/events?${query}`, undefined, limited(signal));
       marks.push(...answer.items);
       cursor = answer.next_cursor;
       if (!cursor) break;
@@ -272,57 +248,30 @@ export class HttpClient implements BatonClient {
   }
 
   batonSettings(): Promise<BatonSettings> {
-    return this.#json("GET", "/v1/settings");
+    return this.#requests.json("GET", "/v1/settings");
   }
 
   changeDefaults(patch: DefaultsPatch): Promise<BatonSettings> {
-    return this.#json("PATCH", "/v1/settings/defaults", patch);
+    return this.#requests.json("PATCH", "/v1/settings/defaults", patch);
   }
 
   agentStatus(name: string): Promise<AgentProgram> {
-    return this.#json("GET", `/v1/settings/agents/${encodeURIComponent(name)}/status`, undefined, limited(undefined));
+    return this.#requests.json("GET", `/v1/settings/agents/${encodeURIComponent(name)}/status`, undefined, limited(undefined));
   }
 
   reloadEnvironment(): Promise<BatonSettings> {
-    return this.#json("POST", "/v1/settings/env/reload", {}, limited(undefined));
+    return this.#requests.json("POST", "/v1/settings/env/reload", {}, limited(undefined));
   }
 
   async restartSessiond(): Promise<void> {
-    const before = await this.#json<{ pid?: number | null }>("POST", "/v1/settings/sessiond/restart", {});
+    const before = await this.#requests.json<{ pid?: number | null }>("POST", "/v1/settings/sessiond/restart", {});
     const patience = performance.now() + RESTART_MS;
     while (performance.now() < patience) {
-      const now = await this.#json<{ status: string; pid?: number | null }>("GET", "/v1/settings/sessiond/status");
+      const now = await this.#requests.json<{ status: string; pid?: number | null }>("GET", "/v1/settings/sessiond/status");
       if (now.status === "up" && now.pid !== before.pid) return;
       await new Promise((resolve) => setTimeout(resolve, RESTART_LOOK_MS));
     }
     throw new Error("No other sessiond serves yet; `baton status` says more.");
-  }
-
-  async #json<T>(method: Method, path: string, body?: object, options?: SendOptions): Promise<T> {
-    const response = await this.#send(method, path, body, options);
-    // The bridge's OpenAPI is the source of T; nothing is checked twice here.
-    return (await response.json()) as T;
-  }
-
-  async #send(method: Method, path: string, body?: object, { login = false, signal }: SendOptions = {}): Promise<Response> {
-    const headers = new Headers({ Accept: "application/json, */*" });
-    const key = loginKey.read();
-    if (key && !login) headers.set("X-Baton-Key", key);
-    if (body) headers.set("Content-Type", "application/json");
-    if (method === "POST" && !login) headers.set("Idempotency-Key", uuid());
-    const init: RequestInit = { method, headers, cache: "no-store", signal: signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
-    if (body) init.body = JSON.stringify(body);
-
-    let response: Response;
-    try {
-      response = await fetch(path, init);
-    } catch (cause) {
-      if (wasAborted(cause)) throw cause;
-      throw new Unreachable("The bridge does not answer. Start it with `baton up`, then try again.", { cause });
-    }
-    if (response.ok) return response;
-    if (response.status === 401 && !login) this.onSignedOut();
-    throw await refusalOf(response);
   }
 }
 
@@ -330,19 +279,9 @@ function terminal(id: string, verb: string): string {
   return `/v1/terminal/sessions/${encodeURIComponent(id)}/${verb}`;
 }
 
-function limited(signal: AbortSignal | undefined): SendOptions {
-  const limit = AbortSignal.timeout(READ_TIMEOUT_MS);
-  return { signal: signal ? AbortSignal.any([signal, limit]) : limit };
-}
-
 function timeIn(response: Response): number | null {
   const time = Date.parse(response.headers.get("Baton-At") ?? "");
   return Number.isNaN(time) ? null : time;
-}
-
-/** Whether a request failed because the page itself ended it. */
-export function wasAborted(error: unknown): boolean {
-  return error instanceof DOMException && error.name === "AbortError";
 }
 
 function openSocket(path: string): WebSocket {
@@ -353,17 +292,4 @@ function openSocket(path: string): WebSocket {
   const socket = new WebSocket(url, key ? [BINARY_SUBPROTOCOL, `baton.key.${key}`] : [BINARY_SUBPROTOCOL]);
   socket.binaryType = "arraybuffer";
   return socket;
-}
-
-async function refusalOf(response: Response): Promise<Refused> {
-  const problem = await response.json().catch(() => null) as Partial<Problem> | null;
-  const wait = response.headers.get("Retry-After");
-  const detail = problem?.detail || problem?.title || `The bridge answered ${response.status}.`;
-  const text = response.status === 429 && wait ? `${detail} Try again in ${wait} s.` : detail;
-  return new Refused(response.status, problem?.code ?? "unknown", text);
-}
-
-/** Whatever went wrong, as a sentence for people. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

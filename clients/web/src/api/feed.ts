@@ -22,6 +22,10 @@ export interface FeedListener {
   connection(connection: Connection): void;
   /** Baton's settings are others, or may be. */
   settings(): void;
+  /** Any event, after what the list needs of it. */
+  event(event: Partial<SessionEvent>): void;
+  /** Events may have been missed: whoever follows them reads anew. */
+  missed(): void;
 }
 
 /** Whether an event says that its session is gone. */
@@ -73,6 +77,7 @@ export class EventFeed {
     socket.onopen = () => {
       // What happened while nobody listened is in the list.
       if (this.#attempt > 0) void this.#refresh();
+      this.listener.missed();
       this.#attempt = 0;
       this.#say();
       // They may be others since this page heard of them.
@@ -98,6 +103,7 @@ export class EventFeed {
     }
     else if (event.type === "settings.changed") this.listener.settings();
     else if (event.scope !== "session") void this.#refresh();
+    this.listener.event(event);
   }
 
   #tick(): void {

@@ -8,7 +8,8 @@
  */
 
 import { batch, computed, signal } from "@preact/signals";
-import { messageOf, Refused, wasAborted, type BatonClient, type Snapshot } from "../api/client";
+import type { BatonClient, Snapshot } from "../api/client";
+import { messageOf, Refused, wasAborted } from "../api/requests";
 import { formatCursor, parseCursor } from "../stream/frame";
 import { Latest } from "./latest";
 import { landmarksOf, ticksOf, type Landmark } from "./marks";

@@ -1,7 +1,8 @@
 /** Looking for text in all the output a session keeps, as it was shown. */
 
 import { batch, signal } from "@preact/signals";
-import { messageOf, wasAborted, type BatonClient } from "../api/client";
+import type { BatonClient } from "../api/client";
+import { messageOf, wasAborted } from "../api/requests";
 import { Latest } from "./latest";
 import type { SearchAnswer, SearchHit } from "../api/protocol";
 

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
-import { messageOf } from "../api/client";
+import { messageOf } from "../api/requests";
 import { Dialog } from "../ui/dialog";
 import type { AgentProgram, BatonSettings } from "../api/protocol";
 import { store } from "../state";

@@ -10,7 +10,8 @@
  */
 
 import { ATTEMPTS_BEFORE_OFFLINE, retryDelayMs } from "./backoff";
-import { Refused, Unreachable, type BatonClient } from "../api/client";
+import type { BatonClient } from "../api/client";
+import { Refused, Unreachable } from "../api/requests";
 import type { Connection } from "./connection";
 import { decodeOutput, encodeInput, formatCursor, fromBase64, parseCursor, toBase64, type OutputFrame } from "./frame";
 import { InputQueue, type InputFrame } from "./input";

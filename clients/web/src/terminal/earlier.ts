@@ -1,7 +1,8 @@
 /** The lines above a screen that was sent without them: there when somebody looks for them. */
 
 import { signal, type ReadonlySignal } from "@preact/signals";
-import { messageOf, type BatonClient } from "../api/client";
+import type { BatonClient } from "../api/client";
+import { messageOf } from "../api/requests";
 import { SCROLLBACK_LINES, type Screen } from "./screen";
 import type { Tone } from "../ui/tone";
 

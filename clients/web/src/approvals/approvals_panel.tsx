@@ -1,0 +1,3 @@
+export function ApprovalsPanel() {
+  return <p class="empty">Nothing yet.</p>;
+}

@@ -1,0 +1,3 @@
+export function AuditPanel() {
+  return <p class="empty">Nothing yet.</p>;
+}

@@ -1,0 +1,3 @@
+export function LogsPanel() {
+  return <p class="empty">Nothing yet.</p>;
+}
