@@ -19,6 +19,9 @@ pub fn directory() -> Option<std::path::PathBuf> {
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
      img-src 'self' data: blob:; font-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
 
+/// What the build puts behind the name of a file's packed twin, where there is one.
+const PACKED: &str = ".gz";
+
 /// Whether a file's name carries its content's hash, so that it never changes: the build puts those below `assets/`.
 fn is_hashed(path: &str) -> bool {
     path.starts_with("assets/")
@@ -67,12 +70,38 @@ pub async fn serve(request: Request) -> Response {
         "/" => "index.html",
         path => path.trim_start_matches('/'),
     };
+    // The packed twin of a file is no file of the page.
+    if path.ends_with(PACKED) {
+        return StatusCode::NOT_FOUND.into_response();
+    }
     let Some(file) = Page::get(path) else { return StatusCode::NOT_FOUND.into_response() };
-    let body = match file.data {
+    let packed = Page::get(&format!("{path}{PACKED}"));
+    let has_twin = packed.is_some();
+    let packed = packed.filter(|_| takes_gzip(request.headers()));
+    let is_packed = packed.is_some();
+    let body = match packed.unwrap_or(file).data {
         std::borrow::Cow::Borrowed(bytes) => Body::from(bytes),
         std::borrow::Cow::Owned(bytes) => Body::from(bytes),
     };
-    with_headers(Response::new(body), media_type(path), is_hashed(path))
+    let mut response = with_headers(Response::new(body), media_type(path), is_hashed(path));
+    if has_twin {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    if is_packed {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    response
+}
+
+/// Whether `Accept-Encoding` names gzip, and not to refuse it (RFC 9110, 12.5.3).
+fn takes_gzip(headers: &http::HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |weight| weight.parse().ok());
+        named && weight.is_some_and(|weight: f32| weight > 0.0)
+    })
 }
 
 #[cfg(test)]
@@ -81,6 +110,28 @@ mod tests {
 
     async fn get(path: &str) -> Response {
         serve(Request::builder().uri(path).body(Body::empty()).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn who_takes_gzip_gets_it_and_nobody_else() {
+        for (accepted, packed) in [
+            ("gzip, deflate, br", true),
+            ("br;q=1, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("identity", false),
+            ("gzipped", false),
+            ("gzip;q=much", false),
+        ] {
+            let request = Request::builder().uri("/").header(header::ACCEPT_ENCODING, accepted);
+            let response = serve(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(response.headers().contains_key(header::CONTENT_ENCODING), packed, "{accepted}");
+            assert_eq!(response.headers()[header::VARY], "Accept-Encoding");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            assert_eq!(body.starts_with(&[0x1f, 0x8b]), packed, "{accepted}");
+        }
+        assert!(!get("/").await.headers().contains_key(header::CONTENT_ENCODING));
+        assert_eq!(get("/index.html.gz").await.status(), StatusCode::NOT_FOUND);
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ const USAGE: &str = "usage: cargo xtask <command>
   test               all checks and tests
   build [--release]  the page, then the three binaries
   web                the page alone, if its sources are newer
-  bench [part]       figures beside the installed peers: attach, past, confined, events (release build; none: all)
+  bench [part]       figures beside the installed peers: attach, past, confined, events, page (release build; none: all)
   fuzz [target…]     fuzz targets, each for `--minutes N` (1), `--jobs N` at a time (1); needs a nightly compiler
   deb [--debug]      the Debian package, unpacked and tried; needs cargo-deb
   chaos [options]    everything killed, stopped and cut off, and every byte checked: --seed N --minutes M --sessions S

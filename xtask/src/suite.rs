@@ -44,6 +44,7 @@ fn all(project: &Project, times: &mut Steps) -> Result<()> {
             cargo_step(&["test", "--locked", "--workspace", "--lib", "--bins", "--tests"])
         }
     })?;
+    times.step("page in Chromium", || web::end_to_end(project))?;
     times.step("requests by the document", || schemathesis::check(project))?;
     times.step("documentation tests", || cargo_step(&["test", "--locked", "--workspace", "--doc"]))
 }

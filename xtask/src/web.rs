@@ -55,6 +55,11 @@ pub fn check(project: &Project) -> Result<()> {
     npm(&project.web(), &["test"])
 }
 
+/// Drives the page against the binaries of the development build.
+pub fn end_to_end(project: &Project) -> Result<()> {
+    npm(&project.web(), &["run", "e2e"])
+}
+
 /// The committed types must be what the committed API description gives.
 pub fn check_generated_types(project: &Project) -> Result<()> {
     npm(&project.web(), &["run", "--silent", "gen", "--", "--check"])
