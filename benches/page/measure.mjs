@@ -2,7 +2,8 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 
-const SHOWN_LIMIT_MS = 300_000;
+/** 100 MiB at less than 1 MiB/s is not shown. */
+const SHOWN_LIMIT_MS = 100_000;
 
 /** Milliseconds until `wanted` stands in the rows and the frame after that began; counted from `from`, an expression. */
 export function shown(page, peer, wanted, from) {
