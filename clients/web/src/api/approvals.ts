@@ -6,6 +6,7 @@ import type { Requests } from "./requests";
 type Schemas = components["schemas"];
 
 export type Approval = Schemas["ApprovalRequest"];
+export type BoundTo = Schemas["BoundTo"];
 export type ApprovalStatus = Schemas["ApprovalStatus"];
 export type RiskLevel = Schemas["RiskLevel"];
 export type Decision = Schemas["Decision"];

@@ -33,7 +33,7 @@ export function ApprovalDetail({ id }: { id: string }) {
         <Shown text={approval.requested_by_name} /> asks to {asksTo(approval)}
       </h3>
       <Facts approval={approval} />
-      {failure && <p class="message" role="alert" data-testid="decision-failure">{failure.text}</p>}
+      {failure && !isTold(failure.code, approval) && <p class="message" role="alert" data-testid="decision-failure">{failure.text}</p>}
       {approval.status !== "pending" && <Outcome approval={approval} />}
       <Successor approval={approval} />
       <WhatChanged approval={approval} />
@@ -50,6 +50,11 @@ export function ApprovalDetail({ id }: { id: string }) {
         : <Settled approval={approval}>{whole}</Settled>}
     </Frame>
   );
+}
+
+/** What became of the request says it better. */
+function isTold(code: string, { status }: Approval): boolean {
+  return code === "context_changed" && status === "void";
 }
 
 function Frame({ id, children }: { id: string; children: ComponentChildren }) {

@@ -12,11 +12,32 @@ export function DeedView({ approval }: { approval: Approval }) {
       {approval.cwd && deed.kind !== "control" && deed.kind !== "page" && (
         <p class="deed-place"><span class="muted">in</span> <span class="mono" data-testid="approval-cwd"><Shown text={approval.cwd} /></span></p>
       )}
+      <Names approval={approval} />
       <details class="deed-whole" open={deed.kind === "other"}>
         <summary>Everything that it holds</summary>
         <ShownBlock text={written(approval.payload)} label="The whole request as JSON" testId="approval-whole" />
       </details>
     </>
+  );
+}
+
+const NAMES_SHOWN = 12;
+
+/** What the words of it lead to: programs and files, as they were found. */
+function Names({ approval }: { approval: Approval }) {
+  const named = (approval.bound_to ?? []).filter(({ kind }) => kind === "program" || kind === "file");
+  if (named.length === 0) return null;
+  return (
+    <details class="approval-names" open={named.length <= NAMES_SHOWN} data-testid="approval-names">
+      <summary class="muted">What it names, as it was found</summary>
+      <ul>
+        {named.map(({ kind, name, leads_to, state }) => (
+          <li key={`${kind} ${name}`}>
+            {kind} <span class="mono"><Shown text={name} />{leads_to && <> → <Shown text={leads_to} /></>}</span>{state === null && ", not found"}
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

@@ -75,7 +75,7 @@ function marked(rows: readonly Line[]): Line[] {
   });
 }
 
-/** From where to where `text` is not as `other`; null when nothing of it is. */
+/** From where to where `text` is not as `other`; null when that is all of it, or nothing. */
 export function differing(text: string, other: string): [number, number] | null {
   const shorter = Math.min(text.length, other.length);
   let start = 0;
@@ -85,7 +85,8 @@ export function differing(text: string, other: string): [number, number] | null 
   // No character is cut in half.
   if (isLow(text, start)) start -= 1;
   if (isLow(text, text.length - end)) end -= 1;
-  return start === 0 && end === 0 ? null : [start, text.length - end];
+  const to = text.length - end;
+  return to <= start || (start === 0 && end === 0) ? null : [start, to];
 }
 
 function isLow(text: string, index: number): boolean {

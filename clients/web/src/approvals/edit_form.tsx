@@ -56,12 +56,12 @@ export function EditForm({ approval, draft, busy, onSend, onClose, children }: E
           onClose();
         }}
       />
+      {error !== null && <p class="message" role="alert">{error}</p>}
+      {shownAfter !== null && !same && <Diff before={draft.text} after={shownAfter} label="What changes" testId="edit-diff" />}
       <p class="help" id={`${id}-help`}>
         {draft.kind === "typed" && <>Enter is <code>\r</code>, a byte <code>\x1b</code>, a backslash <code>\\</code>. </>}
         It is judged anew: what the policy forbids stays forbidden, and what is riskier asks for itself.
       </p>
-      {error !== null && <p class="message" role="alert">{error}</p>}
-      {shownAfter !== null && !same && <Diff before={draft.text} after={shownAfter} label="What changes" testId="edit-diff" />}
       </div>
       <div class="approval-foot">
         <button type="button" class="button" data-testid="edit-cancel" onClick={onClose}>Back</button>

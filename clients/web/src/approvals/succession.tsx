@@ -3,8 +3,8 @@
 import { useEffect } from "preact/hooks";
 import type { Approval } from "../api/approvals";
 import { store } from "../state";
-import { changesBetween, unseenChange } from "./changes";
-import { Diff } from "./shown_text";
+import { boundChanges, changesBetween, UNSEEN_CHANGE } from "./changes";
+import { Diff, Shown } from "./shown_text";
 
 /** On the one that no longer counts. */
 export function Successor({ approval }: { approval: Approval }) {
@@ -39,15 +39,21 @@ export function WhatChanged({ approval }: { approval: Approval }) {
 
 function Changes({ before, after }: { before: Approval; after: Approval }) {
   const changes = changesBetween(before, after);
-  if (changes.length === 0) return <p data-testid="unseen-change">{unseenChange(after.action)}</p>;
+  const bound = boundChanges(before, after);
+  if (changes.length + bound.length === 0) return <p data-testid="changes">{UNSEEN_CHANGE}</p>;
   return (
-    <dl class="changes" data-testid="changes">
-      {changes.map(({ what, before: old, after: now }) => (
-        <div key={what}>
-          <dt>{what}</dt>
-          <dd><Diff before={old} after={now} label={`${what}: before and now`} testId="change" /></dd>
-        </div>
-      ))}
-    </dl>
+    <div class="changes" data-testid="changes">
+      {bound.length > 0 && <ul>{bound.map((told) => <li key={told}><Shown text={told} />.</li>)}</ul>}
+      {changes.length > 0 && (
+        <dl>
+          {changes.map(({ what, before: old, after: now }) => (
+            <div key={what}>
+              <dt>{what}</dt>
+              <dd><Diff before={old} after={now} label={`${what}: before and now`} testId="change" /></dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </div>
   );
 }
