@@ -48,3 +48,60 @@ pub(super) fn bound_to(targets: &[Target], identity: &Value, revision: &str) -> 
 fn digest(written: serde_json::Result<Vec<u8>>) -> String {
     hex(&Sha256::digest(written.unwrap_or_default())[..STATE_BYTES])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{self, Action, example_context};
+
+    fn told(folder: &Path, line: &str, identity: &Value) -> Vec<BoundTo> {
+        let context = policy::Context { cwd: folder.to_owned(), ..example_context() };
+        let target = policy::target(&Action::TerminalExec { command: line.to_owned() }, &context);
+        bound_to(&[target], identity, "r1")
+    }
+
+    fn differing(before: &[BoundTo], after: &[BoundTo]) -> Vec<(BoundKind, String)> {
+        let other = |thing: &&BoundTo| !before.contains(thing);
+        after.iter().filter(other).map(|thing| (thing.kind, thing.name.clone())).collect()
+    }
+
+    #[test]
+    fn what_is_another_is_told_by_its_name() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().canonicalize().unwrap();
+        let script = folder.join("deploy.sh");
+        std::fs::write(&script, "echo harmless\n").unwrap();
+        let here = json!({"session": "ses_1", "instance": 1, "foreground": 7});
+        let before = told(&folder, "sh deploy.sh", &here);
+        assert_eq!(before, told(&folder, "sh deploy.sh", &here));
+        let named = |kind| before.iter().filter(|thing| thing.kind == kind).map(|thing| thing.name.clone());
+        assert!(named(BoundKind::Program).any(|name| name.ends_with("/sh")), "{before:?}");
+        let script_name = script.to_str().unwrap().to_owned();
+        assert_eq!(named(BoundKind::File).collect::<Vec<_>>(), [script_name.clone()]);
+
+        std::fs::write(&script, "echo harmful, and longer\n").unwrap();
+        let after = told(&folder, "sh deploy.sh", &here);
+        assert_eq!(differing(&before, &after), [(BoundKind::File, script_name)]);
+        let elsewhere = json!({"session": "ses_1", "instance": 2, "foreground": 8});
+        let moved = told(&folder, "sh deploy.sh", &elsewhere);
+        let none = String::new();
+        assert_eq!(differing(&after, &moved), [(BoundKind::Session, none.clone()), (BoundKind::Foreground, none)]);
+    }
+
+    #[test]
+    fn a_link_is_told_with_where_it_leads() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = scratch.path().canonicalize().unwrap();
+        std::fs::write(folder.join("a"), "a").unwrap();
+        std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
+        let told = told(&folder, "cat link", &json!({}));
+        let link = told.iter().find(|thing| thing.name.ends_with("/link")).unwrap();
+        assert_eq!(link.leads_to.as_deref(), folder.join("a").to_str());
+        // No session is there yet.
+        assert!(!told.iter().any(|thing| matches!(thing.kind, BoundKind::Session | BoundKind::Foreground)));
+    }
+}

@@ -10,6 +10,7 @@ import { agoText, sessionName } from "../ui/words";
 import { Countdown, LastCall } from "./countdown";
 import { DecisionForm } from "./decision";
 import { DeedView } from "./deed_view";
+import { useKeptFocus } from "./kept_focus";
 import { Outcome } from "./outcome";
 import { Shown } from "./shown_text";
 import { Successor, WhatChanged } from "./succession";
@@ -19,6 +20,7 @@ export function ApprovalDetail({ id }: { id: string }) {
   const approval = store.inbox.byId(id);
   const heading = useRef<HTMLHeadingElement>(null);
   const isThere = approval !== null;
+  useKeptFocus();
   useEffect(() => {
     store.inbox.want(id);
     // After the panel, which takes the focus when it opens. Never a button: nobody decides by a key meant for something else.

@@ -13,15 +13,15 @@ export function ApprovalsButton() {
   const waiting = store.inbox.pending.value.length;
   return (
     <>
-      <HandIcon /><span class="approvals-word">Approvals</span>
-      {waiting > 0 && <span class="visually-hidden">, {waiting} waiting</span>}
+      <ShieldIcon /><span class="approvals-word" aria-hidden="true">Approvals</span>
+      <span class="visually-hidden">{waiting > 0 ? `Approvals, ${waiting} waiting` : "Approvals"}</span>
       {waiting > 0 && <span class="badge" aria-hidden="true" data-testid="approvals-badge">{waiting > SHOWN_MAX ? `${SHOWN_MAX}+` : waiting}</span>}
     </>
   );
 }
 
 /** Where there is no room for the word. */
-const HandIcon = () => (
+const ShieldIcon = () => (
   <svg class="icon approvals-icon" viewBox="0 0 20 20" fill="none" stroke="currentColor" stroke-width="1.6" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">
     <path d="M10 2.5 4 4.7v4.6c0 3.8 2.5 6.7 6 8.2 3.5-1.5 6-4.4 6-8.2V4.7L10 2.5ZM7.2 10l2 2 3.6-4" />
   </svg>

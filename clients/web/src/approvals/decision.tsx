@@ -7,6 +7,7 @@ import type { Approval, DecisionRequest } from "../api/approvals";
 import { store } from "../state";
 import { useArmed } from "./armed";
 import { EditForm } from "./edit_form";
+import { useKeptFocus } from "./kept_focus";
 import { draftOf } from "./payload";
 import { Shown } from "./shown_text";
 
@@ -32,6 +33,7 @@ export function DecisionForm({ approval, children }: { approval: Approval; child
     void store.inbox.decide(approval, { decision: "deny", ...said() });
   };
   useDecisionKeys(approve, deny);
+  useKeptFocus();
   if (editing.value && draft) {
     return (
       <EditForm
