@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use baton_proto::ErrorCode;
-use baton_proto::api::CreateTerminal;
+use baton_proto::api::{BoundTo, CreateTerminal};
 use baton_proto::ids::Epoch;
 use baton_proto::spec::Grant;
 use baton_proto::v1::Class;
 use sha2::{Digest as _, Sha256};
 
+use super::bound::bound_to;
 use super::gated::Gated;
 use super::rights;
 use crate::access::Principal;
@@ -35,6 +36,8 @@ pub struct Judgement {
     pub epoch: Option<Epoch>,
     /// The state of what is acted on and of where, without what moves by itself: what a remembered decision is bound to.
     pub state: String,
+    /// What the hash is of, thing by thing: what is another now can be told from two of them.
+    pub bound_to: Vec<BoundTo>,
 }
 
 /// Judges something as things are now.
@@ -96,6 +99,7 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
         let detail = "it names more files than a person can be shown the state of (64): ask for it in parts";
         return Err(Failure::invalid(detail));
     }
+    let bound_to = bound_to(&targets, &identity, &decision.revision);
     // Times in nanoseconds are larger than the numbers that canonical JSON has.
     let target = hex(&Sha256::digest(serde_json::to_vec(&targets).unwrap_or_default()));
     let whole = serde_json::json!({
@@ -111,7 +115,7 @@ pub async fn judge(app: &App, policy: &Policy, principal: &Principal, gated: &Ga
         .map_err(|err| Failure::invalid(format!("what is asked for can't be written down: {err}")))?;
     let state = serde_json::to_vec(&(&lasting, &target)).unwrap_or_default();
     let (hash, state) = (hex(&Sha256::digest(&canonical)), hex(&Sha256::digest(&state)));
-    Ok(Judgement { decision, hash, cwd, epoch, state })
+    Ok(Judgement { decision, hash, cwd, epoch, state, bound_to })
 }
 
 /// Whether an agent may start this in a session that has ended. Nobody is asked about it: what a person would say yes to is a new

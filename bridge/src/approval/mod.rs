@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`gated`] | what is asked about: a closed enum, and a table of every route and frame against it |
 //! | [`context`] | all that a decision is about, and its hash |
+//! | [`bound`] | the same, told thing by thing |
 //! | [`gate`] | the one function that every such request goes through |
 //! | [`inbox`] | the policy in force, seals, and what of a request is in memory only |
 //! | [`request`] | a request: made, kept, told of; each change of its state |
@@ -20,6 +21,7 @@
 //!
 //! What may happen between a request and its result, and what becomes of it, is in `docs/approvals.md`.
 
+mod bound;
 pub mod context;
 pub mod decision;
 pub mod gate;

@@ -87,6 +87,7 @@ pub(super) fn request(inbox: &Inbox, asked: &Asked<'_>) -> Outcome<ApprovalRow> 
         rule_ids: decision.rule_ids.clone(),
         context_hash: judgement.hash.clone(),
         cwd: judgement.cwd.clone(),
+        bound_to: judgement.bound_to.clone(),
         lease_epoch: judgement.epoch,
         supersedes: asked.supersedes,
         superseded_by: None,

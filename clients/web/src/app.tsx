@@ -1,6 +1,7 @@
 /** The page: the list on the left, the session with its bar on the right. */
 
 import { useEffect } from "preact/hooks";
+import { ApprovalsNews } from "./approvals/approvals_button";
 import { ConnectionChip } from "./desk/connection_chip";
 import { MenuIcon } from "./ui/icons";
 import { LeaseBar } from "./lease/lease";
@@ -74,6 +75,7 @@ function Desk() {
         </div>
       </main>
       <Notices />
+      <ApprovalsNews />
     </div>
   );
 }

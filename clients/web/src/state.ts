@@ -7,6 +7,10 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./terminal/attachment";
+import { Alerts } from "./approvals/alerts";
+import { browserAlerts, prepareSoundOnce } from "./approvals/browser_alerts";
+import { Inbox } from "./approvals/inbox";
+import { countedTitle } from "./approvals/words";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
 import { messageOf, Refused } from "./api/requests";
@@ -84,6 +88,8 @@ export class Store {
     missed: () => this.#followers.forEach((follower) => follower.missed()),
   });
   readonly #followers = new Set<EventFollower>();
+  readonly alerts = new Alerts(browserAlerts, (id) => this.review(id));
+  readonly inbox = new Inbox(this.client.approvals, (asked) => this.alerts.arrived(asked));
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
@@ -103,7 +109,9 @@ export class Store {
     effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
-    effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
+    effect(() => void (document.title = countedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.inbox.pending.value.length)));
+    this.follow(this.inbox);
+    if (this.alerts.settings.peek().sound) prepareSoundOnce();
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }
@@ -124,6 +132,7 @@ export class Store {
     this.#leave();
     this.sessions.value = null;
     this.details.value = new Map();
+    this.inbox.clear();
     this.signIn.value = { state: "out", message };
   }
 
@@ -199,6 +208,13 @@ export class Store {
     const notice = { id: ++this.#noticeId, text: sentence, tone };
     this.notices.value = [...others, notice].slice(-NOTICES_MAX);
     setTimeout(() => this.dismiss(notice.id), NOTICE_MS);
+  }
+
+  /** Shows a request for approval. */
+  review(id: string): void {
+    this.inbox.want(id);
+    this.inbox.shown.value = id;
+    this.panel.value = "approvals";
   }
 
   dismiss(id: number): void {

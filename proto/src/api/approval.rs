@@ -69,6 +69,42 @@ pub enum RiskLevel {
     Critical,
 }
 
+/// What kind of thing a decision is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum BoundKind {
+    /// The working directory, or one that the line goes to.
+    Directory,
+    /// A program that it starts.
+    Program,
+    /// A file that it names.
+    File,
+    /// The names in the environment.
+    Environment,
+    /// This life of the session, its profile and what it is granted.
+    Session,
+    /// The program that has the terminal.
+    Foreground,
+    /// The policy.
+    Policy,
+}
+
+/// Something that a decision is bound to, as it was when it was asked: two requests with another `state` of the same thing differ in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BoundTo {
+    /// What kind of thing.
+    pub kind: BoundKind,
+    /// Its name: a path as it is looked up; empty where there is one of the kind only.
+    pub name: String,
+    /// Where the name leads, when that is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leads_to: Option<String>,
+    /// Compares and says nothing else; null: there is no such thing.
+    pub state: Option<String>,
+}
+
 /// Something that waits for a person, or did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -114,6 +150,9 @@ pub struct ApprovalRequest {
     /// The working directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// What else a decision is bound to: `context_hash` is of all of this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound_to: Vec<BoundTo>,
     /// The lease's epoch when it was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease_epoch: Option<Epoch>,

@@ -961,6 +961,8 @@ export interface components {
             context_hash: string;
             /** @description The working directory. */
             cwd?: string | null;
+            /** @description What else a decision is bound to: `context_hash` is of all of this. */
+            bound_to?: components["schemas"]["BoundTo"][];
             lease_epoch?: components["schemas"]["Epoch"] | null;
             supersedes?: components["schemas"]["ApprovalId"] | null;
             superseded_by?: components["schemas"]["ApprovalId"] | null;
@@ -1079,6 +1081,22 @@ export interface components {
             approval_id: components["schemas"]["ApprovalId"];
             /** @description Where it is. */
             status: components["schemas"]["ApprovalStatus"];
+        };
+        /**
+         * @description What kind of thing a decision is bound to.
+         * @enum {string}
+         */
+        BoundKind: "directory" | "program" | "file" | "environment" | "session" | "foreground" | "policy";
+        /** @description Something that a decision is bound to, as it was when it was asked: two requests with another `state` of the same thing differ in it. */
+        BoundTo: {
+            /** @description What kind of thing. */
+            kind: components["schemas"]["BoundKind"];
+            /** @description Its name: a path as it is looked up; empty where there is one of the kind only. */
+            name: string;
+            /** @description Where the name leads, when that is elsewhere. */
+            leads_to?: string | null;
+            /** @description Compares and says nothing else; null: there is no such thing. */
+            state?: string | null;
         };
         /** @description `POST …/claim` */
         ClaimRequest: {
@@ -1857,6 +1875,8 @@ export interface components {
                 context_hash: string;
                 /** @description The working directory. */
                 cwd?: string | null;
+                /** @description What else a decision is bound to: `context_hash` is of all of this. */
+                bound_to?: components["schemas"]["BoundTo"][];
                 lease_epoch?: components["schemas"]["Epoch"] | null;
                 supersedes?: components["schemas"]["ApprovalId"] | null;
                 superseded_by?: components["schemas"]["ApprovalId"] | null;

@@ -5,6 +5,7 @@
 
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
+import { ApprovalRoutes } from "./approvals";
 import { limited, Requests } from "./requests";
 import {
   BINARY_SUBPROTOCOL,
@@ -80,6 +81,9 @@ export interface BatonClient {
   /** The newest marks of a session, oldest first. */
   marks(id: string, signal?: AbortSignal): Promise<SessionEvent[]>;
 
+  /** What waits for a person. */
+  readonly approvals: ApprovalRoutes;
+
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
   /** What happens to every session this principal may see, without output. */
@@ -104,10 +108,12 @@ const MARKS_PAGES_MAX = 5;
 
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
+  readonly approvals: ApprovalRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
+    this.approvals = new ApprovalRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {

@@ -32,6 +32,8 @@ interface SendOptions {
   login?: boolean;
   /** Ends the request early; it has no time limit of its own then. */
   signal?: AbortSignal | undefined;
+  /** The `Idempotency-Key`, where the caller may ask the same again; else each request has its own. */
+  key?: string;
 }
 
 export class Requests {
@@ -44,12 +46,12 @@ export class Requests {
     return (await response.json()) as T;
   }
 
-  async send(method: Method, path: string, body?: object, { login = false, signal }: SendOptions = {}): Promise<Response> {
+  async send(method: Method, path: string, body?: object, { login = false, signal, key: repeatKey }: SendOptions = {}): Promise<Response> {
     const headers = new Headers({ Accept: "application/json, */*" });
     const key = loginKey.read();
     if (key && !login) headers.set("X-Baton-Key", key);
     if (body) headers.set("Content-Type", "application/json");
-    if (method === "POST" && !login) headers.set("Idempotency-Key", uuid());
+    if (method === "POST" && !login) headers.set("Idempotency-Key", repeatKey ?? uuid());
     const init: RequestInit = { method, headers, cache: "no-store", signal: signal ?? AbortSignal.timeout(REQUEST_TIMEOUT_MS) };
     if (body) init.body = JSON.stringify(body);
 

@@ -2,6 +2,7 @@
 
 import type { ComponentType } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { ApprovalsButton } from "../approvals/approvals_button";
 import { CloseIcon } from "../ui/icons";
 import { lazy } from "../ui/lazy";
 import { store, type PanelName } from "../state";
@@ -14,7 +15,7 @@ interface Panel {
 }
 
 const PANELS: Readonly<Record<PanelName, Panel>> = {
-  approvals: { title: "Approvals", button: null, Body: lazy("Approvals", async () => (await import("../approvals/approvals_panel")).ApprovalsPanel) },
+  approvals: { title: "Approvals", button: ApprovalsButton, Body: lazy("Approvals", async () => (await import("../approvals/approvals_panel")).ApprovalsPanel) },
   logs: { title: "Logs", button: null, Body: lazy("Logs", async () => (await import("../logs/logs_panel")).LogsPanel) },
   audit: { title: "Audit", button: null, Body: lazy("Audit", async () => (await import("../audit/audit_panel")).AuditPanel) },
 };

@@ -1,6 +1,7 @@
 /** The terminal's place on the page, with what is said right above and below it. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { ApprovalStrip } from "../approvals/approval_strip";
 import type { Attachment } from "./attachment";
 import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
@@ -45,6 +46,7 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" inert={looksBack} />
         <DebugOverlay attachment={attachment} />
         <ControlRequests attachment={attachment} />
+        <ApprovalStrip session={attachment.sessionId} />
         <EarlierButton attachment={attachment} />
         <HeldHint attachment={attachment} />
       </div>

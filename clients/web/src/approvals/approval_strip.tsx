@@ -1,0 +1,30 @@
+/** On the terminal of the session concerned: somebody asks. It decides nothing; it leads to where all of it is to be read. */
+
+import { store } from "../state";
+import { preview } from "./hidden";
+import { deedLine, deedOf } from "./payload";
+import { Shown } from "./shown_text";
+import { asksTo } from "./words";
+import "./approval_strip.css";
+
+const PREVIEW_CHARS = 90;
+
+export function ApprovalStrip({ session }: { session: string }) {
+  const here = store.inbox.pending.value.filter((approval) => approval.session_id === session);
+  const [first] = here;
+  // The panel lists it already.
+  if (!first || store.panel.value === "approvals") return null;
+  const line = preview(deedLine(deedOf(first.action, first.payload)), PREVIEW_CHARS);
+  return (
+    <div class="over-terminal approval-over" role="status">
+      <div class="strip approval-strip" data-testid="approval-strip">
+        <span class="approval-strip-text">
+          <strong><Shown text={first.requested_by_name} /></strong> asks to {asksTo(first)}{line && <>: <span class="mono"><Shown text={line} /></span></>}{here.length > 1 && ` · ${here.length - 1} more`}
+        </span>
+        <span class="strip-actions">
+          <button type="button" class="button small" data-testid="review" onClick={() => store.review(first.id)}>Review</button>
+        </span>
+      </div>
+    </div>
+  );
+}
