@@ -16,6 +16,7 @@ import { EventFeed, type FeedListener } from "./api/feed";
 import type { Fragment } from "./access/fragment";
 import { clientId, freshClientId, newInputStream } from "./access/identity";
 import { Latest } from "./history/latest";
+import { Logs } from "./logs/logs";
 import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./api/protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings/settings";
 import type { Tone } from "./ui/tone";
@@ -74,6 +75,7 @@ export class Store {
   });
 
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
+  readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
     forgotten: (id) => this.#rowGone(id),
@@ -121,6 +123,7 @@ export class Store {
   signedOut(message: string | null): void {
     if (this.signIn.value.state === "out") return;
     this.#feed.stop();
+    this.logs.forget();
     this.#leave();
     this.sessions.value = null;
     this.details.value = new Map();

@@ -3,6 +3,7 @@
  * nothing else knows a route, a header or a status code.
  */
 
+import { AuditRoutes } from "./audit";
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
 import { limited, Requests } from "./requests";
@@ -82,8 +83,8 @@ export interface BatonClient {
 
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
-  /** What happens to every session this principal may see, without output. */
-  openEvents(): WebSocket;
+  /** What happens to every session this principal may see, without output; after the event `cursor`, or from now on. */
+  openEvents(cursor?: number): WebSocket;
 
   batonSettings(): Promise<BatonSettings>;
   /** Answers once they hold. */
@@ -104,10 +105,12 @@ const MARKS_PAGES_MAX = 5;
 
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
+  readonly audit: AuditRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
+    this.audit = new AuditRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
@@ -243,8 +246,8 @@ export class HttpClient implements BatonClient {
     return openSocket(`${path}?client_id=${encodeURIComponent(clientId)}`);
   }
 
-  openEvents(): WebSocket {
-    return openSocket("/v1/events?output=0");
+  openEvents(cursor?: number): WebSocket {
+    return openSocket(cursor === undefined ? "/v1/events?output=0" : `/v1/events?output=0&cursor=${cursor}`);
   }
 
   batonSettings(): Promise<BatonSettings> {
