@@ -7,6 +7,7 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import { Attachment } from "./terminal/attachment";
+import { Audit } from "./audit/audit";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
 import { messageOf, Refused } from "./api/requests";
@@ -75,6 +76,7 @@ export class Store {
   });
 
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
+  readonly audit = new Audit(this.client.audit);
   readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
@@ -124,6 +126,7 @@ export class Store {
     if (this.signIn.value.state === "out") return;
     this.#feed.stop();
     this.logs.forget();
+    this.audit.forget();
     this.#leave();
     this.sessions.value = null;
     this.details.value = new Map();

@@ -4,7 +4,7 @@ import { EventLog, lostOf, type Change } from "../src/logs/event_log";
 import { EVERYTHING, isNarrowed, isShown, matcher, THIS } from "../src/logs/filter";
 import { LogView } from "../src/logs/log_view";
 import { gapText, Narrator } from "../src/logs/narrator";
-import { plainText, visibleJson } from "../src/logs/plain";
+import { plainText, visibleJson } from "../src/ui/plain";
 import { seqOf } from "../src/logs/seq";
 import { indexOfSeq, RowWindow } from "../src/logs/window";
 

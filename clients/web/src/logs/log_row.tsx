@@ -5,7 +5,7 @@ import { store } from "../state";
 import { second } from "../ui/clock";
 import { clockText } from "../ui/words";
 import type { LogEntry } from "./entry";
-import { visibleJson } from "./plain";
+import { visibleJson } from "../ui/plain";
 
 interface RowProps {
   entry: LogEntry;
