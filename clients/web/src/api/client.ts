@@ -6,6 +6,7 @@
 import { AuditRoutes } from "./audit";
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
+import { RecordingRoutes } from "./recordings";
 import { limited, Requests } from "./requests";
 import {
   BINARY_SUBPROTOCOL,
@@ -52,6 +53,9 @@ export interface SearchQuery {
 }
 
 export interface BatonClient {
+  readonly audit: AuditRoutes;
+  readonly recordings: RecordingRoutes;
+
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
   me(): Promise<Principal>;
@@ -106,11 +110,13 @@ const MARKS_PAGES_MAX = 5;
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
   readonly audit: AuditRoutes;
+  readonly recordings: RecordingRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
     this.audit = new AuditRoutes(this.#requests);
+    this.recordings = new RecordingRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
