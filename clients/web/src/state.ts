@@ -11,6 +11,7 @@ import { Alerts } from "./approvals/alerts";
 import { browserAlerts, prepareSoundOnce } from "./approvals/browser_alerts";
 import { Inbox } from "./approvals/inbox";
 import { countedTitle } from "./approvals/words";
+import { Audit } from "./audit/audit";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
 import { messageOf, Refused } from "./api/requests";
@@ -20,6 +21,7 @@ import { EventFeed, type FeedListener } from "./api/feed";
 import type { Fragment } from "./access/fragment";
 import { clientId, freshClientId, newInputStream } from "./access/identity";
 import { Latest } from "./history/latest";
+import { Logs } from "./logs/logs";
 import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./api/protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings/settings";
 import type { Tone } from "./ui/tone";
@@ -78,6 +80,8 @@ export class Store {
   });
 
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
+  readonly audit = new Audit(this.client.audit);
+  readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
     forgotten: (id) => this.#rowGone(id),
@@ -129,6 +133,8 @@ export class Store {
   signedOut(message: string | null): void {
     if (this.signIn.value.state === "out") return;
     this.#feed.stop();
+    this.logs.forget();
+    this.audit.forget();
     this.#leave();
     this.sessions.value = null;
     this.details.value = new Map();

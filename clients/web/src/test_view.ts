@@ -19,6 +19,8 @@ export interface TestView {
   epoch(): number;
   cols(): number;
   rows(): number;
+  /** The numbers of the events that the logs panel has. */
+  logSeqs(): readonly number[];
 }
 
 declare global {
@@ -40,6 +42,7 @@ export function exposeForTests(): void {
     epoch: () => attachment()?.lease.peek().epoch ?? 0,
     cols: () => attachment()?.screen.term.cols ?? 0,
     rows: () => attachment()?.screen.term.rows ?? 0,
+    logSeqs: () => store.logs.seqs,
   });
 }
 

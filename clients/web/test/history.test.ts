@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { BatonClient, Moment, Snapshot } from "../src/api/client";
+import type { RecordingRoutes } from "../src/api/recordings";
 import { Refused } from "../src/api/requests";
 import { History, type PastView } from "../src/history/history";
 import { Latest } from "../src/history/latest";
@@ -36,7 +37,7 @@ function fake(events: SessionEvent[] = [], recording = ""): Fake {
     return value;
   };
   const offsetOf = (moment: Moment | null): number => (moment && "cursor" in moment ? Number(moment.cursor.split(":")[1]) : END);
-  const client: Pick<BatonClient, "session" | "snapshot" | "timeOf" | "marks" | "recording"> = {
+  const client: Pick<BatonClient, "session" | "snapshot" | "timeOf" | "marks" | "recording"> & { recordings: Pick<RecordingRoutes, "part"> } = {
     session: () => later({
       instance: "i", status: state.status, cursor: `i:${END}`, oldest_cursor: "i:0", oldest_screen_cursor: "i:100",
       created_at: new Date(CREATED).toISOString(), last_activity_at: new Date(timeAt(END)).toISOString(),
@@ -51,6 +52,7 @@ function fake(events: SessionEvent[] = [], recording = ""): Fake {
     },
     timeOf: (_id, cursor, signal) => later(timeAt(offsetOf({ cursor })), signal),
     marks: (_id, signal) => later(events, signal),
+    recordings: { part: (_id, { from, to }, signal) => later(new Response(`${from} to ${to}`), signal) },
     recording: (_id, moment, signal) => {
       state.asked.push(`play ${offsetOf(moment)}`);
       return later(new Response(`{"version":3,"term":{"cols":80,"rows":24}}\n${recording}`), signal);
@@ -221,6 +223,58 @@ describe("looking back", () => {
     expect(shown.at(-1)).toBe("screen 700");
     history.jump(1);
     expect(history.place.value).toBe(1);
+  });
+});
+
+describe("exporting a part", () => {
+  it("takes what lies between two moments that were looked at", async () => {
+    const { history } = fake([mark(400, { kind: "command_end", exit_code: 0 }), mark(700, { kind: "command_end", exit_code: 1 })]);
+    history.open(null);
+    await vi.advanceTimersByTimeAsync(100);
+    const part = history.export;
+    const read = async (): Promise<string | undefined> => {
+      const reading = part.read();
+      await vi.advanceTimersByTimeAsync(100);
+      return (await reading)?.text();
+    };
+    expect(await read(), "all of it").toBe("null to null");
+    history.jump(-1);
+    await vi.advanceTimersByTimeAsync(100);
+    part.endAt(history.momentBefore());
+    history.jump(-1);
+    await vi.advanceTimersByTimeAsync(100);
+    part.startAt(history.moment());
+    expect(await read()).toBe("i:400 to i:700");
+    expect([part.from.value?.at, part.to.value?.at]).toEqual([timeAt(400), timeAt(700)]);
+    expect(part.reading.value).toBeNull();
+  });
+
+  it("never ends before it begins", async () => {
+    const { history } = fake();
+    history.open(null);
+    await vi.advanceTimersByTimeAsync(100);
+    const part = history.export;
+    part.endAt({ offset: 500, at: 0 });
+    part.startAt({ offset: 600, at: 0 });
+    expect([part.from.value?.offset, part.to.value]).toEqual([600, null]);
+    part.endAt({ offset: 600, at: 0 });
+    expect([part.from.value, part.to.value?.offset]).toEqual([null, 600]);
+    history.seek(1);
+    part.endAt(history.momentBefore());
+    expect(part.to.value, "the newest there is, not what was the newest").toBeNull();
+  });
+
+  it("is given up when it is closed, and forgotten when one looks back anew", async () => {
+    const { history } = fake();
+    history.open(null);
+    await vi.advanceTimersByTimeAsync(100);
+    history.export.startAt({ offset: 200, at: 0 });
+    const reading = history.export.read();
+    history.close();
+    await vi.advanceTimersByTimeAsync(100);
+    expect([await reading, history.export.error.value, history.export.reading.value]).toEqual([null, null, null]);
+    history.open(null);
+    expect(history.export.from.value).toBeNull();
   });
 });
 

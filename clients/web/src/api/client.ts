@@ -3,9 +3,11 @@
  * nothing else knows a route, a header or a status code.
  */
 
+import { AuditRoutes } from "./audit";
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
 import { ApprovalRoutes } from "./approvals";
+import { RecordingRoutes } from "./recordings";
 import { limited, Requests } from "./requests";
 import {
   BINARY_SUBPROTOCOL,
@@ -52,6 +54,9 @@ export interface SearchQuery {
 }
 
 export interface BatonClient {
+  readonly audit: AuditRoutes;
+  readonly recordings: RecordingRoutes;
+
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
   me(): Promise<Principal>;
@@ -86,8 +91,8 @@ export interface BatonClient {
 
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
-  /** What happens to every session this principal may see, without output. */
-  openEvents(): WebSocket;
+  /** What happens to every session this principal may see, without output; after the event `cursor`, or from now on. */
+  openEvents(cursor?: number): WebSocket;
 
   batonSettings(): Promise<BatonSettings>;
   /** Answers once they hold. */
@@ -109,11 +114,15 @@ const MARKS_PAGES_MAX = 5;
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
   readonly approvals: ApprovalRoutes;
+  readonly audit: AuditRoutes;
+  readonly recordings: RecordingRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
     this.approvals = new ApprovalRoutes(this.#requests);
+    this.audit = new AuditRoutes(this.#requests);
+    this.recordings = new RecordingRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
@@ -249,8 +258,8 @@ export class HttpClient implements BatonClient {
     return openSocket(`${path}?client_id=${encodeURIComponent(clientId)}`);
   }
 
-  openEvents(): WebSocket {
-    return openSocket("/v1/events?output=0");
+  openEvents(cursor?: number): WebSocket {
+    return openSocket(cursor === undefined ? "/v1/events?output=0" : `/v1/events?output=0&cursor=${cursor}`);
   }
 
   batonSettings(): Promise<BatonSettings> {

@@ -45,6 +45,9 @@ export interface Mark {
   duration_ms?: number | null;
 }
 export type EventPage = Schemas["Page_Event"];
+export type AuditRow = Schemas["AuditRow"];
+export type AuditPage = Schemas["Page_AuditRow"];
+export type AuditVerification = Schemas["AuditVerification"];
 
 export type ClientFrame = Schemas["ClientFrame"];
 export type ServerFrame = Schemas["ServerFrame"];

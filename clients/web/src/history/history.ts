@@ -9,8 +9,10 @@
 
 import { batch, computed, signal } from "@preact/signals";
 import type { BatonClient, Snapshot } from "../api/client";
+import type { RecordingRoutes } from "../api/recordings";
 import { messageOf, Refused, wasAborted } from "../api/requests";
 import { formatCursor, parseCursor } from "../stream/frame";
+import { Export } from "./export";
 import { Latest } from "./latest";
 import { landmarksOf, ticksOf, type Landmark } from "./marks";
 import type { PastScreen } from "./past_screen";
@@ -33,7 +35,7 @@ const PROBES_AT_ONCE = 3;
 /** What shows the past. */
 export type PastView = Pick<PastScreen, "show" | "begin" | "output" | "resize" | "mark" | "marked" | "text" | "configure">;
 
-type Client = Pick<BatonClient, "session" | "snapshot" | "timeOf" | "marks" | "recording">;
+type Client = Pick<BatonClient, "session" | "snapshot" | "timeOf" | "marks" | "recording"> & { recordings: Pick<RecordingRoutes, "part"> };
 
 /** Where to look: a hit of a search, a landmark. */
 export interface Target {
@@ -79,9 +81,13 @@ export class History {
     return timeline ? ticksOf(this.landmarks.value, (offset) => timeline.placeOfOffset(offset)) : [];
   });
 
+  /** A part of it as a file. */
+  readonly export: Export;
+
   constructor(client: Client, sessionId: string) {
     this.#client = client;
     this.#sessionId = sessionId;
+    this.export = new Export(client.recordings, sessionId, (offset) => this.#cursor(offset));
   }
 
   /** Opens at `target`, else at the newest screen. */
@@ -103,7 +109,20 @@ export class History {
     this.#abort.abort();
     this.#settle();
     this.#pending = null;
+    this.export.close();
     this.isOpen.value = false;
+  }
+
+  /** The moment that is looked at; null before it is known where the output begins and ends. */
+  moment(): Point | null {
+    const timeline = this.timeline.peek();
+    if (!timeline || this.#offset === null) return timeline && timeline.end;
+    return { offset: this.#offset, at: this.at.peek() ?? timeline.at(this.place.peek()).at };
+  }
+
+  /** The same; null when that is the newest there is, whatever comes. */
+  momentBefore(): Point | null {
+    return this.#offset === null ? null : this.moment();
   }
 
   /** The emulator to show on; none while there is no room for it. */
@@ -163,6 +182,7 @@ export class History {
 
   #begin(): void {
     this.#abort = new AbortController();
+    this.export.reset();
     batch(() => {
       this.isOpen.value = true;
       this.shown.value = false;

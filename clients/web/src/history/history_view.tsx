@@ -8,6 +8,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
 import { second } from "../ui/clock";
+import { ExportBar, ExportRange } from "./export_bar";
 import type { History } from "./history";
 import { BackIcon, DownloadIcon, ForwardIcon, PauseIcon, PlayIcon, SearchIcon } from "../ui/icons";
 import { PastScreen } from "./past_screen";
@@ -74,9 +75,19 @@ function moveFor(event: KeyboardEvent, history: History): (() => void) | null {
       return () => history.seek(1);
     case " ":
       return () => history.togglePlay();
+    case "[":
+      return () => chooseEnd(history, () => history.export.startAt(history.moment()));
+    case "]":
+      return () => chooseEnd(history, () => history.export.endAt(history.momentBefore()));
     default:
       return null;
   }
+}
+
+/** What is exported begins or ends where one looks. */
+function chooseEnd(history: History, choose: () => void): void {
+  choose();
+  history.export.isOpen.value = true;
 }
 
 function Banner({ history }: { history: History }) {
@@ -133,7 +144,7 @@ function Controls({ attachment }: { attachment: Attachment }) {
   const hasLandmarks = history.landmarks.value.length > 0;
   return (
     <div class="past-controls" role="group" aria-label="Time">
-      <Scrubber history={history} field={slider} />
+      <Scrubber attachment={attachment} field={slider} />
       <div class="past-buttons">
         <button type="button" class="button" data-testid="history-play" aria-label={playing ? "Pause" : "Play"} title={playing ? "Pause (Space)" : "Play (Space)"} onClick={() => history.togglePlay()}>
           {playing ? <PauseIcon /> : <PlayIcon />}
@@ -148,22 +159,25 @@ function Controls({ attachment }: { attachment: Attachment }) {
         <button type="button" class="button quiet past-jump" disabled={!hasLandmarks} aria-label="The next command" title="The next command (Page Down)" onClick={() => history.jump(1)}><ForwardIcon /></button>
         <span class="past-gap" />
         <button type="button" class="button quiet" aria-label="Search" title="Search the output (Ctrl+Shift+F)" data-testid="history-search" onClick={() => attachment.openSearch()}><SearchIcon /><span class="wide-only">Search</span></button>
-        <button type="button" class="button quiet" aria-label="Download the recording" title="Download the recording" data-testid="history-export" onClick={() => void store.download(attachment.sessionId)}><DownloadIcon /></button>
+        <button type="button" class="button quiet" aria-label="Export" title="Export all of it, or a part ([ and ] choose one)" aria-expanded={history.export.isOpen.value} data-testid="history-export" onClick={() => (history.export.isOpen.value = !history.export.isOpen.peek())}><DownloadIcon /><span class="wide-only">Export</span></button>
         <button type="button" class="button primary past-live" data-testid="history-live" title="Back to now (Escape)" onClick={() => history.close()}>
           <span class="dot" aria-hidden="true" />{history.living.value ? "Live" : "Close"}
         </button>
       </div>
+      <ExportBar attachment={attachment} />
     </div>
   );
 }
 
-function Scrubber({ history, field }: { history: History; field: { current: HTMLInputElement | null } }) {
+function Scrubber({ attachment, field }: { attachment: Attachment; field: { current: HTMLInputElement | null } }) {
+  const { history } = attachment;
   const place = history.place.value;
   const timeline = history.timeline.value;
   const at = history.at.value;
   const now = second.value;
   return (
     <div class="scrubber" style={{ "--place": place }}>
+      <ExportRange attachment={attachment} />
       <div class="ticks">
         {history.ticks.value.map(({ place: where, landmark }) => (
           <button
