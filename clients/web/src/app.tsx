@@ -4,6 +4,8 @@ import { useEffect } from "preact/hooks";
 import { ConnectionChip } from "./desk/connection_chip";
 import { MenuIcon } from "./ui/icons";
 import { LeaseBar } from "./lease/lease";
+import { Palette } from "./palette/palette";
+import { SessionQuestions } from "./sessions/session_questions";
 import { Login, Unreachable } from "./access/login";
 import { Notices } from "./desk/notices";
 import { Sidebar } from "./sessions/sessions";
@@ -74,6 +76,8 @@ function Desk() {
         </div>
       </main>
       <Notices />
+      <SessionQuestions />
+      <Palette />
     </div>
   );
 }

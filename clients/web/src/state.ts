@@ -10,6 +10,9 @@ import { Attachment } from "./terminal/attachment";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
 import { messageOf, Refused } from "./api/requests";
+import { badgedTitle } from "./notify/badge";
+import { PaletteState } from "./palette/palette_state";
+import { SessionDesk } from "./sessions/session_desk";
 import type { Connection } from "./stream/connection";
 import { fileNameOf, saveFile } from "./ui/download";
 import { EventFeed, type FeedListener } from "./api/feed";
@@ -64,6 +67,9 @@ export class Store {
 
   readonly current = computed(() => this.sessions.value?.find(({ id }) => id === this.selected.value) ?? null);
 
+  /** Whether this principal may do more than watch. */
+  readonly mayChange = computed(() => this.signIn.value.state === "in" && this.signIn.value.principal.role !== "viewer");
+
   /** The selected session's connection, else the list's. Never better than it is. */
   readonly connection = computed<Connection>(() => {
     const { state } = this.signIn.value;
@@ -76,6 +82,7 @@ export class Store {
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
+    output: (id) => this.desk.output(id),
     forgotten: (id) => this.#rowGone(id),
     refresh: () => this.#refresh(),
     connection: (connection) => (this.#feedConnection.value = connection),
@@ -84,6 +91,9 @@ export class Store {
     missed: () => this.#followers.forEach((follower) => follower.missed()),
   });
   readonly #followers = new Set<EventFollower>();
+  /** Pictures, marks and notifications of the list. */
+  readonly desk = new SessionDesk(this);
+  readonly palette = new PaletteState();
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
@@ -103,7 +113,8 @@ export class Store {
     effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
-    effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
+    this.desk.start();
+    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }
@@ -186,11 +197,11 @@ export class Store {
   }
 
   async startAgain(id: string): Promise<void> {
-    if (await this.run(() => this.client.respawn(id))) this.#reattach();
+    if (await this.run(() => this.client.respawn(id)) && id === this.selected.value) this.#reattach();
   }
 
   async forget(id: string): Promise<void> {
-    if (await this.run(() => this.client.forget(id))) this.select(null);
+    if (await this.run(() => this.client.forget(id)) && id === this.selected.value) this.select(null);
   }
 
   notify(text: string, tone: Tone): void {
@@ -275,10 +286,10 @@ export class Store {
 
   #rowChanged(id: string): void {
     if (this.#rowTimers.has(id)) return;
-    void this.#readRow(id);
+    void this.readRow(id);
     this.#rowTimers.set(id, setTimeout(() => {
       this.#rowTimers.delete(id);
-      void this.#readRow(id);
+      void this.readRow(id);
     }, ROW_READ_MS));
   }
 
@@ -300,7 +311,8 @@ export class Store {
     if (details.delete(id)) this.details.value = details;
   }
 
-  async #readRow(id: string): Promise<void> {
+  /** Reads a session's row and details now. */
+  async readRow(id: string): Promise<void> {
     const asked = performance.now();
     try {
       const detail = await this.client.session(id);

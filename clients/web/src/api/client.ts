@@ -6,6 +6,7 @@
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
 import { limited, Requests } from "./requests";
+import { SessionRows } from "./session_rows";
 import {
   BINARY_SUBPROTOCOL,
   type AgentProgram,
@@ -51,6 +52,9 @@ export interface SearchQuery {
 }
 
 export interface BatonClient {
+  /** What the rows of the list need beyond the list. */
+  readonly rows: SessionRows;
+
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
   me(): Promise<Principal>;
@@ -82,7 +86,7 @@ export interface BatonClient {
 
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
-  /** What happens to every session this principal may see, without output. */
+  /** What happens to every session this principal may see; that something was printed, not what. */
   openEvents(): WebSocket;
 
   batonSettings(): Promise<BatonSettings>;
@@ -104,10 +108,12 @@ const MARKS_PAGES_MAX = 5;
 
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
+  readonly rows: SessionRows;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
+    this.rows = new SessionRows(this.#requests, openSocket);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
@@ -244,7 +250,7 @@ export class HttpClient implements BatonClient {
   }
 
   openEvents(): WebSocket {
-    return openSocket("/v1/events?output=0");
+    return openSocket("/v1/events?output=1");
   }
 
   batonSettings(): Promise<BatonSettings> {

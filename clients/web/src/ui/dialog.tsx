@@ -12,7 +12,15 @@ interface DialogProps {
 export function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => ref.current?.showModal(), []);
+  useEffect(() => {
+    const before = document.activeElement;
+    ref.current?.showModal();
+    // The browser gives the focus back when a dialog is closed, not when it is taken away.
+    return () => {
+      const nowhere = document.activeElement === document.body || ref.current?.contains(document.activeElement);
+      if (nowhere && before instanceof HTMLElement && before.isConnected) setTimeout(() => document.activeElement === document.body && before.focus());
+    };
+  }, []);
   return (
     <dialog ref={ref} class="dialog" aria-labelledby={titleId} onClose={onClose}>
       <h2 id={titleId}>{title}</h2>
