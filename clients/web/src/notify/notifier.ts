@@ -22,7 +22,8 @@ const TEXT_CHARS_MAX = 120;
 
 export interface NotifierOptions {
   preferences(): NotifyPreferences;
-  nameOf(id: string): string;
+  /** None of a session that is not in the list. */
+  nameOf(id: string): string | null;
   isSeen(id: string, seq: number): boolean;
   open(id: string): void;
   /** Shows it; `Notification` where there is one. */
@@ -38,7 +39,8 @@ export class Notifier {
   raised(id: string, mark: AttentionMark): void {
     if (!this.#wanted(mark) || Date.now() - Date.parse(mark.at) > FRESH_MS) return;
     setTimeout(() => {
-      if (!this.options.isSeen(id, mark.seq) && this.#hasRoom(id)) this.#show(id, mark);
+      const name = this.options.nameOf(id);
+      if (name !== null && !this.options.isSeen(id, mark.seq) && this.#hasRoom(id)) this.#show(id, name, mark);
     }, SEEN_MS);
   }
 
@@ -58,9 +60,8 @@ export class Notifier {
     return true;
   }
 
-  #show(id: string, mark: AttentionMark): void {
-    const title = plainLine(this.options.nameOf(id), TEXT_CHARS_MAX);
-    this.options.show(title, plainLine(notificationText(mark), TEXT_CHARS_MAX), id, () => this.options.open(id));
+  #show(id: string, name: string, mark: AttentionMark): void {
+    this.options.show(plainLine(name, TEXT_CHARS_MAX), plainLine(notificationText(mark), TEXT_CHARS_MAX), id, () => this.options.open(id));
   }
 }
 

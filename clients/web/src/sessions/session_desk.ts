@@ -135,8 +135,8 @@ export class SessionDesk {
     this.#noPicture.clear();
   }
 
-  #nameOf(id: string): string {
+  #nameOf(id: string): string | null {
     const session = this.desk.sessions.peek()?.find((known) => known.id === id);
-    return session ? sessionName(session) : "Session";
+    return session ? sessionName(session) : null;
   }
 }
