@@ -55,7 +55,7 @@ export function RowMenu() {
       onToggle={(event) => event.newState === "closed" && opened.peek() === at && (opened.value = null)}
     >
       {sessionActions(session).map(({ name, label, key, danger, act }) => (
-        <button key={name} type="button" role="menuitem" class={`button quiet ${danger ? "danger-text" : ""}`} data-testid={`row-${name}`} onClick={() => { close(); act(); }}>
+        <button key={name} type="button" role="menuitem" class={`button quiet ${danger ? "danger-text" : ""}`} data-testid={`do-${name}`} onClick={() => { close(); act(); }}>
           {label} {key && <kbd class="muted">{key}</kbd>}
         </button>
       ))}
