@@ -1,7 +1,7 @@
 /** Any session and any action, by a few letters of its name. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { store } from "../state";
 import { paletteItems } from "./items";
 import { ranked, type PaletteItem } from "./ranking";
@@ -17,7 +17,8 @@ function PaletteDialog() {
   const at = useSignal(0);
   const items = useComputed(() => ranked(paletteItems(), typed.value, store.palette.recent)).value;
   const here = Math.min(at.value, items.length - 1);
-  useEffect(() => dialog.current?.showModal(), []);
+  // At once: what is typed next is meant for it.
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   useEffect(() => dialog.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [here, items]);
 
   const choose = (item: PaletteItem | undefined): void => {

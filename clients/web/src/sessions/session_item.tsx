@@ -7,6 +7,7 @@ import { ownerLabel } from "../lease/lease_view";
 import { MarkChips } from "../notify/mark_chips";
 import type { Session } from "../api/protocol";
 import { store } from "../state";
+import { plainText } from "../ui/plain_text";
 import { agoText, sandboxLine, sessionName, statusText } from "../ui/words";
 import { commandText } from "./command";
 import { shortFolder } from "./folder";
@@ -26,8 +27,9 @@ export function SessionItem({ session }: { session: Session }) {
   const pictures = store.desk.preferences.value.pictures;
   const mayChange = store.mayChange.value;
   const name = sessionName(session);
-  const told = session.terminal_title;
-  const command = commandText(detail?.foreground?.command ?? session.command.join(" "));
+  const told = session.terminal_title && plainText(session.terminal_title);
+  const command = plainText(commandText(detail?.foreground?.command ?? session.command.join(" ")));
+  const cwd = detail?.cwd && plainText(detail.cwd);
   return (
     <li data-row={id}>
       <button
@@ -48,7 +50,7 @@ export function SessionItem({ session }: { session: Session }) {
           <span class="muted ago">{agoText(session.last_activity_at, halfMinute.value)}</span>
         </span>
         <span class="session-subtitle mono" data-testid="row-command" title={told ? `${command} (${told})` : command}>{command}</span>
-        <span class="session-subtitle" data-testid="row-cwd" title={detail?.cwd ?? undefined}>{detail?.cwd ? shortFolder(detail.cwd, pictures ? FOLDER_CHARS.beside : FOLDER_CHARS.alone) : told ?? "\u00a0"}</span>
+        <span class="session-subtitle" data-testid="row-cwd" title={cwd || undefined}>{cwd ? shortFolder(cwd, pictures ? FOLDER_CHARS.beside : FOLDER_CHARS.alone) : told ?? "\u00a0"}</span>
         <Facts session={session} selected={selected} />
         <Labels labels={session.labels} />
         <MarkChips id={id} password={detail !== undefined && session.status === "running" && detail.modes.canonical && !detail.modes.echo} />
