@@ -1,5 +1,7 @@
 /** The list: what its rows say, what wants somebody, what can be done from it, and what it costs. */
 
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Baton } from "./support/baton";
 import { accessible, picture, row, says } from "./support/list";
 import { expect, open, test } from "./support/test";
@@ -207,6 +209,64 @@ test("the filter finds by name, folder, command, label, owner and status", async
   await shown("", [web, api]);
   await page.getByTestId("shown-needs").check({ force: true });
   await expect(page.getByTestId("none-match")).toContainText("Nothing needs you");
+});
+
+test("the filter and the palette find a folder in a row that nobody scrolled to", async ({ baton, page }) => {
+  const deep = await baton.shell("deep down", { cwd: "/usr/share" });
+  for (let index = 0; index < 25; index++) await baton.shell(`above ${index}`, { command: ["cat"] });
+  await open(page, baton);
+  await expect(page.getByTestId("session-item")).toHaveCount(26);
+  await page.getByTestId("filter").fill("usr/share");
+  await expect(page.getByTestId("session-item")).toHaveCount(1);
+  await expect(row(page, deep)).toBeVisible();
+  // It goes on unseen: what was known of it is no longer true.
+  await page.getByTestId("filter").fill("above");
+  await expect(page.getByTestId("session-item")).toHaveCount(25);
+  await baton.type(deep, "cd /usr/lib\n");
+  await page.getByTestId("filter").blur();
+  await expect.poll(async () => {
+    await page.keyboard.press("Control+K");
+    await page.getByTestId("palette-input").fill("usr/lib");
+    const found = await page.getByTestId("palette-item").first().textContent();
+    await page.keyboard.press("Escape");
+    return found;
+  }).toContain("deep down");
+});
+
+test("what happens while the bridge is down is marked once it is back", async ({ baton, page }) => {
+  const [looked, rings] = [await baton.shell("looked at"), await baton.shell("rings", { command: ["sh", "-c", "read line; while ! test -e down; do sleep 0.05; done; printf '\\a'; touch rung; cat"] })];
+  await open(page, baton, looked);
+  await baton.type(rings, "go\n");
+  await baton.kill("bridge");
+  writeFileSync(join(baton.scratch, "down"), "");
+  await expect.poll(() => existsSync(join(baton.scratch, "rung"))).toBe(true);
+  await baton.serving();
+  await expect(row(page, rings).getByTestId("mark-bell")).toBeVisible({ timeout: 30_000 });
+  await expect(page.getByTestId("connection-state")).toHaveAttribute("data-state", "live");
+  await expect(row(page, looked).getByTestId("row-marks")).toBeHidden();
+});
+
+test("who may only watch one session sees its row and picture, and nothing to change it by", async ({ baton, browser }) => {
+  const session = await baton.shell("shared");
+  await baton.shell("private");
+  await baton.type(session, "echo shown\n");
+  for (const from of ["start", "here"]) {
+    const { url } = await baton.api<{ url: string }>("POST", "/v1/auth/links", { kind: "share", session_id: session, from });
+    const page = await browser.newPage();
+    const asked: string[] = [];
+    page.on("request", (request) => request.url().includes("/snapshot") && asked.push(request.url()));
+    await page.goto(url);
+    await expect(page.getByTestId("session-item")).toHaveCount(1);
+    await expect(row(page, session).getByTestId("row-command")).toHaveText("bash --norc --noprofile");
+    await expect.poll(() => asked.length).toBeGreaterThan(0);
+    await expect(page.getByTestId("row-menu")).toHaveCount(0);
+    await expect(page.getByTestId("new-session")).toHaveCount(0);
+    await page.getByTestId("open-palette").click();
+    await expect(page.locator('[data-key="new"], [data-key="rename"], [data-key="claim"]')).toHaveCount(0);
+    await page.keyboard.press("Escape");
+    if (from === "start") await expect(row(page, session).getByTestId("thumbnail")).toHaveAttribute("data-drawn", "true");
+    await page.close();
+  }
 });
 
 test("the list by keyboard: arrows, Enter, F2 and Delete, and the focus comes back", async ({ baton, page }) => {

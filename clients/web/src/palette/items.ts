@@ -83,7 +83,7 @@ function currentItems(session: Session): PaletteItem[] {
   }
   if (store.mayChange.value) {
     for (const { name, label, key, act } of sessionActions(session)) {
-      add(name, label.includes("session") ? label : label.replace(/…?$/, " this session$&"), act, key ? { shortcut: `${key} in the list` } : {});
+      add(name, label.includes("session") ? label : label.replace(/…?$/, " this session$&"), act, { detail: plainLine(sessionName(session), NAME_CHARS), ...(key ? { shortcut: `${key} in the list` } : {}) });
     }
   }
   return items;

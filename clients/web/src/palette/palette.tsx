@@ -19,6 +19,7 @@ function PaletteDialog() {
   const here = Math.min(at.value, items.length - 1);
   // At once: what is typed next is meant for it.
   useLayoutEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => void store.desk.fill(), []);
   useEffect(() => dialog.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [here, items]);
 
   const choose = (item: PaletteItem | undefined): void => {

@@ -33,7 +33,7 @@ export const LIMITS: Readonly<Record<LimitName, Limit>> = {
   processes: { label: "Processes", least: 2, most: 4_194_304, unit: 1, field: "processes" },
   cpu_weight: { label: "Share of the CPU, 1 to 100", least: 1, most: 100, unit: 1, field: "cpu_weight" },
   open_files: { label: "Open files of each process", least: 8, most: 1_048_576, unit: 1, field: "open_files" },
-  minutes: { label: "Ended after minutes", least: 1, most: 527_040, unit: 60, field: "wall_s" },
+  minutes: { label: "Minutes until it is ended", least: 1, most: 527_040, unit: 60, field: "wall_s" },
   disk: { label: "Own files when confined, MiB", least: 1, most: 2 ** 30, unit: MIB, field: "disk_bytes" },
 };
 export const LIMIT_NAMES = Object.keys(LIMITS) as LimitName[];

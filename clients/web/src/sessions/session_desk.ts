@@ -14,7 +14,10 @@ import type { EventFollower } from "../state";
 import { Refused } from "../api/requests";
 import { sessionName } from "../ui/words";
 import { Pictures } from "./pictures";
+import { isLiving } from "./order";
 import { RowReader } from "./row_reader";
+
+const FILL_AT_ONCE = 3;
 
 /** What is asked about one session, or about a new one. */
 export type SessionQuestion =
@@ -50,6 +53,9 @@ export class SessionDesk {
   readonly #seen = signal(!document.hidden);
   /** Whose screen is not for us, or cannot be drawn. */
   readonly #noPicture = new Set<string>();
+  /** Sessions that went on while nobody saw their row. */
+  readonly #stale = new Set<string>();
+  #filling = false;
 
   constructor(private readonly desk: Desk) {
     const notifier = new Notifier({
@@ -93,6 +99,23 @@ export class SessionDesk {
   /** Something was printed in it. */
   output(id: string): void {
     this.reader.touched(id);
+    if (!this.onScreen.peek().has(id)) this.#stale.add(id);
+  }
+
+  /** Somebody looks for a session: what is not known of the living ones, or no longer, is read once. */
+  async fill(): Promise<void> {
+    if (this.#filling) return;
+    this.#filling = true;
+    const details = this.desk.details.peek();
+    const wanted = (this.desk.sessions.peek() ?? []).filter((session) => isLiving(session) && (this.#stale.has(session.id) || !details.has(session.id))).map(({ id }) => id);
+    const worker = async (): Promise<void> => {
+      for (let id = wanted.shift(); id !== undefined; id = wanted.shift()) {
+        this.#stale.delete(id);
+        await this.desk.readRow(id);
+      }
+    };
+    await Promise.all(Array.from({ length: FILL_AT_ONCE }, worker));
+    this.#filling = false;
   }
 
   #event(event: Partial<SessionEvent>): void {
@@ -105,6 +128,7 @@ export class SessionDesk {
   }
 
   async #read(id: string): Promise<void> {
+    this.#stale.delete(id);
     const row = this.desk.readRow(id);
     if (this.preferences.peek().pictures && !this.#noPicture.has(id)) await this.#readPicture(id);
     await row;
@@ -124,7 +148,7 @@ export class SessionDesk {
     const ids = new Set(sessions.map(({ id }) => id));
     this.attention.keep(ids);
     this.reader.keep(ids);
-    for (const id of this.#noPicture) if (!ids.has(id)) this.#noPicture.delete(id);
+    for (const set of [this.#noPicture, this.#stale]) for (const id of set) if (!ids.has(id)) set.delete(id);
   }
 
   #signedOut(): void {
@@ -133,6 +157,7 @@ export class SessionDesk {
     this.pictures.clear();
     this.attention.stop();
     this.#noPicture.clear();
+    this.#stale.clear();
   }
 
   #nameOf(id: string): string | null {

@@ -48,6 +48,7 @@ export function Sidebar() {
         aria-label="Filter sessions by name, folder, command, label or who has control"
         data-testid="filter"
         value={filter}
+        onFocus={() => void store.desk.fill()}
         onInput={(event) => (filter.value = event.currentTarget.value)}
         onKeyDown={(event) => event.key === "ArrowDown" && focusFirstRow() && event.preventDefault()}
       />
@@ -77,6 +78,7 @@ function SessionList({ filter, shown }: { filter: string; shown: Shown }) {
   const list = useRef<HTMLElement>(null);
   const rows = useRef(new Map<string, { session: Session; row: VNode }>());
   const all = store.sessions.value;
+  const offline = store.connection.value.state === "offline";
   const sorted = useComputed(() => [...(store.sessions.value ?? [])].sort(byLifeThenAge)).value;
   useEffect(() => (list.current ? watchRows(list.current) : undefined), []);
 
@@ -95,7 +97,7 @@ function SessionList({ filter, shown }: { filter: string; shown: Shown }) {
   useEffect(() => void (store.desk.tabRow.value = first?.id ?? null), [first?.id]);
   return (
     <nav class="session-list" data-testid="session-list" aria-label="Session list" aria-busy={all === null} ref={list} onKeyDown={followListKey}>
-      {all === null && <p class="empty">Reading the list…</p>}
+      {all === null && <p class="empty" data-testid="list-state">{offline ? "The list cannot be read: the bridge does not answer. It is tried again by itself." : "Reading the list…"}</p>}
       {all?.length === 0 && (
         <p class="empty">No sessions yet. Start one here, or run <code>baton new</code> in a terminal.</p>
       )}
