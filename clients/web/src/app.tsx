@@ -5,6 +5,8 @@ import { ApprovalsNews } from "./approvals/approvals_button";
 import { ConnectionChip } from "./desk/connection_chip";
 import { MenuIcon } from "./ui/icons";
 import { LeaseBar } from "./lease/lease";
+import { Palette } from "./palette/palette";
+import { SessionQuestions } from "./sessions/session_questions";
 import { Login, Unreachable } from "./access/login";
 import { Notices } from "./desk/notices";
 import { Sidebar } from "./sessions/sessions";
@@ -76,6 +78,8 @@ function Desk() {
       </main>
       <Notices />
       <ApprovalsNews />
+      <SessionQuestions />
+      <Palette />
     </div>
   );
 }

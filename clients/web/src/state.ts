@@ -15,6 +15,9 @@ import { Audit } from "./audit/audit";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
 import { messageOf, Refused } from "./api/requests";
+import { badgedTitle } from "./notify/badge";
+import { PaletteState } from "./palette/palette_state";
+import { SessionDesk } from "./sessions/session_desk";
 import type { Connection } from "./stream/connection";
 import { fileNameOf, saveFile } from "./ui/download";
 import { EventFeed, type FeedListener } from "./api/feed";
@@ -70,6 +73,9 @@ export class Store {
 
   readonly current = computed(() => this.sessions.value?.find(({ id }) => id === this.selected.value) ?? null);
 
+  /** Whether this principal may do more than watch. */
+  readonly mayChange = computed(() => this.signIn.value.state === "in" && this.signIn.value.principal.role !== "viewer");
+
   /** The selected session's connection, else the list's. Never better than it is. */
   readonly connection = computed<Connection>(() => {
     const { state } = this.signIn.value;
@@ -84,6 +90,7 @@ export class Store {
   readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
     changed: (id) => this.#rowChanged(id),
+    output: (id) => this.desk.output(id),
     forgotten: (id) => this.#rowGone(id),
     refresh: () => this.#refresh(),
     connection: (connection) => (this.#feedConnection.value = connection),
@@ -94,6 +101,9 @@ export class Store {
   readonly #followers = new Set<EventFollower>();
   readonly alerts = new Alerts(browserAlerts, (id) => this.review(id));
   readonly inbox = new Inbox(this.client.approvals, (asked) => this.alerts.arrived(asked));
+  /** Pictures, marks and notifications of the list. */
+  readonly desk = new SessionDesk(this);
+  readonly palette = new PaletteState();
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
@@ -116,6 +126,8 @@ export class Store {
     effect(() => void (document.title = countedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.inbox.pending.value.length)));
     this.follow(this.inbox);
     if (this.alerts.settings.peek().sound) prepareSoundOnce();
+    this.desk.start();
+    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }
@@ -201,11 +213,11 @@ export class Store {
   }
 
   async startAgain(id: string): Promise<void> {
-    if (await this.run(() => this.client.respawn(id))) this.#reattach();
+    if (await this.run(() => this.client.respawn(id)) && id === this.selected.value) this.#reattach();
   }
 
   async forget(id: string): Promise<void> {
-    if (await this.run(() => this.client.forget(id))) this.select(null);
+    if (await this.run(() => this.client.forget(id)) && id === this.selected.value) this.select(null);
   }
 
   notify(text: string, tone: Tone): void {
@@ -297,10 +309,10 @@ export class Store {
 
   #rowChanged(id: string): void {
     if (this.#rowTimers.has(id)) return;
-    void this.#readRow(id);
+    void this.readRow(id);
     this.#rowTimers.set(id, setTimeout(() => {
       this.#rowTimers.delete(id);
-      void this.#readRow(id);
+      void this.readRow(id);
     }, ROW_READ_MS));
   }
 
@@ -322,7 +334,8 @@ export class Store {
     if (details.delete(id)) this.details.value = details;
   }
 
-  async #readRow(id: string): Promise<void> {
+  /** Reads a session's row and details now. */
+  async readRow(id: string): Promise<void> {
     const asked = performance.now();
     try {
       const detail = await this.client.session(id);

@@ -9,6 +9,7 @@ import { loginKey } from "../access/identity";
 import { ApprovalRoutes } from "./approvals";
 import { RecordingRoutes } from "./recordings";
 import { limited, Requests } from "./requests";
+import { SessionRows } from "./session_rows";
 import {
   BINARY_SUBPROTOCOL,
   type AgentProgram,
@@ -56,6 +57,8 @@ export interface SearchQuery {
 export interface BatonClient {
   readonly audit: AuditRoutes;
   readonly recordings: RecordingRoutes;
+  /** What the rows of the list need beyond the list. */
+  readonly rows: SessionRows;
 
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
@@ -91,7 +94,10 @@ export interface BatonClient {
 
   /** A session's terminal stream; the caller speaks `hello` on it. */
   openTerminal(id: string, clientId: string): WebSocket;
-  /** What happens to every session this principal may see, without output; after the event `cursor`, or from now on. */
+  /**
+   * What happens to every session this principal may see: after the event `cursor`, else from now on, and then also
+   * that something was printed, not what.
+   */
   openEvents(cursor?: number): WebSocket;
 
   batonSettings(): Promise<BatonSettings>;
@@ -116,6 +122,7 @@ export class HttpClient implements BatonClient {
   readonly approvals: ApprovalRoutes;
   readonly audit: AuditRoutes;
   readonly recordings: RecordingRoutes;
+  readonly rows: SessionRows;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
@@ -123,6 +130,7 @@ export class HttpClient implements BatonClient {
     this.approvals = new ApprovalRoutes(this.#requests);
     this.audit = new AuditRoutes(this.#requests);
     this.recordings = new RecordingRoutes(this.#requests);
+    this.rows = new SessionRows(this.#requests, openSocket);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {
@@ -259,7 +267,7 @@ export class HttpClient implements BatonClient {
   }
 
   openEvents(cursor?: number): WebSocket {
-    return openSocket(cursor === undefined ? "/v1/events?output=0" : `/v1/events?output=0&cursor=${cursor}`);
+    return openSocket(cursor === undefined ? "/v1/events?output=1" : `/v1/events?output=0&cursor=${cursor}`);
   }
 
   batonSettings(): Promise<BatonSettings> {

@@ -15,6 +15,8 @@ const POLL_WITH_FEED_MS = 30_000;
 export interface FeedListener {
   /** Something happened to this session. */
   changed(sessionId: string): void;
+  /** It printed something; told a few times a second at most. */
+  output(sessionId: string): void;
   /** This session is gone, for good. */
   forgotten(sessionId: string): void;
   /** Read the whole list; resolves to whether the bridge answered. */
@@ -97,6 +99,8 @@ export class EventFeed {
   #message(data: string | ArrayBuffer): void {
     if (typeof data !== "string") return;
     const event = JSON.parse(data) as Partial<SessionEvent>;
+    // Not an event of the log: it has no number of its own, and changes no row at once.
+    if (event.type === "stdout" || event.type === "stderr") return event.scope_id ? this.listener.output(event.scope_id) : undefined;
     if (event.scope === "session" && event.scope_id) {
       if (isForgotten(event)) this.listener.forgotten(event.scope_id);
       else this.listener.changed(event.scope_id);

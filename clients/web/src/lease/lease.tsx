@@ -116,7 +116,7 @@ export function HeldHint({ attachment }: { attachment: Attachment }) {
 }
 
 /** Reads signals: whoever renders it is drawn again when one of them changes. */
-function viewOf(attachment: Attachment): LeaseView {
+export function viewOf(attachment: Attachment): LeaseView {
   return leaseView({
     lease: attachment.lease.value,
     me: attachment.clientId,

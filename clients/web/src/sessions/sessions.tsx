@@ -1,27 +1,40 @@
-/** The list of sessions: what runs, who has control, when something last happened. */
+/** The list of sessions: what runs, who has control, what wants somebody. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { halfMinute } from "../ui/clock";
-import { CloseIcon, Mark } from "../ui/icons";
-import { ownerLabel } from "../lease/lease_view";
+import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { CloseIcon, Mark, SearchIcon } from "../ui/icons";
+import { ListSettings } from "../notify/notify_settings";
 import { NewSession } from "./new_session";
 import type { Session } from "../api/protocol";
+import { belongs, byLifeThenAge, matches, SHOWN, type Shown } from "./order";
+import { followListKey, focusFirstRow } from "./list_keys";
+import { RowMenu } from "./row_menu";
+import { SessionItem } from "./session_item";
+import { watchRows } from "./shown_rows";
 import { SettingsMenu } from "../settings/settings_menu";
 import { store } from "../state";
-import { agoText, sessionName, sessionSubtitle, statusText } from "../ui/words";
+import "./sessions.css";
+
+const SHOWN_LABELS: Readonly<Record<Shown, string>> = { all: "All", needs: "Needs you", living: "Living", ended: "Ended" };
 
 export function Sidebar() {
   const filter = useSignal("");
+  const shown = useSignal<Shown>("all");
   return (
     <aside
       class="sidebar"
       id="sidebar"
       aria-label="Sessions"
       data-open={store.drawerOpen.value}
-      onKeyDown={(event) => event.key === "Escape" && (store.drawerOpen.value = false)}
+      onKeyDown={(event) => event.key === "Escape" && !event.defaultPrevented && (store.drawerOpen.value = false)}
     >
       <div class="sidebar-head">
         <div class="brand"><Mark /><strong>Baton</strong></div>
+        <button type="button" class="icon-button" aria-label="Find a session or an action" title="Find a session or an action (Ctrl+Shift+K)" data-testid="open-palette" onClick={() => store.palette.open()}>
+          <SearchIcon />
+        </button>
+        <ListSettings />
         <SettingsMenu />
         <button type="button" class="icon-button drawer-only" aria-label="Close the list" onClick={() => (store.drawerOpen.value = false)}>
           <CloseIcon />
@@ -32,80 +45,70 @@ export function Sidebar() {
         type="search"
         class="filter"
         placeholder="Filter sessions"
-        aria-label="Filter sessions"
+        aria-label="Filter sessions by name, folder, command, label or who has control"
+        data-testid="filter"
         value={filter}
+        onFocus={() => void store.desk.fill()}
         onInput={(event) => (filter.value = event.currentTarget.value)}
+        onKeyDown={(event) => event.key === "ArrowDown" && focusFirstRow() && event.preventDefault()}
       />
-      <SessionList filter={filter.value} />
+      <ShownChoice shown={shown.value} choose={(choice) => (shown.value = choice)} />
+      <SessionList filter={filter.value} shown={shown.value} />
+      <RowMenu />
     </aside>
   );
 }
 
-function SessionList({ filter }: { filter: string }) {
-  const all = store.sessions.value;
-  const sorted = useComputed(() => [...(store.sessions.value ?? [])].sort(byLifeThenAge));
-  const wanted = filter.trim().toLowerCase();
-  const shown = sorted.value.filter((session) => wanted === "" || searchText(session).includes(wanted));
+function ShownChoice({ shown, choose }: { shown: Shown; choose(shown: Shown): void }) {
+  const { value: count } = store.desk.attention.count;
   return (
-    <nav class="session-list" data-testid="session-list" aria-label="Session list" aria-busy={all === null}>
-      {all === null && <p class="empty">Reading the list…</p>}
+    <fieldset class="shown-choice segmented">
+      <legend class="visually-hidden">Which sessions</legend>
+      {SHOWN.map((choice) => (
+        <label key={choice}>
+          <input type="radio" name="shown" checked={shown === choice} data-testid={`shown-${choice}`} onChange={() => choose(choice)} />
+          <span>{SHOWN_LABELS[choice]}{choice === "needs" && count > 0 && <b class="needs-count" data-testid="needs-count">{count}</b>}</span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+function SessionList({ filter, shown }: { filter: string; shown: Shown }) {
+  const list = useRef<HTMLElement>(null);
+  const rows = useRef(new Map<string, { session: Session; row: VNode }>());
+  const all = store.sessions.value;
+  const offline = store.connection.value.state === "offline";
+  const sorted = useComputed(() => [...(store.sessions.value ?? [])].sort(byLifeThenAge)).value;
+  useEffect(() => (list.current ? watchRows(list.current) : undefined), []);
+
+  // Details come with each read of a row: they are looked into only where somebody filters by them.
+  const details = filter.trim() === "" ? null : store.details.value;
+  const listed = sorted.filter((session) => belongs(session, shown, shown === "needs" && store.desk.attention.needs(session.id)) && matches(session, details?.get(session.id), filter));
+
+  // A row of the same session as before is the same row: it is not even compared.
+  const drawn = new Map<string, { session: Session; row: VNode }>();
+  for (const session of listed) {
+    const before = rows.current.get(session.id);
+    drawn.set(session.id, before?.session === session ? before : { session, row: <SessionItem key={session.id} session={session} /> });
+  }
+  rows.current = drawn;
+  const first = listed.find(({ id }) => id === store.desk.rowFocus.value) ?? listed.find(({ id }) => id === store.selected.value) ?? listed[0];
+  useEffect(() => void (store.desk.tabRow.value = first?.id ?? null), [first?.id]);
+  return (
+    <nav class="session-list" data-testid="session-list" aria-label="Session list" aria-busy={all === null} ref={list} onKeyDown={followListKey}>
+      {all === null && <p class="empty" data-testid="list-state">{offline ? "The list cannot be read: the bridge does not answer. It is tried again by itself." : "Reading the list…"}</p>}
       {all?.length === 0 && (
         <p class="empty">No sessions yet. Start one here, or run <code>baton new</code> in a terminal.</p>
       )}
-      {all !== null && all.length > 0 && shown.length === 0 && <p class="empty">No session matches “{filter}”.</p>}
-      <ul>
-        {shown.map((session) => <SessionItem key={session.id} session={session} />)}
-      </ul>
+      {all !== null && all.length > 0 && listed.length === 0 && <p class="empty" data-testid="none-match">{noneText(filter, shown)}</p>}
+      <ul>{[...drawn.values()].map(({ row }) => row)}</ul>
+      <p class="visually-hidden" role="status">{filter.trim() !== "" && `${listed.length} ${listed.length === 1 ? "session" : "sessions"}`}</p>
     </nav>
   );
 }
 
-function SessionItem({ session }: { session: Session }) {
-  const selected = store.selected.value === session.id;
-  const foreground = store.details.value.get(session.id)?.foreground?.command ?? null;
-  const name = sessionName(session);
-  const owner = session.lease;
-  const mine = selected && owner?.owner === store.attachment.value?.clientId;
-  return (
-    <li>
-      <button
-        type="button"
-        class="session-item"
-        data-testid="session-item"
-        data-session-id={session.id}
-        data-status={session.status}
-        aria-current={selected ? "true" : undefined}
-        onClick={() => store.select(session.id)}
-      >
-        <span class="row">
-          <span class="session-name" title={name}>{name}</span>
-          <span class="muted ago">{agoText(session.last_activity_at, halfMinute.value)}</span>
-        </span>
-        <span class="session-subtitle" title={sessionSubtitle(session, foreground)}>{sessionSubtitle(session, foreground)}</span>
-        <span class="row session-facts">
-          <span class={`status status-${session.parked ? "parked" : session.status}`}>
-            <span class="dot" aria-hidden="true" />
-            <span>{statusText(session)}</span>
-          </span>
-          {owner && <span class="owner">{mine ? "You have control" : `${ownerLabel(owner)}${owner.expired ? " (away)" : ""}`}</span>}
-          {session.client_count > 0 && <span class="muted attached">{session.client_count} attached</span>}
-        </span>
-      </button>
-    </li>
-  );
-}
-
-/** Living sessions first; within each, in the order they were made, so that rows do not jump. */
-function byLifeThenAge(a: Session, b: Session): number {
-  const life = Number(isLiving(b)) - Number(isLiving(a));
-  return life !== 0 ? life : Date.parse(b.created_at) - Date.parse(a.created_at);
-}
-
-function isLiving({ status }: Session): boolean {
-  return status === "starting" || status === "running";
-}
-
-function searchText(session: Session): string {
-  const { title, terminal_title, command, id, status, lease } = session;
-  return [title, terminal_title ?? "", command.join(" "), id, status, lease?.owner_name ?? ""].join("\n").toLowerCase();
+function noneText(filter: string, shown: Shown): string {
+  if (filter.trim() !== "") return `No session matches “${filter}”${shown === "all" ? "" : ` among those under “${SHOWN_LABELS[shown]}”`}.`;
+  return { all: "No sessions.", needs: "Nothing needs you: no bell, no question, nothing finished that you have not seen.", living: "No session is living.", ended: "No session has ended." }[shown];
 }

@@ -1,7 +1,7 @@
 /** A question or a small form over the page: the browser's own modal dialog. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 interface DialogProps {
   title: string;
@@ -12,7 +12,16 @@ interface DialogProps {
 export function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => ref.current?.showModal(), []);
+  // At once: what is typed next is meant for it.
+  useLayoutEffect(() => {
+    const before = document.activeElement;
+    ref.current?.showModal();
+    // The browser gives the focus back when a dialog is closed, not when it is taken away.
+    return () => {
+      const nowhere = document.activeElement === document.body || ref.current?.contains(document.activeElement);
+      if (nowhere && before instanceof HTMLElement && before.isConnected) setTimeout(() => document.activeElement === document.body && before.focus());
+    };
+  }, []);
   return (
     <dialog ref={ref} class="dialog" aria-labelledby={titleId} onClose={onClose}>
       <h2 id={titleId}>{title}</h2>

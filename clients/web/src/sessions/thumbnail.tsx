@@ -1,0 +1,32 @@
+/** The session's screen, small. The row says in words what matters of it. */
+
+import { useEffect, useRef } from "preact/hooks";
+import { TERMINAL_THEMES } from "../settings/settings";
+import { store } from "../state";
+import { paint } from "./picture";
+
+const SIZE = { width: 84, height: 54 } as const;
+
+export function Thumbnail({ id, shown }: { id: string; shown: boolean }) {
+  return (
+    <span class="thumbnail" aria-hidden="true">
+      {shown && <Canvas id={id} />}
+    </span>
+  );
+}
+
+function Canvas({ id }: { id: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const screen = store.desk.pictures.of(id).value;
+  const shade = store.shade.value;
+  useEffect(() => {
+    const context = canvas.current?.getContext("2d", { alpha: false });
+    if (!canvas.current || !context || !screen) return;
+    const scale = Math.min(3, Math.max(1, devicePixelRatio));
+    canvas.current.width = SIZE.width * scale;
+    canvas.current.height = SIZE.height * scale;
+    context.scale(scale, scale);
+    paint(context, SIZE, screen, TERMINAL_THEMES[shade]);
+  }, [screen, shade]);
+  return <canvas ref={canvas} class="thumbnail-canvas" data-testid="thumbnail" data-drawn={screen !== null} {...SIZE} />;
+}
