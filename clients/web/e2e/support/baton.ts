@@ -134,6 +134,13 @@ export class Baton {
     await this.api("POST", `/v1/terminal/sessions/${session}/detach`, { client_id });
   }
 
+  /** The session's screen as the worker has it, as text. */
+  async screen(session: string): Promise<string> {
+    const response = await fetch(`${this.url}/v1/terminal/sessions/${session}/snapshot?format=text`, { headers: { Authorization: `Bearer ${this.#token}` } });
+    if (!response.ok) throw new Error(`snapshot: ${response.status} ${await response.text()}`);
+    return response.text();
+  }
+
   /** A token for an agent, which may see and drive only what it made or was given. */
   async agent(name: string): Promise<string> {
     const { token } = await this.api<{ token: string }>("POST", "/v1/auth/tokens", { name, role: "agent", agent_id: name });

@@ -7,7 +7,8 @@ import { fromScratch } from "../terminal/output_queue";
 import type { Cells } from "../api/protocol";
 import { guard } from "../terminal/guards";
 import { swallowQueries } from "../terminal/queries";
-import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
+import { dress, looksOf } from "../terminal/looks";
+import type { Settings, Shade } from "../settings/settings";
 import { columnsOf, countAsTheWorker } from "../terminal/widths";
 
 const encoder = new TextEncoder();
@@ -28,14 +29,9 @@ export class PastScreen {
       cols: cells.cols,
       cursorInactiveStyle: "outline",
       disableStdin: true,
-      fontFamily: FONT_FAMILY,
-      fontSize: settings.font_px,
-      lineHeight: 1.15,
-      minimumContrastRatio: 4.5,
       rows: cells.rows,
-      screenReaderMode: settings.screen_reader,
+      ...looksOf(settings, shade),
       scrollback: 0,
-      theme: TERMINAL_THEMES[shade],
     });
     countAsTheWorker(this.#term);
     this.#term.open(box);
@@ -82,13 +78,9 @@ export class PastScreen {
   }
 
   configure(settings: Settings, shade: Shade): void {
-    this.#term.options.theme = TERMINAL_THEMES[shade];
-    this.#term.options.screenReaderMode = settings.screen_reader;
-    if (settings.font_px !== this.#font) {
-      this.#font = settings.font_px;
-      this.#term.options.fontSize = settings.font_px;
-      this.#measure();
-    }
+    this.#font = settings.font_px;
+    dress(this.#term, settings, shade);
+    this.#measure();
     this.layout();
   }
 

@@ -24,10 +24,12 @@ export class InputQueue {
   /** The highest number that was refused, or told to be uncertain. */
   #answered = 0;
 
-  push(bytes: Uint8Array, epoch: number): void {
+  /** Returns the number of the last frame. */
+  push(bytes: Uint8Array, epoch: number): number {
     for (let at = 0; at < bytes.length; at += FRAME_BYTES) {
       this.#frames.push({ seq: this.#nextSeq++, epoch, bytes: bytes.subarray(at, at + FRAME_BYTES), sent: false });
     }
+    return this.#nextSeq - 1;
   }
 
   /** Frames to put on the wire now; they count as sent. */

@@ -38,6 +38,8 @@ export interface StreamListener {
   ready(frame: Ready, continued: boolean): void;
   output(frame: OutputFrame, cells: Cells | null): void;
   frame(frame: SessionFrame): void;
+  /** The program was given everything typed up to `seq`. */
+  acknowledged(seq: number): void;
   /** Typed bytes that will not reach the program, and the refusal if there was one. */
   inputDropped(bytes: number, why: Failure | null): void;
   signedOut(): void;
@@ -120,10 +122,11 @@ export class TerminalStream {
     return true;
   }
 
-  /** Types under `epoch`. While disconnected it waits; the epoch fences it if control moves meanwhile. */
-  type(bytes: Uint8Array, epoch: number): void {
-    this.#input.push(bytes, epoch);
+  /** Types under `epoch`. While disconnected it waits; the epoch fences it if control moves meanwhile. Returns its number. */
+  type(bytes: Uint8Array, epoch: number): number {
+    const seq = this.#input.push(bytes, epoch);
     this.#flushInput();
+    return seq;
   }
 
   /** The screen has parsed everything before `offset`. */
@@ -202,7 +205,8 @@ export class TerminalStream {
       case "input_ack":
         this.#input.acknowledged(frame.seq);
         this.#latency.acknowledged(frame.seq, performance.now());
-        return this.#flushInput();
+        this.#flushInput();
+        return this.#options.listener.acknowledged(frame.seq);
       case "pong":
         if (this.#pongDue) this.#rtt = performance.now() - this.#pingAt;
         this.#pongDue = false;
@@ -233,6 +237,7 @@ export class TerminalStream {
     this.#isReady = true;
     this.#attempt = 0;
     listener.ready(frame, sameInstance && frame.mode === "exact");
+    listener.acknowledged(frame.input_seq);
     this.#heartbeat();
     this.#flushInput();
     if (frame.status === "running" || frame.status === "starting") this.#sayLive();

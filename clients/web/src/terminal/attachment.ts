@@ -7,7 +7,10 @@
 
 import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { BatonClient } from "../api/client";
+import { copyText } from "../clipboard/copy";
+import { ClipboardOffers } from "../clipboard/offers";
 import type { Connection } from "../stream/connection";
+import { Echo } from "../echo/echo";
 import { EarlierLines } from "./earlier";
 import type { OutputFrame } from "../stream/frame";
 import { parseCursor } from "../stream/frame";
@@ -16,9 +19,11 @@ import { sameCells } from "./layout";
 import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "../lease/lease_view";
 import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "../api/protocol";
 import { withCtrl, type Origin } from "./replies";
+import { Pasting } from "../paste/pasting";
 import { Screen } from "./screen";
 import { Search } from "../history/search";
-import { TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
+import { paletteOf } from "../settings/palettes";
+import type { Settings, Shade } from "../settings/settings";
 import { TerminalStream, type Ready, type SessionFrame } from "../stream/socket";
 import type { Tone } from "../ui/tone";
 import type { Vitals } from "../stream/vitals";
@@ -59,6 +64,9 @@ export class Attachment {
   readonly history: History;
   readonly search: Search;
   readonly earlier: EarlierLines;
+  readonly pasting: Pasting;
+  readonly clipboard: ClipboardOffers;
+  readonly #echo: Echo;
   readonly #options: AttachmentOptions;
   readonly #stream: TerminalStream;
 
@@ -76,7 +84,13 @@ export class Attachment {
   /** The next key is pressed together with Ctrl, on keyboards without one. */
   readonly ctrlHeld = signal(false);
 
+  /** Counts the bells of the program. */
+  readonly bells = signal(0);
+
+  #settings: Settings;
   #shade: Shade;
+  #instance: string | null = null;
+  #imageTold = false;
   #size: Cells | null = null;
   #sizeFixed = false;
   #downSince: number | null = null;
@@ -86,14 +100,38 @@ export class Attachment {
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
+    this.#settings = options.settings;
     this.#shade = options.shade;
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
     this.screen = new Screen(options.settings, options.shade, {
-      parsed: (offset) => this.#stream.parsed(offset),
+      parsed: (offset) => {
+        this.#stream.parsed(offset);
+        this.#echo.parsed();
+      },
       data: (bytes, origin) => this.#data(bytes, origin),
       room: (cells) => this.#roomChanged(cells),
       top: (wanted) => this.earlier.offer(wanted),
+      clipboard: (data) => this.clipboard.said(data),
+      image: () => this.#imageSent(),
+      bell: () => void (this.bells.value += 1),
+    });
+    this.#echo = new Echo(this.screen.term, options.settings.echo, () => this.#stream.vitals().round_trip?.ms ?? null);
+    this.pasting = new Pasting({
+      bracketed: () => this.screen.term.modes.bracketedPasteMode,
+      guarded: () => this.#settings.paste_guard,
+      mayType: () => this.#mayType(),
+      mine: () => this.#mine,
+      type: (bytes) => this.#typed(bytes),
+      unsent: () => this.#stream.unsentBytes,
+      notify: (text) => options.notify(text, "info"),
+    });
+    this.clipboard = new ClipboardOffers({
+      sessionId: options.sessionId,
+      policy: () => this.#settings.clipboard,
+      live: () => this.#mine && this.screen.live,
+      copy: copyText,
+      notify: (text) => options.notify(text, "info"),
     });
     this.history = new History(options.client, options.sessionId);
     this.search = new Search(options.client, options.sessionId);
@@ -109,6 +147,10 @@ export class Attachment {
         ready: (frame, continued) => this.#ready(frame, continued),
         output: (frame, cells) => this.#output(frame, cells),
         frame: (frame) => this.#frame(frame),
+        acknowledged: (seq) => {
+          this.#echo.acknowledged(seq);
+          this.pasting.go();
+        },
         inputDropped: (bytes, why) => this.#inputDropped(bytes, why),
         signedOut: () => options.signedOut(),
       },
@@ -144,6 +186,7 @@ export class Attachment {
     clearTimeout(this.#claimTimer);
     clearTimeout(this.#askTimer);
     this.earlier.dispose();
+    this.#echo.dispose();
     this.#stream.stop();
     this.screen.dispose();
   }
@@ -173,9 +216,11 @@ export class Attachment {
 
   /** The terminal's own facts changed: who answers queries in its name must know. */
   configure(settings: Settings, shade: Shade): void {
-    const changed = shade !== this.#shade;
+    const changed = paletteOf(settings, shade) !== paletteOf(this.#settings, this.#shade);
+    this.#settings = settings;
     this.#shade = shade;
     this.screen.configure(settings, shade);
+    this.#echo.configure(settings.echo);
     // While there is no connection nobody needs to be told: `hello` says it.
     if (changed) this.#stream.send({ type: "facts", term: this.#facts() });
   }
@@ -223,10 +268,10 @@ export class Attachment {
   /** What this terminal is like: programs that ask are answered in its name. */
   #facts(): TermFacts {
     const { cell } = this.screen;
-    const theme = TERMINAL_THEMES[this.#shade];
+    const { foreground, background } = paletteOf(this.#settings, this.#shade);
     return {
-      fg: theme.foreground ?? null,
-      bg: theme.background ?? null,
+      fg: foreground,
+      bg: background,
       da1: DA1,
       // It does not speak the kitty keyboard protocol.
       kitty: null,
@@ -238,6 +283,7 @@ export class Attachment {
     if (connection.state === "live") this.#downSince = null;
     else this.#downSince ??= performance.now();
     this.#connection.value = connection;
+    if (connection.state !== "live") this.#echo.forget();
     if (connection.state !== "live" && this.#claimTimer !== undefined) {
       this.#claimFailed("The connection dropped before control was yours.");
     }
@@ -251,6 +297,9 @@ export class Attachment {
     }
     if (frame.mode === "gap") notify(`${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
     if (frame.restarted) notify("The program was started anew since you last saw it.", "info");
+    if (frame.instance === this.#instance) this.#echo.forget();
+    else this.#echo.restart();
+    this.#instance = frame.instance;
     this.#sizeFixed = frame.size.policy === "fixed";
     this.#resized(frame);
     this.screen.replayUntil(parseCursor(frame.cursor)?.offset ?? 0);
@@ -269,6 +318,7 @@ export class Attachment {
   #output(frame: OutputFrame, cells: Cells | null): void {
     if (frame.kind === "data") return this.screen.write(frame.bytes, frame.offset);
     if (cells) this.#size = { cols: cells.cols, rows: cells.rows };
+    this.#echo.forget();
     // The lines above the old screen are not the lines above this one: they are asked for, not kept.
     this.screen.restart(frame.bytes, frame.offset, cells);
     this.earlier.cut(true);
@@ -325,11 +375,15 @@ export class Attachment {
       this.hint.value = false;
       const waiting = this.#waiting;
       this.#waiting = [];
-      for (const bytes of waiting) this.#stream.type(bytes, lease.epoch);
+      for (const bytes of waiting) this.#send(bytes);
+      this.pasting.go();
       if (!wasMine) this.#applyRoom();
       return;
     }
+    this.#echo.forget();
+    this.clipboard.forget();
     if (wasMine) {
+      this.pasting.lost();
       this.#requests.value = [];
       if (lease.owner) this.#options.notify(`${ownerLabel(lease)} has control now.`, "info");
     }
@@ -347,22 +401,48 @@ export class Attachment {
     this.#typed(ctrl ? encoder.encode(withCtrl(decoder.decode(raw))) : raw);
   }
 
+  /** Pastes this text, after a question if it is one to be asked about. */
+  paste(text: string): void {
+    if (!this.history.isOpen.peek()) this.pasting.paste(text);
+  }
+
+  /** A file was pasted or dropped. */
+  refuseFile(): void {
+    this.#options.notify("An image or a file cannot be typed into a terminal, and uploads are not there yet. Save it on the host and type its path.", "info");
+  }
+
+  /** Copies what is marked, if anything is. */
+  async copySelection(): Promise<void> {
+    const { term } = this.screen;
+    if (!term.hasSelection()) return;
+    if (!(await copyText(term.getSelection()))) this.#options.notify("The browser did not let the text onto the clipboard.", "warn");
+  }
+
+  #imageSent(): void {
+    if (this.#imageTold) return;
+    this.#imageTold = true;
+    this.#options.notify("The program sent an image. A terminal here shows text only.", "info");
+  }
+
   #typed(bytes: Uint8Array): void {
+    if (!this.#mayType()) return;
+    if (this.#mine) this.#send(bytes);
+    else if (this.#wait(bytes) && this.#claimTimer === undefined) this.claim(false);
+  }
+
+  #send(bytes: Uint8Array): void {
+    this.#echo.typed(bytes, this.#stream.type(bytes, this.#lease.value.epoch));
+  }
+
+  /** Whether what is typed reaches the program, now or with the claim it causes; says why when not. */
+  #mayType(): boolean {
     const { notify } = this.#options;
-    if (this.#exit.value || this.#connection.value.state === "ended") return notify("The session has ended; nothing was typed.", "info");
-    if (this.watchOnly) return notify("You may watch this session but not type into it.", "info");
-    if (this.#mine) {
-      if (this.#mayTypeBlind()) this.#stream.type(bytes, this.#lease.value.epoch);
-      else this.#notConnected();
-      return;
-    }
-    if (!this.#stream.live) return this.#notConnected();
-    if (this.#claimTimer !== undefined) return void this.#wait(bytes);
-    if (!claimableByTyping(this.#lease.value)) {
-      this.hint.value = true;
-      return;
-    }
-    if (this.#wait(bytes)) this.claim(false);
+    if (this.#exit.value || this.#connection.value.state === "ended") notify("The session has ended; nothing was typed.", "info");
+    else if (this.watchOnly) notify("You may watch this session but not type into it.", "info");
+    else if (this.#mine ? !this.#mayTypeBlind() : !this.#stream.live) this.#notConnected();
+    else if (!this.#mine && this.#claimTimer === undefined && !claimableByTyping(this.#lease.value)) this.hint.value = true;
+    else return true;
+    return false;
   }
 
   /** Keeps what was typed until the claim it caused is answered. */
@@ -391,6 +471,7 @@ export class Attachment {
     this.#claimSettled();
     const lost = this.#waiting.length > 0;
     this.#waiting = [];
+    this.pasting.lost();
     this.#options.notify(lost ? `${why} Nothing was typed.` : why, "warn");
   }
 
@@ -401,6 +482,7 @@ export class Attachment {
       case "lease_held": {
         this.#claimSettled();
         this.#waiting = [];
+        this.pasting.lost();
         this.#lease.value = {
           ...this.#lease.value,
           owner_name: frame.owner_name ?? this.#lease.value.owner_name,
@@ -432,6 +514,8 @@ export class Attachment {
 
   #inputDropped(bytes: number, why: ServerFrameOf<"error"> | null): void {
     if (bytes === 0) return;
+    this.pasting.lost();
+    this.#echo.forget();
     const { notify } = this.#options;
     const amount = bytesText(bytes);
     if (why === null) return notify(`The program was started anew; ${amount} typed for the old one were not typed.`, "warn");
@@ -454,6 +538,7 @@ export class Attachment {
   }
 
   #resized({ cols, rows }: Cells): void {
+    if (!sameCells({ cols, rows }, this.#size)) this.#echo.forget();
     this.#size = { cols, rows };
     this.screen.resize(this.#size);
   }

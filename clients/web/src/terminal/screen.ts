@@ -4,17 +4,18 @@
  * It always has the session's size, whoever owns it.
  */
 
-import { WebLinksAddon } from "@xterm/addon-web-links";
 import { Terminal, type IDisposable } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { cellOf, fit } from "./fit";
 import { roomFor, type Pixels } from "./layout";
+import { Links } from "./links";
+import { dress, looksOf } from "./looks";
 import { OutputQueue } from "./output_queue";
 import type { Cells } from "../api/protocol";
 import { originOf, type Origin } from "./replies";
 import { guard } from "./guards";
 import { swallowQueries } from "./queries";
-import { FONT_FAMILY, TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
+import type { Settings, Shade } from "../settings/settings";
 import { countAsTheWorker } from "./widths";
 
 export interface ScreenListener {
@@ -26,6 +27,11 @@ export interface ScreenListener {
   room(cells: Cells): void;
   /** Somebody looks for what stands above the first line, or no longer. */
   top(wanted: boolean): void;
+  /** A program wants to set the clipboard, in the form of OSC 52. */
+  clipboard(data: string): void;
+  /** A program sent an image, which is not drawn. */
+  image(): void;
+  bell(): void;
 }
 
 export const SCROLLBACK_LINES = 10_000;
@@ -33,6 +39,7 @@ const encoder = new TextEncoder();
 
 export class Screen {
   readonly term: Terminal;
+  readonly links = new Links();
   readonly #listener: ScreenListener;
   readonly #queue: OutputQueue;
   readonly #disposables: IDisposable[] = [];
@@ -51,17 +58,10 @@ export class Screen {
     this.term = new Terminal({
       allowProposedApi: true,
       altClickMovesCursor: false,
-      cursorBlink: true,
-      fontFamily: FONT_FAMILY,
-      fontSize: settings.font_px,
-      // At 1.0 some fonts lose their underscores to the row below.
-      lineHeight: 1.15,
-      linkHandler: { activate: (_event, uri) => openLink(uri) },
-      macOptionIsMeta: true,
-      minimumContrastRatio: 4.5,
-      screenReaderMode: settings.screen_reader,
-      scrollback: SCROLLBACK_LINES,
-      theme: TERMINAL_THEMES[shade],
+      ...looksOf(settings, shade),
+      linkHandler: this.links,
+      macOptionIsMeta: settings.option_as_meta,
+      scrollback: settings.scrollback,
     });
     countAsTheWorker(this.term);
     this.#queue = new OutputQueue(this.term, {
@@ -77,10 +77,12 @@ export class Screen {
   open(box: HTMLElement): void {
     this.#box = box;
     this.term.open(box);
-    this.term.loadAddon(new WebLinksAddon((_event, uri) => openLink(uri)));
+    this.links.attach(this.term);
     this.#disposables.push(
       ...swallowQueries(this.term.parser),
       ...guard(this.term),
+      ...this.#wishes(),
+      this.term.onBell(() => this.live && this.#listener.bell()),
       this.term.onData((data) => this.#emitted(data, encoder.encode(data))),
       this.term.onScroll((line) => this.#scrolled(line)),
       this.term.onBinary((data) => this.#emitted(data, Uint8Array.from(data, (char) => char.charCodeAt(0)))),
@@ -135,13 +137,11 @@ export class Screen {
   }
 
   configure(settings: Settings, shade: Shade): void {
-    this.term.options.theme = TERMINAL_THEMES[shade];
-    this.term.options.screenReaderMode = settings.screen_reader;
-    if (settings.font_px !== this.#font) {
-      this.#font = settings.font_px;
-      this.term.options.fontSize = settings.font_px;
-      this.#measure();
-    }
+    this.#font = settings.font_px;
+    dress(this.term, settings, shade);
+    this.term.options.macOptionIsMeta = settings.option_as_meta;
+    if (this.term.options.scrollback !== settings.scrollback) this.term.options.scrollback = settings.scrollback;
+    this.#measure();
     this.layout();
   }
 
@@ -158,6 +158,11 @@ export class Screen {
     }
     fit(this.term, box, this.#cell, this.#font);
     element.dataset["smaller"] = String(this.term.cols < room.cols || this.term.rows < room.rows);
+  }
+
+  /** What is parsed now comes from the program as it runs, not from before or from a snapshot. */
+  get live(): boolean {
+    return !this.#queue.restoring && this.#parsedOffset >= this.#replayEnd;
   }
 
   get room(): Cells | null {
@@ -192,9 +197,25 @@ export class Screen {
 
   #emitted(data: string, bytes: Uint8Array): void {
     const origin = originOf(data);
-    if (origin === "reply" || (origin === "report" && this.#queue.restoring)) return;
-    if (origin === "report" && this.#parsedOffset < this.#replayEnd) return;
+    if (origin === "reply" || (origin === "report" && !this.live)) return;
     this.#listener.data(bytes, origin);
+  }
+
+  /** What programs ask for beside the screen. Images have no place in the worker's screen, so none is drawn here either. */
+  #wishes(): IDisposable[] {
+    const { parser } = this.term;
+    const image = (): true => {
+      if (this.live) this.#listener.image();
+      return true;
+    };
+    return [
+      parser.registerOscHandler(52, (data) => {
+        this.#listener.clipboard(data);
+        return true;
+      }),
+      parser.registerDcsHandler({ final: "q" }, image),
+      parser.registerOscHandler(1337, (data) => (data.startsWith("File=") || data.startsWith("MultipartFile=")) && image()),
+    ];
   }
 
   #scrolled(line: number): void {
@@ -240,8 +261,4 @@ function hasGraphicsCard(): boolean {
   const renderer = String(gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER));
   gl.getExtension("WEBGL_lose_context")?.loseContext();
   return !/swiftshader|llvmpipe|software|basic render/i.test(renderer);
-}
-
-function openLink(uri: string): void {
-  if (/^https?:\/\//i.test(uri)) window.open(uri, "_blank", "noopener,noreferrer");
 }

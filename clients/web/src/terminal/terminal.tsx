@@ -3,11 +3,17 @@
 import { useEffect, useRef } from "preact/hooks";
 import { ApprovalStrip } from "../approvals/approval_strip";
 import type { Attachment } from "./attachment";
+import { ClipboardStrip } from "../clipboard/offer_strip";
 import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
 import { HistoryView } from "../history/history_view";
+import { BellFlash } from "./bell_flash";
 import { KeyBar } from "./keybar";
+import { prepareKeyboard } from "./keyboard";
+import { LinkTarget } from "./link_target";
 import { ControlRequests, HeldHint } from "../lease/lease";
+import { PasteDialog, PasteProgressStrip } from "../paste/paste_dialog";
+import { listenForPastes } from "../paste/listen";
 import { SearchPanel } from "../history/search_panel";
 import { store } from "../state";
 import { exitText } from "../ui/words";
@@ -21,6 +27,11 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
     if (!element) return undefined;
     attachment.mount(element);
     prepareKeyboard(attachment);
+    const stopListening = listenForPastes(element, { text: (text) => attachment.paste(text), file: () => attachment.refuseFile() });
+    const copySelected = (): void => {
+      if (store.settings.peek().copy_on_select) void attachment.copySelection();
+    };
+    element.addEventListener("mouseup", copySelected);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const observer = new ResizeObserver(() => {
       clearTimeout(timer);
@@ -30,6 +41,8 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
     return () => {
       clearTimeout(timer);
       observer.disconnect();
+      stopListening();
+      element.removeEventListener("mouseup", copySelected);
     };
   }, [attachment]);
   const looksBack = attachment.history.isOpen.value;
@@ -49,10 +62,15 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         <ApprovalStrip session={attachment.sessionId} />
         <EarlierButton attachment={attachment} />
         <HeldHint attachment={attachment} />
+        <ClipboardStrip attachment={attachment} />
+        <PasteProgressStrip attachment={attachment} />
+        <LinkTarget attachment={attachment} />
+        <BellFlash attachment={attachment} />
       </div>
       <KeyBar attachment={attachment} />
       <HistoryView attachment={attachment} />
       <SearchPanel attachment={attachment} />
+      <PasteDialog attachment={attachment} />
     </section>
   );
 }
@@ -77,21 +95,4 @@ function ExitBanner({ attachment }: { attachment: Attachment }) {
 
 function endedText(gone: boolean): string {
   return gone ? "This session no longer exists" : "The session has ended";
-}
-
-/** Keys that are the page's own, and a name for the terminal's text field. */
-function prepareKeyboard(attachment: Attachment): void {
-  const { term } = attachment.screen;
-  term.attachCustomKeyEventHandler((event) => {
-    if (event.key === "F6" && event.ctrlKey) return false;
-    if (event.ctrlKey && event.shiftKey && event.code === "KeyC" && term.hasSelection()) {
-      event.preventDefault();
-      if (event.type === "keydown") void navigator.clipboard?.writeText(term.getSelection());
-      return false;
-    }
-    // The browser pastes by itself; xterm then hands the text on.
-    return !(event.ctrlKey && event.shiftKey && event.code === "KeyV");
-  });
-  term.textarea?.setAttribute("aria-label", "Terminal. Control F6 leaves it.");
-  attachment.focus();
 }
