@@ -15,9 +15,12 @@ import { fileNameOf, saveFile } from "./ui/download";
 import { EventFeed, type FeedListener } from "./api/feed";
 import type { Fragment } from "./access/fragment";
 import { clientId, freshClientId, newInputStream } from "./access/identity";
+import { HeldInput } from "./lease/held_input";
 import { Latest } from "./history/latest";
 import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./api/protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings/settings";
+import { colourFrame } from "./phone/installed";
+import { ShareState } from "./share/share_state";
 import type { Tone } from "./ui/tone";
 import { sessionName } from "./ui/words";
 
@@ -83,6 +86,8 @@ export class Store {
     event: (event) => this.#followers.forEach((follower) => follower.event(event)),
     missed: () => this.#followers.forEach((follower) => follower.missed()),
   });
+  readonly share = new ShareState();
+  readonly heldInput = new HeldInput(this.client.handoff);
   readonly #followers = new Set<EventFollower>();
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
@@ -103,6 +108,7 @@ export class Store {
     effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
+    effect(() => colourFrame(this.shade.value));
     effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());

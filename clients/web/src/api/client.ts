@@ -5,6 +5,8 @@
 
 import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
+import { HandoffRoutes } from "./handoff";
+import { LinkRoutes } from "./links";
 import { limited, Requests } from "./requests";
 import {
   BINARY_SUBPROTOCOL,
@@ -51,6 +53,9 @@ export interface SearchQuery {
 }
 
 export interface BatonClient {
+  readonly handoff: HandoffRoutes;
+  readonly links: LinkRoutes;
+
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
   me(): Promise<Principal>;
@@ -104,10 +109,14 @@ const MARKS_PAGES_MAX = 5;
 
 export class HttpClient implements BatonClient {
   readonly #requests: Requests;
+  readonly handoff: HandoffRoutes;
+  readonly links: LinkRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
     this.#requests = new Requests(onSignedOut);
+    this.handoff = new HandoffRoutes(this.#requests);
+    this.links = new LinkRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {

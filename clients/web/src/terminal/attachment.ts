@@ -13,9 +13,12 @@ import type { OutputFrame } from "../stream/frame";
 import { parseCursor } from "../stream/frame";
 import { History } from "../history/history";
 import { sameCells } from "./layout";
-import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "../lease/lease_view";
+import { Handoff } from "../lease/handoff";
+import { claimableByTyping, FREE, type LeaseState } from "../lease/lease_view";
+import { plainName } from "../lease/names";
+import { Modifiers } from "../phone/modifiers";
 import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "../api/protocol";
-import { withCtrl, type Origin } from "./replies";
+import type { Origin } from "./replies";
 import { Screen } from "./screen";
 import { Search } from "../history/search";
 import { TERMINAL_THEMES, type Settings, type Shade } from "../settings/settings";
@@ -50,6 +53,8 @@ export interface AttachmentOptions {
 export interface ControlRequest {
   client_id: string;
   name: string;
+  /** When it lapses, milliseconds since 1970. */
+  until: number;
 }
 
 export class Attachment {
@@ -73,8 +78,10 @@ export class Attachment {
   readonly #title: Signal<string | null> = signal(null);
   /** Somebody typed here while another has control: show how to get it. */
   readonly hint = signal(false);
-  /** The next key is pressed together with Ctrl, on keyboards without one. */
-  readonly ctrlHeld = signal(false);
+  /** Ctrl and Alt for the next key, on keyboards without them. */
+  readonly modifiers = new Modifiers();
+  /** How control came and went here. */
+  readonly handoff: Handoff;
 
   #shade: Shade;
   #size: Cells | null = null;
@@ -89,6 +96,7 @@ export class Attachment {
     this.#shade = options.shade;
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
+    this.handoff = new Handoff(options.clientId, options.notify);
     this.screen = new Screen(options.settings, options.shade, {
       parsed: (offset) => this.#stream.parsed(offset),
       data: (bytes, origin) => this.#data(bytes, origin),
@@ -143,6 +151,7 @@ export class Attachment {
     this.search.close();
     clearTimeout(this.#claimTimer);
     clearTimeout(this.#askTimer);
+    this.handoff.dispose();
     this.earlier.dispose();
     this.#stream.stop();
     this.screen.dispose();
@@ -188,7 +197,8 @@ export class Attachment {
   }
 
   release(): void {
-    if (!this.#stream.send({ type: "release" })) this.#notConnected();
+    if (!this.#stream.send({ type: "release" })) return this.#notConnected();
+    this.handoff.releases();
   }
 
   ask(): void {
@@ -203,7 +213,8 @@ export class Attachment {
   }
 
   give(clientId: string): void {
-    if (!this.#stream.send({ type: "transfer", to_client_id: clientId })) this.#notConnected();
+    if (!this.#stream.send({ type: "transfer", to_client_id: clientId })) return this.#notConnected();
+    this.handoff.gives(clientId);
   }
 
   deny(clientId: string): void {
@@ -241,6 +252,10 @@ export class Attachment {
     if (connection.state !== "live" && this.#claimTimer !== undefined) {
       this.#claimFailed("The connection dropped before control was yours.");
     }
+    if (connection.state !== "live" && this.#asked.value) {
+      this.#stopAsking();
+      this.#options.notify("The connection dropped, and your request for control with it. Ask again once it is back.", "warn");
+    }
   }
 
   #ready(frame: Ready, continued: boolean): void {
@@ -256,6 +271,7 @@ export class Attachment {
     this.screen.replayUntil(parseCursor(frame.cursor)?.offset ?? 0);
     this.#status.value = frame.status;
     if (frame.status === "running" || frame.status === "starting") this.#exit.value = null;
+    const first = !this.#known.value;
     this.#known.value = true;
     this.#leaseChanged({
       owner: frame.lease_owner ?? null,
@@ -263,7 +279,7 @@ export class Attachment {
       owner_kind: frame.owner_kind ?? null,
       epoch: frame.epoch,
       expired: hasPassed(frame.lease_expires_at),
-    });
+    }, first ? "first" : "again");
   }
 
   #output(frame: OutputFrame, cells: Cells | null): void {
@@ -289,13 +305,10 @@ export class Attachment {
         this.#requests.value = this.#requests.value.filter(({ client_id }) => frame.clients.some((client) => client.client_id === client_id));
         return;
       case "control_requested":
-        this.#forgetRequest(frame.client_id);
-        this.#requests.value = [...this.#requests.value, { client_id: frame.client_id, name: frame.name }];
-        setTimeout(() => this.#forgetRequest(frame.client_id), REQUEST_TTL_MS);
-        return;
+        return this.#asksUs(frame.client_id, frame.name);
       case "control_denied":
         this.#stopAsking();
-        return this.#options.notify(frame.by ? `${frame.by} keeps control for now.` : "Nobody answered your request for control.", "info");
+        return this.#options.notify(frame.by ? `${plainName(frame.by)} said no, and keeps control.` : "Nobody answered your request for control.", "info");
       case "mode":
         this.#title.value = frame.title ?? null;
         return;
@@ -314,10 +327,12 @@ export class Attachment {
     }
   }
 
-  #leaseChanged(lease: LeaseState): void {
-    const before = this.#lease.value;
-    const wasMine = before.owner === this.clientId;
+  /** `met`: not seen as it happened, but found by the first or by another connection. */
+  #leaseChanged(lease: LeaseState, met: "first" | "again" | null = null): void {
+    const before = met === "first" ? lease : this.#lease.value;
+    const wasMine = this.#lease.value.owner === this.clientId;
     this.#lease.value = lease;
+    this.handoff.changed(before, lease, { claimed: this.#claimTimer !== undefined, asked: this.#asked.value }, met !== null);
     this.screen.wheelTypes = this.#mine;
     if (this.#mine) {
       this.#claimSettled();
@@ -329,10 +344,7 @@ export class Attachment {
       if (!wasMine) this.#applyRoom();
       return;
     }
-    if (wasMine) {
-      this.#requests.value = [];
-      if (lease.owner) this.#options.notify(`${ownerLabel(lease)} has control now.`, "info");
-    }
+    if (wasMine) this.#requests.value = [];
   }
 
   #data(raw: Uint8Array, origin: Exclude<Origin, "reply">): void {
@@ -342,9 +354,7 @@ export class Attachment {
       if (this.#mine && this.#stream.live) this.#stream.type(raw, this.#lease.value.epoch);
       return;
     }
-    const ctrl = this.ctrlHeld.peek();
-    this.ctrlHeld.value = false;
-    this.#typed(ctrl ? encoder.encode(withCtrl(decoder.decode(raw))) : raw);
+    this.#typed(this.modifiers.held ? encoder.encode(this.modifiers.applyTo(decoder.decode(raw))) : raw);
   }
 
   #typed(bytes: Uint8Array): void {
@@ -359,7 +369,7 @@ export class Attachment {
     if (!this.#stream.live) return this.#notConnected();
     if (this.#claimTimer !== undefined) return void this.#wait(bytes);
     if (!claimableByTyping(this.#lease.value)) {
-      this.hint.value = true;
+      if (!this.handoff.typedInVain(bytes.length)) this.hint.value = true;
       return;
     }
     if (this.#wait(bytes)) this.claim(false);
@@ -436,8 +446,10 @@ export class Attachment {
     const amount = bytesText(bytes);
     if (why === null) return notify(`The program was started anew; ${amount} typed for the old one were not typed.`, "warn");
     if (why.code === "input_full") return notify(`The program does not read its input. ${amount} were not typed; wait, then type them again.`, "warn");
+    const moved = why.code === "not_owner" || why.code === "lease_lost";
+    if (moved && this.handoff.dropped(bytes)) return;
     const taker = why.by ?? this.#lease.value.owner_name;
-    notify(`${amount} were not typed: ${taker ?? "somebody else"} took control first.`, "warn");
+    notify(`${amount} were not typed: ${taker ? plainName(taker) : "somebody else"} took control first.`, "warn");
   }
 
   #notConnected(): void {
@@ -447,6 +459,14 @@ export class Attachment {
   #stopAsking(): void {
     clearTimeout(this.#askTimer);
     this.#asked.value = false;
+  }
+
+  /** Asking again begins the minute anew, as it does for the worker. */
+  #asksUs(client_id: string, name: string): void {
+    const until = Date.now() + REQUEST_TTL_MS;
+    this.#forgetRequest(client_id);
+    this.#requests.value = [...this.#requests.value, { client_id, name, until }];
+    setTimeout(() => (this.#requests.value = this.#requests.value.filter((request) => request.until > Date.now())), REQUEST_TTL_MS + 50);
   }
 
   #forgetRequest(clientId: string): void {

@@ -5,13 +5,16 @@ import type { Attachment } from "./attachment";
 import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
 import { HistoryView } from "../history/history_view";
-import { KeyBar } from "./keybar";
-import { ControlRequests, HeldHint } from "../lease/lease";
+import { HeldInputStrip } from "../lease/held_strip";
+import { HeldHint, LeaseStrips } from "../lease/strips";
+import { keepCursorInSight } from "../phone/cursor_in_sight";
+import { KeyBar } from "../phone/key_bar";
+import { Touch } from "../phone/touch";
+import { TouchCopy } from "../phone/touch_copy";
+import { touchViewport } from "../phone/viewport";
 import { SearchPanel } from "../history/search_panel";
 import { store } from "../state";
 import { exitText } from "../ui/words";
-
-const LAYOUT_DELAY_MS = 80;
 
 export function TerminalPane({ attachment }: { attachment: Attachment }) {
   const box = useRef<HTMLDivElement>(null);
@@ -21,14 +24,22 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
     attachment.mount(element);
     prepareKeyboard(attachment);
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const touch = new Touch(attachment.screen, element);
+    const inSight = keepCursorInSight(attachment.screen, element);
     const observer = new ResizeObserver(() => {
       clearTimeout(timer);
-      timer = setTimeout(() => attachment.screen.layout(), LAYOUT_DELAY_MS);
+      timer = setTimeout(() => {
+        attachment.screen.covered = touchViewport.look();
+        attachment.screen.layout();
+        inSight.look();
+      }, touchViewport.settleMs);
     });
     observer.observe(element);
     return () => {
       clearTimeout(timer);
       observer.disconnect();
+      inSight.dispose();
+      touch.dispose();
     };
   }, [attachment]);
   const looksBack = attachment.history.isOpen.value;
@@ -44,9 +55,13 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         {/* Whoever looks back reads there, and types nowhere. */}
         <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" inert={looksBack} />
         <DebugOverlay attachment={attachment} />
-        <ControlRequests attachment={attachment} />
+        <LeaseStrips attachment={attachment} />
         <EarlierButton attachment={attachment} />
-        <HeldHint attachment={attachment} />
+        <div class="over-terminal at-bottom">
+          <HeldHint attachment={attachment} />
+          {store.current.value && <HeldInputStrip session={store.current.value} />}
+        </div>
+        <TouchCopy attachment={attachment} />
       </div>
       <KeyBar attachment={attachment} />
       <HistoryView attachment={attachment} />
