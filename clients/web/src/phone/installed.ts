@@ -14,5 +14,8 @@ export function openWithoutBridge(): void {
   const { serviceWorker } = navigator as Partial<Navigator>;
   // In development the page changes under its feet.
   if (!serviceWorker || import.meta.env.DEV) return;
-  addEventListener("load", () => void serviceWorker.register("/sw.js", { updateViaCache: "none" }).catch(() => undefined));
+  const register = (): void => void serviceWorker.register("/sw.js", { updateViaCache: "none" }).catch(() => undefined);
+  // What is seen first comes first.
+  if (document.readyState === "complete") register();
+  else addEventListener("load", register);
 }
