@@ -44,10 +44,10 @@ export class Way {
     return url.replace(/^https?:\/\/[^/#]+/, this.url);
   }
 
-  /** Nothing comes from the bridge any more, nor goes to it; the connections stay. */
-  hold(): void {
+  /** Nothing comes from the bridge any more, nor (unless only answers are held) goes to it; the connections stay. */
+  hold(what: "everything" | "answers" = "everything"): void {
     for (const { page, bridge } of this.#pairs) {
-      page.pause();
+      if (what === "everything") page.pause();
       bridge.pause();
     }
   }

@@ -23,15 +23,15 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
   const large = screen.zoom.value !== null;
   return (
     <div class="key-bar" role="toolbar" aria-label="Keys" data-testid="key-bar">
-      <Key name="Escape" label="Esc" onPress={key("escape")} />
+      <Key name="Esc, Escape" label="Esc" onPress={key("escape")} />
       <Key name="Tab" label="Tab" onPress={key("tab")} />
-      <Modifier name="Control" label="Ctrl" hold={modifiers.ctrl.value} onPress={() => modifiers.tap("ctrl", performance.now())} />
+      <Modifier name="Ctrl" label="Ctrl" hold={modifiers.ctrl.value} onPress={() => modifiers.tap("ctrl", performance.now())} />
       <Modifier name="Alt" label="Alt" hold={modifiers.alt.value} onPress={() => modifiers.tap("alt", performance.now())} />
       <Key name="Up" label="↑" repeats onPress={key("up")} />
       <Key name="Paste" label="Paste" onPress={() => void paste()} />
       <Key name="More keys" label="•••" pressed={more.value} onPress={() => (more.value = !more.value)} />
       <Key name="Shift Tab" label="⇧Tab" onPress={key("back_tab")} />
-      <Key name={large ? "Fit the screen into the window" : "Show the screen at reading size"} label={large ? "Fit" : "A+"} pressed={large} onPress={() => screen.setZoom(large ? null : screen.readingSize)} />
+      <Key name={large ? "Fit the screen into the window" : "A+, show the screen at reading size"} label={large ? "Fit" : "A+"} pressed={large} onPress={() => screen.setZoom(large ? null : screen.readingSize)} />
       <Key name="Control C" label="^C" onPress={press("\x03")} />
       <Key name="Left" label="←" repeats onPress={key("left")} />
       <Key name="Down" label="↓" repeats onPress={key("down")} />
@@ -41,8 +41,8 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
         <>
           <Key name="Home" label="Home" onPress={key("home")} />
           <Key name="End" label="End" onPress={key("end")} />
-          <Key name="Page up" label="PgUp" repeats onPress={key("page_up")} />
-          <Key name="Page down" label="PgDn" repeats onPress={key("page_down")} />
+          <Key name="PgUp, page up" label="PgUp" repeats onPress={key("page_up")} />
+          <Key name="PgDn, page down" label="PgDn" repeats onPress={key("page_down")} />
           {["|", "/", "~"].map((sign) => <Key key={sign} name={sign} label={sign} onPress={press(sign)} />)}
         </>
       )}

@@ -26,6 +26,8 @@ export class Touch {
   readonly #box: HTMLElement;
   #gesture: Gesture = null;
   #rest: ReturnType<typeof setTimeout> | undefined;
+  /** Moved, and not yet a whole line. */
+  #partPx = 0;
   readonly #stop = new AbortController();
 
   constructor(screen: Screen, box: HTMLElement) {
@@ -55,6 +57,7 @@ export class Touch {
       return;
     }
     this.#gesture = { kind: "pressed", x: one.clientX, y: one.clientY };
+    this.#partPx = 0;
     this.#rest = setTimeout(() => this.#rested(one.clientX, one.clientY), REST_MS);
   }
 
@@ -91,16 +94,21 @@ export class Touch {
     this.#gesture = null;
   }
 
-  /** First what does not fit into the box, then what stands above; the program may want the wheel itself. */
+  /** First what does not fit into the box, then the lines above; a full-screen program gets the turns of a wheel. */
   #scroll(dx: number, dy: number, { clientX, clientY }: Touch1): void {
     const box = this.#box;
     box.scrollLeft += dx;
     const before = box.scrollTop;
     box.scrollTop += dy;
-    const deltaY = dy - (box.scrollTop - before);
-    if (Math.abs(deltaY) < 1) return;
-    const target = this.#screen.term.element?.querySelector(".xterm-screen");
-    target?.dispatchEvent(new WheelEvent("wheel", { deltaY, clientX, clientY, bubbles: true, cancelable: true }));
+    const { term } = this.#screen;
+    const row = cellOf(term)?.height ?? 16;
+    this.#partPx += dy - (box.scrollTop - before);
+    const lines = Math.trunc(this.#partPx / row);
+    if (lines === 0) return;
+    this.#partPx -= lines * row;
+    if (term.buffer.active.type === "normal" && term.modes.mouseTrackingMode === "none") return term.scrollLines(lines);
+    const wheel = new WheelEvent("wheel", { deltaY: lines, deltaMode: WheelEvent.DOM_DELTA_LINE, clientX, clientY, bubbles: true, cancelable: true });
+    term.element?.querySelector(".xterm-screen")?.dispatchEvent(wheel);
   }
 
   #rested(x: number, y: number): void {

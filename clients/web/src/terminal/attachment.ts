@@ -222,6 +222,11 @@ export class Attachment {
     this.#forgetRequest(clientId);
   }
 
+  /** Whoever came by a share link is a principal of the link's own. */
+  get #byShareLink(): boolean {
+    return this.#options.principal.id.startsWith("lnk_");
+  }
+
   get #mine(): boolean {
     return this.#lease.value.owner === this.clientId;
   }
@@ -264,7 +269,7 @@ export class Attachment {
       this.screen.reset();
       this.earlier.cut(false);
     }
-    if (frame.mode === "gap") notify(`${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
+    if (frame.mode === "gap") notify(this.#byShareLink ? "The link begins where it was made: what was before is not shown." : `${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
     if (frame.restarted) notify("The program was started anew since you last saw it.", "info");
     this.#sizeFixed = frame.size.policy === "fixed";
     this.#resized(frame);
