@@ -150,6 +150,21 @@ test.describe("between people", () => {
     await expect(ben.getByTestId("taken-banner")).toHaveCount(0);
   });
 
+  test("everything by the keyboard: to the bar, through the warning, and typing at once", async ({ baton, page, browser }) => {
+    const { ana, ben } = await two({ baton, page, browser });
+    await ben.keyboard.press("Control+F6");
+    for (let steps = 0; steps < 30 && !(await ben.getByTestId("take-control").evaluate((button) => button === document.activeElement)); steps++) await ben.keyboard.press("Tab");
+    await expect(ben.getByTestId("take-control")).toBeFocused();
+    await ben.keyboard.press("Enter");
+    // The careful answer comes first.
+    await expect(ben.getByRole("dialog").getByRole("button", { name: "Cancel" })).toBeFocused();
+    await ben.keyboard.press("Tab");
+    await ben.keyboard.press("Enter");
+    await expect(ben.getByTestId("lease-state")).toHaveAttribute("data-state", "mine");
+    await ben.keyboard.type("echo by ke\\y\n");
+    await shows(ana, "by key");
+  });
+
   for (const colorScheme of ["dark", "light"] as const) {
     test(`nothing in the way of anybody, ${colorScheme}`, async ({ baton, page, browser }) => {
       await page.emulateMedia({ colorScheme });

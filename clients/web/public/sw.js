@@ -36,7 +36,7 @@ self.addEventListener("fetch", (event) => {
 async function keepPage() {
   const kept = await caches.open(KEPT);
   const response = await fetch("/", { cache: "no-cache" });
-  if (!response.ok) return;
+  if (!(await isPage(response))) return;
   const parts = [...(await response.clone().text()).matchAll(/(?:src|href)="(\/assets\/[^"]+)"/g)].map(([, path]) => path);
   await kept.put("/", response);
   await Promise.all(parts.map((path) => kept.add(path).catch(() => undefined)));
@@ -46,13 +46,20 @@ async function pageFirst(request) {
   const kept = await caches.open(KEPT);
   try {
     const response = await fetch(request, { signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (response.ok) await kept.put("/", response.clone());
+    if (await isPage(response)) await kept.put("/", response.clone());
+    // A proxy in front answers for a bridge that is gone.
+    if (response.status >= 502 && response.status <= 504) return (await kept.match("/")) ?? response;
     return response;
   } catch (error) {
     const page = await kept.match("/");
     if (page) return page;
     throw error;
   }
+}
+
+/** Ours, and not the login of a proxy in front of it. */
+async function isPage(response) {
+  return response.ok && !response.redirected && (await response.clone().text()).includes('<div id="app">');
 }
 
 async function part(request) {

@@ -9,13 +9,14 @@ import { store } from "../state";
 import "./lease.css";
 
 export function LeaseBar({ attachment }: { attachment: Attachment }) {
-  const { state, dim, text, can } = viewOf(attachment);
+  const { state, dim, text, short, can } = viewOf(attachment);
   const { take, dialog } = useTake(attachment);
   return (
     <div class="lease-bar">
-      <span class={`chip lease-${dim ? "dim" : state}`} data-testid="lease-state" data-state={state} role="status">
+      <span class={`chip lease-${dim ? "dim" : state}`} data-testid="lease-state" data-state={state} role="status" title={text}>
         <span class="dot" aria-hidden="true" />
-        <span>{text}</span>
+        <span class="lease-text">{text}</span>
+        <span class="lease-short">{short}</span>
       </span>
       {can.claim && <button type="button" class="button small" data-testid="claim" onClick={() => claimAndType(attachment, false)}>Claim</button>}
       {can.release && <button type="button" class="button small" data-testid="release" onClick={() => attachment.release()}>Release</button>}
@@ -23,7 +24,7 @@ export function LeaseBar({ attachment }: { attachment: Attachment }) {
       {can.take && <button type="button" class="button small" data-testid="take-control" onClick={take}>Take control</button>}
       {can.ask && (
         <button type="button" class="button small" data-testid="ask-control" disabled={attachment.asked} onClick={() => attachment.ask()}>
-          {attachment.asked.value ? "Asked, waiting…" : <span>Ask<span class="wide-only"> for control</span></span>}
+          {attachment.asked.value ? <span>Asked<span class="wide-only">, waiting</span>…</span> : <span>Ask<span class="wide-only"> for control</span></span>}
         </button>
       )}
       <People attachment={attachment} />
@@ -43,7 +44,7 @@ function GiveTo({ attachment }: { attachment: Attachment }) {
   };
   return (
     <details class="menu give-to" onKeyDown={(event) => event.key === "Escape" && event.currentTarget.removeAttribute("open")}>
-      <summary class="button small" data-testid="give-to">Give to…</summary>
+      <summary class="button small" data-testid="give-to"><span>Give<span class="wide-only"> to</span>…</span></summary>
       <div class="menu-body narrow">
         {others.map((client) => (
           <button key={client.client_id} type="button" class="button quiet" data-testid="give-to-client" data-client={client.client_id} onClick={(event) => give(event, client.client_id)}>

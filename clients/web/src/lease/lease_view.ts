@@ -30,6 +30,8 @@ export interface LeaseView {
   /** Not certain now: the connection is down, or the program ended. */
   dim: boolean;
   text: string;
+  /** The same where there is room for two words. */
+  short: string;
   can: { claim: boolean; release: boolean; take: boolean; ask: boolean };
   /** What to say before control is taken; none when taking needs no force. */
   confirm: Warning | null;
@@ -57,25 +59,25 @@ export function leaseView({ lease, me, clients, status, live, known, watchOnly }
   const state = mine ? "mine" : free ? "free" : "held";
 
   if (status !== "running" && status !== "starting") {
-    return { state, dim: true, text: "Read only", can: NOTHING, confirm: null };
+    return { state, dim: true, text: "Read only", short: "Read only", can: NOTHING, confirm: null };
   }
   const name = ownerLabel(lease);
   if (!live) {
     const who = mine ? "You" : free ? "Nobody" : name;
     const text = known ? `${who} had control when the connection dropped` : "Not known yet who has control";
-    return { state, dim: true, text, can: NOTHING, confirm: null };
+    return { state, dim: true, text, short: text, can: NOTHING, confirm: null };
   }
   if (watchOnly) {
-    return { state, dim: false, text: free ? "You are watching" : `You are watching ${name}`, can: NOTHING, confirm: null };
+    return { state, dim: false, text: free ? "You are watching" : `You are watching ${name}`, short: "Watching", can: NOTHING, confirm: null };
   }
   if (mine) {
-    return { state, dim: false, text: "You have control", can: { ...NOTHING, release: true }, confirm: null };
+    return { state, dim: false, text: "You have control", short: "You have control", can: { ...NOTHING, release: true }, confirm: null };
   }
   if (free) {
-    return { state, dim: false, text: "Nobody has control — type to take it", can: { ...NOTHING, claim: true }, confirm: null };
+    return { state, dim: false, text: "Nobody has control — type to take it", short: "Nobody has control", can: { ...NOTHING, claim: true }, confirm: null };
   }
   if (lease.expired) {
-    return { state, dim: false, text: `${name} is away — type to take control`, can: { ...NOTHING, claim: true }, confirm: null };
+    return { state, dim: false, text: `${name} is away — type to take control`, short: `${name}, away`, can: { ...NOTHING, claim: true }, confirm: null };
   }
   const agent = isAgent(lease.owner_kind);
   const here = clients.some((client) => client.client_id === lease.owner);
@@ -83,6 +85,7 @@ export function leaseView({ lease, me, clients, status, live, known, watchOnly }
     state,
     dim: false,
     text: agent ? `${name} is at work` : here ? `${name} has control` : `${name} has control, and lost the connection`,
+    short: name,
     can: { ...NOTHING, take: true, ask: true },
     confirm: agent ? null : warning(name, here),
   };

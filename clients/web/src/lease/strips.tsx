@@ -6,12 +6,15 @@ import { takenText } from "./change";
 import { ownerLabel, plainName } from "./names";
 import { useTake, viewOf } from "./take";
 
+/** More would hide the terminal; the others stand in the list of who is here. */
+const REQUESTS_SHOWN = 3;
+
 export function LeaseStrips({ attachment }: { attachment: Attachment }) {
   return (
     <div class="over-terminal at-top">
       <TakenBanner attachment={attachment} />
       <div role="status" aria-live="polite" class="requests">
-        {attachment.requests.value.map(({ client_id, name }) => (
+        {attachment.requests.value.slice(0, REQUESTS_SHOWN).map(({ client_id, name }) => (
           <div key={client_id} class="strip" data-testid="control-request">
             <span><strong>{plainName(name)}</strong> asks for control.</span>
             <span class="strip-actions">

@@ -1,14 +1,18 @@
 /** A QR code as an image of real elements. Dark on light in both themes: cameras want it so. */
 
+import { useEffect, useRef } from "preact/hooks";
 import { encode } from "uqr";
 
 /** The light margin that readers need, in modules. */
 const QUIET = 4;
 
 export function QrCode({ text, label }: { text: string; label: string }) {
+  const image = useRef<SVGSVGElement>(null);
+  // It was just asked for, and a small window may have no room for it where it stands.
+  useEffect(() => image.current?.scrollIntoView({ block: "nearest" }), [text]);
   const { data, size } = encode(text, { ecc: "M", border: QUIET });
   return (
-    <svg class="qr" role="img" aria-label={label} viewBox={`0 0 ${size} ${size}`} shape-rendering="crispEdges" data-testid="qr">
+    <svg ref={image} class="qr" role="img" aria-label={label} viewBox={`0 0 ${size} ${size}`} shape-rendering="crispEdges" data-testid="qr">
       <rect width={size} height={size} fill="#ffffff" />
       <path d={data.map(rowPath).join("")} fill="#000000" />
     </svg>
