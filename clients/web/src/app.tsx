@@ -12,11 +12,13 @@ import { Notices } from "./desk/notices";
 import { Sidebar } from "./sessions/sessions";
 import { followShortcut } from "./desk/shortcuts";
 import { store } from "./state";
+import { touchViewport } from "./phone/viewport";
 import { PanelButtons, SidePanel } from "./desk/side_panel";
 import { TerminalPane } from "./terminal/terminal";
 import { HistoryButton, SessionMenu, Title } from "./desk/title";
 
 export function App() {
+  useEffect(() => touchViewport.follow(), []);
   useEffect(() => {
     addEventListener("keydown", cyclePanes, true);
     addEventListener("keydown", followShortcut, true);

@@ -23,10 +23,13 @@ import { fileNameOf, saveFile } from "./ui/download";
 import { EventFeed, type FeedListener } from "./api/feed";
 import type { Fragment } from "./access/fragment";
 import { clientId, freshClientId, newInputStream } from "./access/identity";
+import { HeldInput } from "./lease/held_input";
 import { Latest } from "./history/latest";
 import { Logs } from "./logs/logs";
 import type { BatonSettings, CreateTerminal, Principal, Session, SessionDetail } from "./api/protocol";
 import { loadSettings, saveSettings, type Settings, type Shade } from "./settings/settings";
+import { colourFrame } from "./phone/installed";
+import { ShareState } from "./share/share_state";
 import type { Tone } from "./ui/tone";
 import { sessionName } from "./ui/words";
 
@@ -98,6 +101,8 @@ export class Store {
     event: (event) => this.#followers.forEach((follower) => follower.event(event)),
     missed: () => this.#followers.forEach((follower) => follower.missed()),
   });
+  readonly share = new ShareState();
+  readonly heldInput = new HeldInput(this.client.handoff);
   readonly #followers = new Set<EventFollower>();
   readonly alerts = new Alerts(browserAlerts, (id) => this.review(id));
   readonly inbox = new Inbox(this.client.approvals, (asked) => this.alerts.arrived(asked));
@@ -128,6 +133,8 @@ export class Store {
     if (this.alerts.settings.peek().sound) prepareSoundOnce();
     this.desk.start();
     effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
+    effect(() => colourFrame(this.shade.value));
+    effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }

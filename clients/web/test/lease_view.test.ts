@@ -24,15 +24,18 @@ describe("the lease bar", () => {
     expect(view({ ...mine, expired: true }).state).toBe("mine");
   });
 
-  it("held: take or ask; a person who is here is asked about, an agent is not", () => {
+  it("held: take or ask; a person is warned of, an agent is not", () => {
     expect(view(ANA, { clients: here(ANA) })).toMatchObject({ state: "held", text: "ana · cli has control", can: { take: true, ask: true, claim: false } });
-    expect(view(ANA, { clients: here(ANA) }).confirm).toContain("ana · cli");
-    expect(view(ANA).confirm).toBeNull();
+    expect(view(ANA, { clients: here(ANA) }).confirm?.title).toContain("ana · cli");
+    // Who just lost the connection has control still, and taking it is force.
+    expect(view(ANA)).toMatchObject({ text: "ana · cli has control, and lost the connection", can: { take: true } });
+    expect(view(ANA).confirm?.text).toContain("lost the connection");
+    expect(view(AGENT).text).toBe("fixer · agent is at work");
     expect(view(AGENT, { clients: here(AGENT) }).confirm).toBeNull();
   });
 
   it("expired: claim, without force", () => {
-    expect(view({ ...ANA, expired: true })).toMatchObject({ state: "held", can: { claim: true, take: false } });
+    expect(view({ ...ANA, expired: true })).toMatchObject({ state: "held", text: "ana · cli is away — type to take control", can: { claim: true, take: false }, confirm: null });
   });
 
   it("offers nothing while disconnected, and does not say we have control", () => {

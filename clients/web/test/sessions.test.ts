@@ -5,7 +5,7 @@ import { EMPTY_FORM, labelsFrom, requestFrom } from "../src/sessions/create_requ
 import { shortFolder } from "../src/sessions/folder";
 import { belongs, byLifeThenAge, matches } from "../src/sessions/order";
 import { blocksOf, type ScreenRun } from "../src/sessions/picture";
-import { TERMINAL_THEMES } from "../src/settings/settings";
+import { PALETTES } from "../src/settings/palettes";
 import { plainLine, plainText } from "../src/ui/plain_text";
 
 const session = (more: Partial<Session>): Session => ({
@@ -78,7 +78,7 @@ describe("a new session", () => {
 });
 
 describe("a small picture", () => {
-  const theme = TERMINAL_THEMES.dark;
+  const theme = PALETTES.baton.dark;
   const blocks = (...runs: ScreenRun[]) => blocksOf({ cols: 80, rows: 24, lines: [{ runs }] }, theme);
 
   it("has a block for each word, in its colour and at its place", () => {

@@ -147,6 +147,12 @@ export class Baton {
     return token;
   }
 
+  /** A token for another person, who may watch, drive and decide. */
+  async person(name: string): Promise<string> {
+    const { token } = await this.api<{ token: string }>("POST", "/v1/auth/tokens", { name, role: "collaborator" });
+    return token;
+  }
+
   /** What signs a page in, as `baton open` makes it; it works once. */
   async link(session?: string): Promise<string> {
     const { url } = await this.api<{ url: string }>("POST", "/v1/auth/links", { kind: "login", ...(session ? { session_id: session } : {}) });

@@ -43,6 +43,12 @@ export class Shell {
     await expect.poll(() => this.text()).toMatch(typeof text === "string" ? new RegExp(escaped(text)) : text);
   }
 
+  /** `kill -9` of what runs in it: it says goodbye to nobody. */
+  async crash(): Promise<void> {
+    const pid = Number(await this.#tmux("display-message", "-p", "#{pane_pid}"));
+    process.kill(pid, "SIGKILL");
+  }
+
   async end(): Promise<void> {
     await this.#tmux("kill-server").catch(() => undefined);
   }

@@ -2,20 +2,29 @@
 
 import { expect, test as base, type Page } from "@playwright/test";
 import { Baton } from "./baton";
+import { Way } from "./way";
 import { Shell } from "./shell";
 
-interface Fixtures {
+export interface Fixtures {
   /** Configuration keys for this file's Baton: `test.use({ configuration: { BATON_APPROVAL__TTL_S: "5" } })`. */
   configuration: Record<string, string>;
   baton: Baton;
+  /** A way to the bridge that a test can hold up and cut: `way.by(url)`. */
+  way: Way;
   /** Opens a terminal beside the page; it ends with the test. */
   terminal: (...args: string[]) => Promise<Shell>;
 }
 
 export const test = base.extend<Fixtures>({
   configuration: [{}, { option: true }],
-  baton: async ({ configuration }, use) => {
-    const baton = await Baton.start(configuration);
+  way: async ({}, use) => {
+    const way = await Way.listen();
+    await use(way);
+    await way.end();
+  },
+  baton: async ({ configuration, way }, use) => {
+    const baton = await Baton.start({ BATON_SERVER__ALLOWED_HOSTS: JSON.stringify([way.host]), ...configuration });
+    way.to(baton.url);
     try {
       await use(baton);
     } finally {
@@ -35,11 +44,20 @@ export const test = base.extend<Fixtures>({
 
 export { expect };
 
-/** Signs this page in; with a session, shows it and waits until its stream is live. */
-export async function open(page: Page, baton: Baton, session?: string): Promise<void> {
-  await page.goto(await baton.link(session));
+/** Signs this page in; with a session, shows it and waits until its stream is live. `by` leads it another way. */
+export async function open(page: Page, baton: Baton, session?: string, by?: Way): Promise<void> {
+  const link = await baton.link(session);
+  await page.goto(by ? by.by(link) : link);
   await expect(page.getByTestId("session-list")).toBeAttached();
   if (session) await live(page);
+}
+
+/** The same as the holder of this token, who types it in. */
+export async function openAs(page: Page, baton: Baton, token: string, session: string): Promise<void> {
+  await page.goto(`${baton.url}/#session=${session}`);
+  await page.getByTestId("login-token").fill(token);
+  await page.getByTestId("login-submit").click();
+  await live(page);
 }
 
 export async function live(page: Page): Promise<void> {

@@ -8,6 +8,8 @@ import { parseCursor } from "../stream/frame";
 import { loginKey } from "../access/identity";
 import { ApprovalRoutes } from "./approvals";
 import { RecordingRoutes } from "./recordings";
+import { HandoffRoutes } from "./handoff";
+import { LinkRoutes } from "./links";
 import { limited, Requests } from "./requests";
 import { SessionRows } from "./session_rows";
 import {
@@ -59,6 +61,8 @@ export interface BatonClient {
   readonly recordings: RecordingRoutes;
   /** What the rows of the list need beyond the list. */
   readonly rows: SessionRows;
+  readonly handoff: HandoffRoutes;
+  readonly links: LinkRoutes;
 
   login(credential: LoginRequest): Promise<LoginAnswer>;
   logout(): Promise<void>;
@@ -123,6 +127,8 @@ export class HttpClient implements BatonClient {
   readonly audit: AuditRoutes;
   readonly recordings: RecordingRoutes;
   readonly rows: SessionRows;
+  readonly handoff: HandoffRoutes;
+  readonly links: LinkRoutes;
 
   /** `onSignedOut` runs when a request that needs a login is answered 401. */
   constructor(onSignedOut: () => void) {
@@ -131,6 +137,8 @@ export class HttpClient implements BatonClient {
     this.audit = new AuditRoutes(this.#requests);
     this.recordings = new RecordingRoutes(this.#requests);
     this.rows = new SessionRows(this.#requests, openSocket);
+    this.handoff = new HandoffRoutes(this.#requests);
+    this.links = new LinkRoutes(this.#requests);
   }
 
   async login(credential: LoginRequest): Promise<LoginAnswer> {

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
+import { AgentInputSwitch } from "../lease/held_strip";
 import { Confirm } from "../ui/dialog";
 import { HistoryIcon, MoreIcon } from "../ui/icons";
 import type { Session } from "../api/protocol";
@@ -95,6 +96,7 @@ export function SessionMenu({ session }: { session: Session }) {
             <button type="button" class="button quiet" onClick={choose(() => void attachment.earlier.load())}>Load earlier output</button>
           )}
           <button type="button" class="button quiet" data-testid="export" onClick={choose(() => void store.download(session.id))}>Download recording</button>
+          {living && <AgentInputSwitch session={session} onDone={choose(() => undefined)} />}
           {living && (
             <button type="button" class="button quiet danger-text" data-testid="close-session" onClick={choose(() => (closing.value = true))}>
               Close session…

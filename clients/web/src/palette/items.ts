@@ -1,7 +1,7 @@
 /** Everything that can be chosen in the palette, as things stand. */
 
 import { togglePanel } from "../desk/side_panel";
-import { viewOf } from "../lease/lease";
+import { viewOf } from "../lease/take";
 import type { Session } from "../api/protocol";
 import { byLifeThenAge, labelText } from "../sessions/order";
 import { commandText } from "../sessions/command";

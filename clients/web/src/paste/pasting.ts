@@ -18,7 +18,7 @@ export interface PasteWay {
   /** Whether somebody wants to be asked. */
   guarded(): boolean;
   /** Whether typing reaches the program now, or claims a free lease. Says so when not. */
-  mayType(): boolean;
+  mayType(bytes: number): boolean;
   /** Whether the program is ours to type into. */
   mine(): boolean;
   type(bytes: Uint8Array): void;
@@ -49,7 +49,7 @@ export class Pasting {
   get progress(): ReadonlySignal<PasteProgress | null> { return this.#progress; }
 
   paste(text: string): void {
-    if (text === "" || !this.#way.mayType()) return;
+    if (text === "" || !this.#way.mayType(text.length)) return;
     if (this.#bytes) return this.#way.notify("A paste is under way. Wait for it, or cancel it.");
     const question = questionOf(text, this.#way.bracketed());
     if (text.length > PASTE_BYTES_MAX) {
@@ -62,7 +62,7 @@ export class Pasting {
   answer(how: "paste" | "one line" | "cancel"): void {
     const question = this.#question.peek();
     this.#question.value = null;
-    if (!question || how === "cancel" || !this.#way.mayType()) return;
+    if (!question || how === "cancel" || !this.#way.mayType(question.text.length)) return;
     this.#start(how === "paste" ? question.text : inOneLine(question.text));
   }
 

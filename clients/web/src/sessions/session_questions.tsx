@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { viewOf } from "../lease/lease";
+import { TakeDialog } from "../lease/take";
 import type { Session } from "../api/protocol";
 import { messageOf } from "../api/requests";
 import { CloseIcon } from "../ui/icons";
@@ -31,7 +31,7 @@ export function SessionQuestions() {
     case "labels":
       return <LabelsDialog session={session} onClose={close} />;
     case "take":
-      return <TakeQuestion onClose={close} />;
+      return store.attachment.value && <TakeDialog attachment={store.attachment.value} onClose={close} />;
     case "close":
       return (
         <Confirm
@@ -131,15 +131,6 @@ function LabelsDialog({ session, onClose }: { session: Session; onClose(): void 
         </div>
       </form>
     </Dialog>
-  );
-}
-
-function TakeQuestion({ onClose }: { onClose(): void }) {
-  const attachment = store.attachment.value;
-  if (!attachment) return null;
-  const { confirm } = viewOf(attachment);
-  return (
-    <Confirm title="Take control?" text={confirm ?? "Control is free by now; take it?"} action="Take control" onConfirm={() => attachment.claim(true)} onClose={onClose} />
   );
 }
 

@@ -1,7 +1,7 @@
 /** The session's screen, small. The row says in words what matters of it. */
 
 import { useEffect, useRef } from "preact/hooks";
-import { TERMINAL_THEMES } from "../settings/settings";
+import { paletteOf } from "../settings/palettes";
 import { store } from "../state";
 import { paint } from "./picture";
 
@@ -18,7 +18,7 @@ export function Thumbnail({ id, shown }: { id: string; shown: boolean }) {
 function Canvas({ id }: { id: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const screen = store.desk.pictures.of(id).value;
-  const shade = store.shade.value;
+  const palette = paletteOf(store.settings.value, store.shade.value);
   useEffect(() => {
     const context = canvas.current?.getContext("2d", { alpha: false });
     if (!canvas.current || !context || !screen) return;
@@ -26,7 +26,7 @@ function Canvas({ id }: { id: string }) {
     canvas.current.width = SIZE.width * scale;
     canvas.current.height = SIZE.height * scale;
     context.scale(scale, scale);
-    paint(context, SIZE, screen, TERMINAL_THEMES[shade]);
-  }, [screen, shade]);
+    paint(context, SIZE, screen, palette);
+  }, [screen, palette]);
   return <canvas ref={canvas} class="thumbnail-canvas" data-testid="thumbnail" data-drawn={screen !== null} {...SIZE} />;
 }

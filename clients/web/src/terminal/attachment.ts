@@ -16,9 +16,12 @@ import type { OutputFrame } from "../stream/frame";
 import { parseCursor } from "../stream/frame";
 import { History } from "../history/history";
 import { sameCells } from "./layout";
-import { claimableByTyping, FREE, ownerLabel, type LeaseState } from "../lease/lease_view";
+import { Handoff } from "../lease/handoff";
+import { claimableByTyping, FREE, type LeaseState } from "../lease/lease_view";
+import { plainName } from "../lease/names";
+import { Modifiers } from "../phone/modifiers";
 import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "../api/protocol";
-import { withCtrl, type Origin } from "./replies";
+import type { Origin } from "./replies";
 import { Pasting } from "../paste/pasting";
 import { Screen } from "./screen";
 import { Search } from "../history/search";
@@ -55,6 +58,8 @@ export interface AttachmentOptions {
 export interface ControlRequest {
   client_id: string;
   name: string;
+  /** When it lapses, milliseconds since 1970. */
+  until: number;
 }
 
 export class Attachment {
@@ -81,8 +86,10 @@ export class Attachment {
   readonly #title: Signal<string | null> = signal(null);
   /** Somebody typed here while another has control: show how to get it. */
   readonly hint = signal(false);
-  /** The next key is pressed together with Ctrl, on keyboards without one. */
-  readonly ctrlHeld = signal(false);
+  /** Ctrl and Alt for the next key, on keyboards without them. */
+  readonly modifiers = new Modifiers();
+  /** How control came and went here. */
+  readonly handoff: Handoff;
 
   /** Counts the bells of the program. */
   readonly bells = signal(0);
@@ -104,6 +111,7 @@ export class Attachment {
     this.#shade = options.shade;
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
+    this.handoff = new Handoff(options.clientId, options.notify);
     this.screen = new Screen(options.settings, options.shade, {
       parsed: (offset) => {
         this.#stream.parsed(offset);
@@ -120,7 +128,7 @@ export class Attachment {
     this.pasting = new Pasting({
       bracketed: () => this.screen.term.modes.bracketedPasteMode,
       guarded: () => this.#settings.paste_guard,
-      mayType: () => this.#mayType(),
+      mayType: (bytes) => this.#mayType(bytes),
       mine: () => this.#mine,
       type: (bytes) => this.#typed(bytes),
       unsent: () => this.#stream.unsentBytes,
@@ -185,6 +193,7 @@ export class Attachment {
     this.search.close();
     clearTimeout(this.#claimTimer);
     clearTimeout(this.#askTimer);
+    this.handoff.dispose();
     this.earlier.dispose();
     this.#echo.dispose();
     this.#stream.stop();
@@ -233,7 +242,8 @@ export class Attachment {
   }
 
   release(): void {
-    if (!this.#stream.send({ type: "release" })) this.#notConnected();
+    if (!this.#stream.send({ type: "release" })) return this.#notConnected();
+    this.handoff.releases();
   }
 
   ask(): void {
@@ -248,12 +258,18 @@ export class Attachment {
   }
 
   give(clientId: string): void {
-    if (!this.#stream.send({ type: "transfer", to_client_id: clientId })) this.#notConnected();
+    if (!this.#stream.send({ type: "transfer", to_client_id: clientId })) return this.#notConnected();
+    this.handoff.gives(clientId);
   }
 
   deny(clientId: string): void {
     if (!this.#stream.send({ type: "deny_control", client_id: clientId })) return this.#notConnected();
     this.#forgetRequest(clientId);
+  }
+
+  /** Whoever came by a share link is a principal of the link's own. */
+  get #byShareLink(): boolean {
+    return this.#options.principal.id.startsWith("lnk_");
   }
 
   get #mine(): boolean {
@@ -287,6 +303,10 @@ export class Attachment {
     if (connection.state !== "live" && this.#claimTimer !== undefined) {
       this.#claimFailed("The connection dropped before control was yours.");
     }
+    if (connection.state !== "live" && this.#asked.value) {
+      this.#stopAsking();
+      this.#options.notify("The connection dropped, and your request for control with it. Ask again once it is back.", "warn");
+    }
   }
 
   #ready(frame: Ready, continued: boolean): void {
@@ -295,7 +315,7 @@ export class Attachment {
       this.screen.reset();
       this.earlier.cut(false);
     }
-    if (frame.mode === "gap") notify(`${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
+    if (frame.mode === "gap") notify(this.#byShareLink ? "The link begins where it was made: what was before is not shown." : `${frame.lost ?? "Some"} bytes of older output are no longer kept.`, "info");
     if (frame.restarted) notify("The program was started anew since you last saw it.", "info");
     if (frame.instance === this.#instance) this.#echo.forget();
     else this.#echo.restart();
@@ -305,6 +325,7 @@ export class Attachment {
     this.screen.replayUntil(parseCursor(frame.cursor)?.offset ?? 0);
     this.#status.value = frame.status;
     if (frame.status === "running" || frame.status === "starting") this.#exit.value = null;
+    const first = !this.#known.value;
     this.#known.value = true;
     this.#leaseChanged({
       owner: frame.lease_owner ?? null,
@@ -312,7 +333,7 @@ export class Attachment {
       owner_kind: frame.owner_kind ?? null,
       epoch: frame.epoch,
       expired: hasPassed(frame.lease_expires_at),
-    });
+    }, first ? "first" : "again");
   }
 
   #output(frame: OutputFrame, cells: Cells | null): void {
@@ -339,13 +360,10 @@ export class Attachment {
         this.#requests.value = this.#requests.value.filter(({ client_id }) => frame.clients.some((client) => client.client_id === client_id));
         return;
       case "control_requested":
-        this.#forgetRequest(frame.client_id);
-        this.#requests.value = [...this.#requests.value, { client_id: frame.client_id, name: frame.name }];
-        setTimeout(() => this.#forgetRequest(frame.client_id), REQUEST_TTL_MS);
-        return;
+        return this.#asksUs(frame.client_id, frame.name);
       case "control_denied":
         this.#stopAsking();
-        return this.#options.notify(frame.by ? `${frame.by} keeps control for now.` : "Nobody answered your request for control.", "info");
+        return this.#options.notify(frame.by ? `${plainName(frame.by)} said no, and keeps control.` : "Nobody answered your request for control.", "info");
       case "mode":
         this.#title.value = frame.title ?? null;
         return;
@@ -364,10 +382,12 @@ export class Attachment {
     }
   }
 
-  #leaseChanged(lease: LeaseState): void {
-    const before = this.#lease.value;
-    const wasMine = before.owner === this.clientId;
+  /** `met`: not seen as it happened, but found by the first or by another connection. */
+  #leaseChanged(lease: LeaseState, met: "first" | "again" | null = null): void {
+    const before = met === "first" ? lease : this.#lease.value;
+    const wasMine = this.#lease.value.owner === this.clientId;
     this.#lease.value = lease;
+    this.handoff.changed(before, lease, { claimed: this.#claimTimer !== undefined, asked: this.#asked.value }, met !== null);
     this.screen.wheelTypes = this.#mine;
     if (this.#mine) {
       this.#claimSettled();
@@ -385,7 +405,6 @@ export class Attachment {
     if (wasMine) {
       this.pasting.lost();
       this.#requests.value = [];
-      if (lease.owner) this.#options.notify(`${ownerLabel(lease)} has control now.`, "info");
     }
   }
 
@@ -396,9 +415,7 @@ export class Attachment {
       if (this.#mine && this.#stream.live) this.#stream.type(raw, this.#lease.value.epoch);
       return;
     }
-    const ctrl = this.ctrlHeld.peek();
-    this.ctrlHeld.value = false;
-    this.#typed(ctrl ? encoder.encode(withCtrl(decoder.decode(raw))) : raw);
+    this.#typed(this.modifiers.held ? encoder.encode(this.modifiers.applyTo(decoder.decode(raw))) : raw);
   }
 
   /** Pastes this text, after a question if it is one to be asked about. */
@@ -425,7 +442,7 @@ export class Attachment {
   }
 
   #typed(bytes: Uint8Array): void {
-    if (!this.#mayType()) return;
+    if (!this.#mayType(bytes.length)) return;
     if (this.#mine) this.#send(bytes);
     else if (this.#wait(bytes) && this.#claimTimer === undefined) this.claim(false);
   }
@@ -435,14 +452,19 @@ export class Attachment {
   }
 
   /** Whether what is typed reaches the program, now or with the claim it causes; says why when not. */
-  #mayType(): boolean {
+  #mayType(bytes: number): boolean {
     const { notify } = this.#options;
     if (this.#exit.value || this.#connection.value.state === "ended") notify("The session has ended; nothing was typed.", "info");
     else if (this.watchOnly) notify("You may watch this session but not type into it.", "info");
     else if (this.#mine ? !this.#mayTypeBlind() : !this.#stream.live) this.#notConnected();
-    else if (!this.#mine && this.#claimTimer === undefined && !claimableByTyping(this.#lease.value)) this.hint.value = true;
+    else if (!this.#mine && this.#claimTimer === undefined && !claimableByTyping(this.#lease.value)) this.#typedInVain(bytes);
     else return true;
     return false;
+  }
+
+  /** Another has control: told once, by the banner of whoever took it or by the hint. */
+  #typedInVain(bytes: number): void {
+    if (!this.handoff.typedInVain(bytes)) this.hint.value = true;
   }
 
   /** Keeps what was typed until the claim it caused is answered. */
@@ -520,8 +542,10 @@ export class Attachment {
     const amount = bytesText(bytes);
     if (why === null) return notify(`The program was started anew; ${amount} typed for the old one were not typed.`, "warn");
     if (why.code === "input_full") return notify(`The program does not read its input. ${amount} were not typed; wait, then type them again.`, "warn");
+    const moved = why.code === "not_owner" || why.code === "lease_lost";
+    if (moved && this.handoff.dropped(bytes)) return;
     const taker = why.by ?? this.#lease.value.owner_name;
-    notify(`${amount} were not typed: ${taker ?? "somebody else"} took control first.`, "warn");
+    notify(`${amount} were not typed: ${taker ? plainName(taker) : "somebody else"} took control first.`, "warn");
   }
 
   #notConnected(): void {
@@ -531,6 +555,14 @@ export class Attachment {
   #stopAsking(): void {
     clearTimeout(this.#askTimer);
     this.#asked.value = false;
+  }
+
+  /** Asking again begins the minute anew, as it does for the worker. */
+  #asksUs(client_id: string, name: string): void {
+    const until = Date.now() + REQUEST_TTL_MS;
+    this.#forgetRequest(client_id);
+    this.#requests.value = [...this.#requests.value, { client_id, name, until }];
+    setTimeout(() => (this.#requests.value = this.#requests.value.filter((request) => request.until > Date.now())), REQUEST_TTL_MS + 50);
   }
 
   #forgetRequest(clientId: string): void {

@@ -14,11 +14,11 @@ export function cellOf(term: Terminal): Pixels | null {
   return { width: width / term.cols, height: height / term.rows };
 }
 
-/** Draws `term` at most as large as `font`, whose cells are `cell`, and so that all of it fits into `box`. */
-export function fit(term: Terminal, box: Pixels, cell: Pixels, font: number): void {
+/** Draws `term` at most as large as `font`, whose cells are `cell`, and so that all of it fits into `box`; or at `zoom`, whether it fits or not. */
+export function fit(term: Terminal, box: Pixels, cell: Pixels, font: number, zoom: number | null = null): void {
   const { element } = term;
   if (!element) return;
-  const fitting = fontFor(box, { cols: term.cols, rows: term.rows }, cell, font);
+  const fitting = zoom ?? fontFor(box, { cols: term.cols, rows: term.rows }, cell, font);
   if (term.options.fontSize !== fitting) term.options.fontSize = fitting;
   const drawn = cellOf(term);
   if (!drawn) return;

@@ -4,6 +4,7 @@
  * It always has the session's size, whoever owns it.
  */
 
+import { signal, type ReadonlySignal } from "@preact/signals";
 import { Terminal, type IDisposable } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
 import { cellOf, fit } from "./fit";
@@ -51,6 +52,10 @@ export class Screen {
   #room: Cells | null = null;
   /** Whether the wheel may type arrows, as it does in full-screen programs. */
   wheelTypes = false;
+  /** Pixels of the window that a phone's keyboard covers: they stay the session's. */
+  covered = 0;
+  /** The font somebody zoomed to; null fits the session into the window. */
+  readonly #zoom = signal<number | null>(null);
 
   constructor(settings: Settings, shade: Shade, listener: ScreenListener) {
     this.#listener = listener;
@@ -149,20 +154,35 @@ export class Screen {
   layout(): void {
     const element = this.term.element;
     if (!this.#box || !element) return;
-    const box = { width: this.#box.clientWidth, height: this.#box.clientHeight };
+    const box = { width: this.#box.clientWidth, height: this.#box.clientHeight + this.covered };
     const room = roomFor(box, this.#cell);
     if (!room) return;
     if (room.cols !== this.#room?.cols || room.rows !== this.#room.rows) {
       this.#room = room;
       this.#listener.room(room);
     }
-    fit(this.term, box, this.#cell, this.#font);
+    fit(this.term, box, this.#cell, this.#font, this.#zoom.peek());
     element.dataset["smaller"] = String(this.term.cols < room.cols || this.term.rows < room.rows);
   }
 
   /** What is parsed now comes from the program as it runs, not from before or from a snapshot. */
   get live(): boolean {
     return !this.#queue.restoring && this.#parsedOffset >= this.#replayEnd;
+  }
+
+  get zoom(): ReadonlySignal<number | null> {
+    return this.#zoom;
+  }
+
+  /** The font the user chose. */
+  get readingSize(): number {
+    return this.#font;
+  }
+
+  /** Draws larger or smaller, and scrolls what does not fit; the session's size is not touched. */
+  setZoom(font: number | null): void {
+    this.#zoom.value = font;
+    this.layout();
   }
 
   get room(): Cells | null {

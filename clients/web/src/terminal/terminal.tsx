@@ -8,17 +8,20 @@ import { DebugOverlay } from "./debug_overlay";
 import { EarlierButton } from "./earlier_button";
 import { HistoryView } from "../history/history_view";
 import { BellFlash } from "./bell_flash";
-import { KeyBar } from "./keybar";
 import { prepareKeyboard } from "./keyboard";
 import { LinkTarget } from "./link_target";
-import { ControlRequests, HeldHint } from "../lease/lease";
 import { PasteDialog, PasteProgressStrip } from "../paste/paste_dialog";
 import { listenForPastes } from "../paste/listen";
+import { HeldInputStrip } from "../lease/held_strip";
+import { HeldHint, LeaseStrips } from "../lease/strips";
+import { keepCursorInSight } from "../phone/cursor_in_sight";
+import { KeyBar } from "../phone/key_bar";
+import { Touch } from "../phone/touch";
+import { TouchCopy } from "../phone/touch_copy";
+import { touchViewport } from "../phone/viewport";
 import { SearchPanel } from "../history/search_panel";
 import { store } from "../state";
 import { exitText } from "../ui/words";
-
-const LAYOUT_DELAY_MS = 80;
 
 export function TerminalPane({ attachment }: { attachment: Attachment }) {
   const box = useRef<HTMLDivElement>(null);
@@ -33,9 +36,15 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
     };
     element.addEventListener("mouseup", copySelected);
     let timer: ReturnType<typeof setTimeout> | undefined;
+    const touch = new Touch(attachment.screen, element);
+    const inSight = keepCursorInSight(attachment.screen, element);
     const observer = new ResizeObserver(() => {
       clearTimeout(timer);
-      timer = setTimeout(() => attachment.screen.layout(), LAYOUT_DELAY_MS);
+      timer = setTimeout(() => {
+        attachment.screen.covered = touchViewport.look();
+        attachment.screen.layout();
+        inSight.look();
+      }, touchViewport.settleMs);
     });
     observer.observe(element);
     return () => {
@@ -43,6 +52,8 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
       observer.disconnect();
       stopListening();
       element.removeEventListener("mouseup", copySelected);
+      inSight.dispose();
+      touch.dispose();
     };
   }, [attachment]);
   const looksBack = attachment.history.isOpen.value;
@@ -58,14 +69,18 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         {/* Whoever looks back reads there, and types nowhere. */}
         <div class="terminal-box" ref={box} data-testid="terminal" id="terminal" inert={looksBack} />
         <DebugOverlay attachment={attachment} />
-        <ControlRequests attachment={attachment} />
+        <LeaseStrips attachment={attachment} />
         <ApprovalStrip session={attachment.sessionId} />
         <EarlierButton attachment={attachment} />
-        <HeldHint attachment={attachment} />
+        <div class="over-terminal at-bottom">
+          <HeldHint attachment={attachment} />
+          {store.current.value && <HeldInputStrip session={store.current.value} />}
+        </div>
         <ClipboardStrip attachment={attachment} />
         <PasteProgressStrip attachment={attachment} />
         <LinkTarget attachment={attachment} />
         <BellFlash attachment={attachment} />
+        <TouchCopy attachment={attachment} />
       </div>
       <KeyBar attachment={attachment} />
       <HistoryView attachment={attachment} />
