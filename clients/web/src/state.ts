@@ -40,6 +40,8 @@ const NOTICES_MAX = 3;
 const NOTICE_MS = 12_000;
 /** A busy session changes often; its row is read at most this often. */
 const ROW_READ_MS = 1_000;
+/** Rows that nobody sees are read together, with the list. */
+const LIST_READ_MS = 2_000;
 const RETRY_SIGN_IN_MS = 3_000;
 
 export class Store {
@@ -81,7 +83,7 @@ export class Store {
 
   readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
   readonly #feed = new EventFeed(this.client, {
-    changed: (id) => this.#rowChanged(id),
+    changed: (id, type) => this.#changed(id, type),
     output: (id) => this.desk.output(id),
     forgotten: (id) => this.#rowGone(id),
     refresh: () => this.#refresh(),
@@ -98,6 +100,7 @@ export class Store {
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
   readonly #goneAt = new Map<string, number>();
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
   #opening: Promise<void> = Promise.resolve();
   #noticeId = 0;
 
@@ -281,6 +284,20 @@ export class Store {
       return true;
     } catch (error) {
       return error instanceof Refused;
+    }
+  }
+
+  /** A row that somebody sees is read at once; for the others the list is enough, however much happens in them. */
+  #changed(id: string, type: string | undefined): void {
+    const selected = id === this.selected.value;
+    if (type === "mark" && !selected) this.desk.output(id);
+    else if (selected || this.desk.onScreen.value.has(id) || !this.sessions.value?.some((session) => session.id === id)) this.#rowChanged(id);
+    else {
+      this.desk.output(id);
+      this.#listTimer ??= setTimeout(() => {
+        this.#listTimer = undefined;
+        if (this.signIn.value.state === "in") void this.#refresh();
+      }, LIST_READ_MS);
     }
   }
 
