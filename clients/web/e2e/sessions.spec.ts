@@ -182,6 +182,7 @@ test("a session that asks for approval, or for a password, says so while it does
 
   await baton.type(session, "stty -echo; echo Password:; read line; stty echo\n");
   await expect(row(page, session).getByTestId("mark-password")).toHaveText("Asks for a password");
+  await expect(page.getByTestId("needs-count")).toHaveText("1");
   await baton.type(session, "hunter2\n");
   await expect(row(page, session).getByTestId("mark-password")).toBeHidden();
 });

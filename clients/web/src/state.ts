@@ -117,7 +117,7 @@ export class Store {
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
     this.desk.start();
-    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
+    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.needing.value.size)));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }
