@@ -49,6 +49,8 @@ const NOTICES_MAX = 3;
 const NOTICE_MS = 12_000;
 /** A busy session changes often; its row is read at most this often. */
 const ROW_READ_MS = 1_000;
+/** Rows that nobody sees are read together, with the list. */
+const LIST_READ_MS = 2_000;
 const RETRY_SIGN_IN_MS = 3_000;
 
 export class Store {
@@ -92,7 +94,7 @@ export class Store {
   readonly audit = new Audit(this.client.audit);
   readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
-    changed: (id) => this.#rowChanged(id),
+    changed: (id, type) => this.#changed(id, type),
     output: (id) => this.desk.output(id),
     forgotten: (id) => this.#rowGone(id),
     refresh: () => this.#refresh(),
@@ -113,6 +115,7 @@ export class Store {
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
   readonly #goneAt = new Map<string, number>();
+  #listTimer: ReturnType<typeof setTimeout> | undefined;
   #opening: Promise<void> = Promise.resolve();
   #noticeId = 0;
 
@@ -135,6 +138,7 @@ export class Store {
     effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
     effect(() => colourFrame(this.shade.value));
     effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
+    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.needing.value.size)));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }
@@ -311,6 +315,20 @@ export class Store {
       return true;
     } catch (error) {
       return error instanceof Refused;
+    }
+  }
+
+  /** A row that somebody sees is read at once; for the others the list is enough, however much happens in them. */
+  #changed(id: string, type: string | undefined): void {
+    const selected = id === this.selected.value;
+    if (type === "mark" && !selected) this.desk.output(id);
+    else if (selected || this.desk.onScreen.value.has(id) || !this.sessions.value?.some((session) => session.id === id)) this.#rowChanged(id);
+    else {
+      this.desk.output(id);
+      this.#listTimer ??= setTimeout(() => {
+        this.#listTimer = undefined;
+        if (this.signIn.value.state === "in") void this.#refresh();
+      }, LIST_READ_MS);
     }
   }
 

@@ -41,9 +41,9 @@ describe("attention", () => {
     attention.look("a");
     attention.event(bell(1, "a"));
     attention.event(bell(2, "b"));
-    expect([attention.needs("a"), attention.needs("b"), attention.count.value]).toEqual([false, true, 1]);
+    expect([attention.wanted.value.has("a"), attention.wanted.value.has("b"), attention.wanted.value.size]).toEqual([false, true, 1]);
     attention.look("b");
-    expect([attention.needs("b"), attention.count.value]).toEqual([false, 0]);
+    expect([attention.wanted.value.has("b"), attention.wanted.value.size]).toEqual([false, 0]);
     attention.look(null);
     attention.event(bell(3, "a"));
     expect(raised).toEqual([["b", 2], ["a", 3]]);
@@ -54,11 +54,11 @@ describe("attention", () => {
     first.attention.event(bell(5, "b"));
     await vi.advanceTimersByTimeAsync(1_000);
     const { attention, asked } = await make();
-    expect(attention.needs("b")).toBe(true);
+    expect(attention.wanted.value.has("b")).toBe(true);
     attention.missed();
     expect(asked.map(({ from }) => from)).toEqual([5]);
     asked[0]?.hear(bell(7, "c"));
-    expect(attention.needs("c")).toBe(true);
+    expect(attention.wanted.value.has("c")).toBe(true);
     await vi.advanceTimersByTimeAsync(2_000);
     expect(asked[0]?.ended).toBe(true);
   });
@@ -90,13 +90,13 @@ describe("attention", () => {
     const { attention } = await make(["a", "a", null, "b"]);
     attention.missed();
     await vi.advanceTimersByTimeAsync(300);
-    expect([attention.pendingIn("a"), attention.pendingIn("b"), attention.needs("b"), attention.count.value]).toEqual([2, 1, true, 2]);
+    expect([attention.pendingIn("a"), attention.pendingIn("b"), attention.wanted.value.has("b"), attention.wanted.value.size]).toEqual([2, 1, true, 2]);
   });
 
   it("learns that another tab looked", async () => {
     const { attention } = await make();
     attention.event(bell(4, "a"));
     attention.stored(JSON.stringify({ heard: 4, marks: [], looked: [["a", 4]] }));
-    expect(attention.needs("a")).toBe(false);
+    expect(attention.wanted.value.has("a")).toBe(false);
   });
 });

@@ -13,8 +13,8 @@ const POLL_WITHOUT_FEED_MS = 4_000;
 const POLL_WITH_FEED_MS = 30_000;
 
 export interface FeedListener {
-  /** Something happened to this session. */
-  changed(sessionId: string): void;
+  /** Something happened to this session: an event of this type. */
+  changed(sessionId: string, type: string | undefined): void;
   /** It printed something; told a few times a second at most. */
   output(sessionId: string): void;
   /** This session is gone, for good. */
@@ -103,7 +103,7 @@ export class EventFeed {
     if (event.type === "stdout" || event.type === "stderr") return event.scope_id ? this.listener.output(event.scope_id) : undefined;
     if (event.scope === "session" && event.scope_id) {
       if (isForgotten(event)) this.listener.forgotten(event.scope_id);
-      else this.listener.changed(event.scope_id);
+      else this.listener.changed(event.scope_id, event.type);
     }
     else if (event.type === "settings.changed") this.listener.settings();
     else if (event.scope !== "session") void this.#refresh();

@@ -42,8 +42,8 @@ export class Attention {
   #saving: ReturnType<typeof setTimeout> | undefined;
   #reading: ReturnType<typeof setTimeout> | undefined;
 
-  /** How many sessions want somebody. */
-  readonly count = computed(() => new Set([...this.#marks.value.keys(), ...this.#pending.value.keys()]).size);
+  /** The sessions that want somebody. */
+  readonly wanted = computed<ReadonlySet<string>>(() => new Set([...this.#marks.value.keys(), ...this.#pending.value.keys()]));
 
   constructor(options: AttentionOptions) {
     this.#options = options;
@@ -57,10 +57,6 @@ export class Attention {
   /** How many approvals wait in it; reads signals. */
   pendingIn(id: string): number {
     return this.#pending.value.get(id) ?? 0;
-  }
-
-  needs(id: string): boolean {
-    return this.#marks.value.has(id) || this.#pending.value.has(id);
   }
 
   isSeen(id: string, seq: number): boolean {

@@ -24,8 +24,8 @@ export function paletteItems(): PaletteItem[] {
   const current = store.current.value;
   const others = sessions.filter(({ id }) => id !== current?.id);
   return [
-    ...others.filter(({ id }) => store.desk.attention.needs(id)).map(sessionItem),
-    ...others.filter(({ id }) => !store.desk.attention.needs(id)).map(sessionItem),
+    ...others.filter(({ id }) => store.desk.needing.value.has(id)).map(sessionItem),
+    ...others.filter(({ id }) => !store.desk.needing.value.has(id)).map(sessionItem),
     ...(store.mayChange.value ? createItems() : []),
     ...(current ? currentItems(current) : []),
     ...PANELS.map(([name, label]): PaletteItem => ({ key: `panel:${name}`, kind: "action", label: `${store.panel.value === name ? "Close" : "Open"} ${label}`, words: ["panel"], run: () => togglePanel(name) })),
@@ -38,7 +38,7 @@ function sessionItem(session: Session): PaletteItem {
   const { id, labels, lease } = session;
   const detail = store.details.value.get(id);
   const command = commandText(detail?.foreground?.command ?? session.command.join(" "));
-  const marked = store.desk.attention.needs(id) ? "needs you" : "";
+  const marked = store.desk.needing.value.has(id) ? "needs you" : "";
   const told = [marked, statusText(session), plainLine(command, NAME_CHARS), detail?.cwd ? plainLine(shortFolder(detail.cwd, FOLDER_CHARS), NAME_CHARS) : ""];
   return {
     key: `session:${id}`,

@@ -9,6 +9,11 @@ export function isLiving({ status }: Pick<Session, "status">): boolean {
   return status === "starting" || status === "running";
 }
 
+/** Whether its program reads a line that it does not show, as for a password. */
+export function asksForPassword({ status, modes }: SessionDetail): boolean {
+  return status === "running" && modes.canonical && !modes.echo;
+}
+
 /** Living sessions first; within each, in the order they were made, so that rows do not jump. */
 export function byLifeThenAge(a: Session, b: Session): number {
   const life = Number(isLiving(b)) - Number(isLiving(a));

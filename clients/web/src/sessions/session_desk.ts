@@ -3,7 +3,7 @@
  * happened, the questions about one session, and the browser's notifications.
  */
 
-import { effect, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { SessionRows } from "../api/session_rows";
 import type { Session, SessionDetail, SessionEvent } from "../api/protocol";
 import { Attention } from "../notify/attention";
@@ -14,7 +14,7 @@ import type { EventFollower } from "../state";
 import { Refused } from "../api/requests";
 import { sessionName } from "../ui/words";
 import { Pictures } from "./pictures";
-import { isLiving } from "./order";
+import { asksForPassword, isLiving } from "./order";
 import { RowReader } from "./row_reader";
 
 const FILL_AT_ONCE = 3;
@@ -27,7 +27,7 @@ export type SessionQuestion =
 /** The store, as far as the list needs it. */
 interface Desk {
   readonly sessions: { readonly value: readonly Session[] | null; peek(): readonly Session[] | null };
-  readonly details: { peek(): ReadonlyMap<string, SessionDetail> };
+  readonly details: { readonly value: ReadonlyMap<string, SessionDetail>; peek(): ReadonlyMap<string, SessionDetail> };
   readonly selected: { readonly value: string | null };
   readonly signIn: { readonly value: { state: string } };
   readonly client: { readonly rows: SessionRows };
@@ -56,6 +56,14 @@ export class SessionDesk {
   /** Sessions that went on while nobody saw their row. */
   readonly #stale = new Set<string>();
   #filling = false;
+
+  /** The sessions that want somebody: by a mark, an approval, or a question for a password that nobody sees. */
+  readonly needing = computed<ReadonlySet<string>>(() => {
+    const ids = new Set(this.attention.wanted.value);
+    const seen = this.#seen.value ? this.desk.selected.value : null;
+    for (const [id, detail] of this.desk.details.value) if (id !== seen && asksForPassword(detail)) ids.add(id);
+    return ids;
+  });
 
   constructor(private readonly desk: Desk) {
     const notifier = new Notifier({
@@ -89,7 +97,7 @@ export class SessionDesk {
     effect(() => savePreferences(this.preferences.value));
     effect(() => this.reader.sleep(!this.#seen.value));
     effect(() => this.attention.look(this.#seen.value && this.desk.signIn.value.state === "in" ? this.desk.selected.value : null));
-    effect(() => badgeIcon(this.attention.count.value));
+    effect(() => badgeIcon(this.needing.value.size));
     effect(() => this.#keepOnly(this.desk.sessions.value));
     effect(() => {
       if (this.desk.signIn.value.state === "out") this.#signedOut();

@@ -11,7 +11,7 @@ import { plainText } from "../ui/plain_text";
 import { agoText, sandboxLine, sessionName, statusText } from "../ui/words";
 import { commandText } from "./command";
 import { shortFolder } from "./folder";
-import { labelText } from "./order";
+import { asksForPassword, labelText } from "./order";
 import { openRowMenu } from "./row_menu";
 import { Thumbnail } from "./thumbnail";
 
@@ -53,7 +53,7 @@ export function SessionItem({ session }: { session: Session }) {
         <span class="session-subtitle" data-testid="row-cwd" title={cwd || undefined}>{cwd ? shortFolder(cwd, pictures ? FOLDER_CHARS.beside : FOLDER_CHARS.alone) : told ?? "\u00a0"}</span>
         <Facts session={session} selected={selected} />
         <Labels labels={session.labels} />
-        <MarkChips id={id} password={detail !== undefined && session.status === "running" && detail.modes.canonical && !detail.modes.echo} />
+        <MarkChips id={id} password={detail !== undefined && asksForPassword(detail)} />
       </button>
       {mayChange && (
         <button

@@ -60,7 +60,7 @@ export function Sidebar() {
 }
 
 function ShownChoice({ shown, choose }: { shown: Shown; choose(shown: Shown): void }) {
-  const { value: count } = store.desk.attention.count;
+  const count = store.desk.needing.value.size;
   return (
     <fieldset class="shown-choice segmented">
       <legend class="visually-hidden">Which sessions</legend>
@@ -84,7 +84,7 @@ function SessionList({ filter, shown }: { filter: string; shown: Shown }) {
 
   // Details come with each read of a row: they are looked into only where somebody filters by them.
   const details = filter.trim() === "" ? null : store.details.value;
-  const listed = sorted.filter((session) => belongs(session, shown, shown === "needs" && store.desk.attention.needs(session.id)) && matches(session, details?.get(session.id), filter));
+  const listed = sorted.filter((session) => belongs(session, shown, shown === "needs" && store.desk.needing.value.has(session.id)) && matches(session, details?.get(session.id), filter));
 
   // A row of the same session as before is the same row: it is not even compared.
   const drawn = new Map<string, { session: Session; row: VNode }>();

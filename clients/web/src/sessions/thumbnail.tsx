@@ -23,10 +23,10 @@ function Canvas({ id }: { id: string }) {
     const context = canvas.current?.getContext("2d", { alpha: false });
     if (!canvas.current || !context || !screen) return;
     const scale = Math.min(3, Math.max(1, devicePixelRatio));
-    canvas.current.width = SIZE.width * scale;
-    canvas.current.height = SIZE.height * scale;
-    context.scale(scale, scale);
+    const [width, height] = [Math.round(SIZE.width * scale), Math.round(SIZE.height * scale)];
+    if (canvas.current.width !== width) [canvas.current.width, canvas.current.height] = [width, height];
+    context.setTransform(scale, 0, 0, scale, 0, 0);
     paint(context, SIZE, screen, palette);
   }, [screen, palette]);
-  return <canvas ref={canvas} class="thumbnail-canvas" data-testid="thumbnail" data-drawn={screen !== null} {...SIZE} />;
+  return <canvas ref={canvas} class="thumbnail-canvas" data-testid="thumbnail" data-drawn={screen !== null} />;
 }
