@@ -10,7 +10,6 @@ import { Attachment } from "./terminal/attachment";
 import { Alerts } from "./approvals/alerts";
 import { browserAlerts, prepareSoundOnce } from "./approvals/browser_alerts";
 import { Inbox } from "./approvals/inbox";
-import { countedTitle } from "./approvals/words";
 import { Audit } from "./audit/audit";
 import { rememberSession, signInUnasked, signInWithCode, signInWithShare, signInWithToken, takeFragment, type SignIn } from "./access/auth";
 import { HttpClient } from "./api/client";
@@ -111,6 +110,11 @@ export class Store {
   /** Pictures, marks and notifications of the list. */
   readonly desk = new SessionDesk(this);
   readonly palette = new PaletteState();
+  /** What wants somebody: each approval, and each session for another reason. */
+  readonly #wanting = computed(() => {
+    const { pending, waitingIn } = this.inbox;
+    return pending.value.length + [...this.desk.needing.value].filter((id) => !waitingIn.value.has(id)).length;
+  });
   readonly #settingsRead = new Latest(0);
   readonly #rowTimers = new Map<string, ReturnType<typeof setTimeout>>();
   /** When each forgotten session was said to be: what was asked before that may still name it. */
@@ -131,14 +135,11 @@ export class Store {
     effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));
     effect(() => void (document.documentElement.dataset["shade"] = this.shade.value));
-    effect(() => void (document.title = countedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.inbox.pending.value.length)));
+    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.#wanting.value)));
     this.follow(this.inbox);
     if (this.alerts.settings.peek().sound) prepareSoundOnce();
     this.desk.start();
-    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.attention.count.value)));
     effect(() => colourFrame(this.shade.value));
-    effect(() => void (document.title = this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton"));
-    effect(() => void (document.title = badgedTitle(this.current.value ? `${this.current.value.title || "Session"} · Baton` : "Baton", this.desk.needing.value.size)));
     window.addEventListener("hashchange", () => void this.#open(takeFragment()));
     await this.#open(takeFragment());
   }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { BoundTo } from "../src/api/approvals";
 import { boundChanges, changesBetween } from "../src/approvals/changes";
 import { commandLine, deedOf, draftOf, payloadWith, written } from "../src/approvals/payload";
-import { countedTitle, leftText, leftWords, outcomeText } from "../src/approvals/words";
+import { leftText, leftWords, outcomeText } from "../src/approvals/words";
 import { approval, EXEC } from "./approval_sample";
 
 describe("what would be done", () => {
@@ -107,10 +107,5 @@ describe("words", () => {
     expect(outcomeText(approval({ status: "expired" }))).toContain("which is a no");
     expect(outcomeText(approval({ status: "void", superseded_by: "apr_2" }))).toContain("asked again");
     expect(outcomeText(approval({ status: "void" }))).toContain("not asked again");
-  });
-
-  it("a title counts what waits", () => {
-    expect(countedTitle("x · Baton", 2)).toBe("(2) x · Baton");
-    expect(countedTitle("Baton", 0)).toBe("Baton");
   });
 });

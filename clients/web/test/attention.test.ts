@@ -1,3 +1,4 @@
+import { signal } from "@preact/signals";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { SessionEvent } from "../src/api/protocol";
 
@@ -16,19 +17,19 @@ afterEach(() => {
 });
 
 /** A page as it is opened; `asked` are the catch-ups it began. */
-async function make(pending: (string | null)[] = []) {
+async function make(waiting: ReadonlyMap<string, number> = new Map()) {
   const { Attention } = await import("../src/notify/attention");
   const asked: { from: number; hear: (event: Partial<SessionEvent>) => void; ended: boolean }[] = [];
   const raised: [string, number][] = [];
   const attention = new Attention({
     rows: {
-      pendingApprovals: async () => pending,
       eventsAfter: (from, hear) => {
         const one = { from, hear, ended: false };
         asked.push(one);
         return { end: () => void (one.ended = true) };
       },
     },
+    waiting: signal(waiting),
     long_ms: () => 10_000,
     raised: (id, mark) => raised.push([id, mark.seq]),
   });
@@ -87,9 +88,7 @@ describe("attention", () => {
   });
 
   it("counts the approvals that wait in each session", async () => {
-    const { attention } = await make(["a", "a", null, "b"]);
-    attention.missed();
-    await vi.advanceTimersByTimeAsync(300);
+    const { attention } = await make(new Map([["a", 2], ["b", 1]]));
     expect([attention.pendingIn("a"), attention.pendingIn("b"), attention.wanted.value.has("b"), attention.wanted.value.size]).toEqual([2, 1, true, 2]);
   });
 

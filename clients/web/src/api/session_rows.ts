@@ -5,12 +5,9 @@ import type { components } from "./api.gen";
 import type { SessionEvent } from "./protocol";
 import type { ScreenAnswer } from "../sessions/picture";
 
-type ApprovalPage = components["schemas"]["Page_ApprovalRequest"];
 export type Grant = components["schemas"]["FolderGrant"];
 
-/** More than anybody reads; the panel of approvals has the rest. */
-const PENDING_MAX = 500;
-
+/** Of the bridge's routes, those of a row. */
 export class SessionRows {
   constructor(
     private readonly requests: Requests,
@@ -25,12 +22,6 @@ export class SessionRows {
   /** These are its labels from now on, all of them. */
   async setLabels(id: string, labels: Readonly<Record<string, string>>): Promise<void> {
     await this.requests.send("PATCH", `/v1/sessions/${encodeURIComponent(id)}`, { labels });
-  }
-
-  /** The session of each approval that waits for a person; null where it is about none. */
-  async pendingApprovals(): Promise<(string | null)[]> {
-    const { items } = await this.requests.json<ApprovalPage>("GET", `/v1/approvals?status=pending&limit=${PENDING_MAX}`);
-    return items.map(({ session_id }) => session_id ?? null);
   }
 
   /** Each event after this one, as far as they are kept; `end` ends it. */

@@ -56,6 +56,12 @@ export class Inbox {
 
   /** Soonest to expire first: those run out. */
   readonly pending = computed(() => [...this.#known.value.values()].filter(({ status }) => status === "pending").sort(bySoonest));
+  /** How many of them wait, by session. */
+  readonly waitingIn = computed<ReadonlyMap<string, number>>(() => {
+    const counts = new Map<string, number>();
+    for (const { session_id: id } of this.pending.value) if (id) counts.set(id, (counts.get(id) ?? 0) + 1);
+    return counts;
+  });
   readonly decided = computed(() => [...this.#known.value.values()].filter(({ status }) => status !== "pending").sort(byNewest));
 
   readonly #attempts = new Map<string, Attempt>();

@@ -125,8 +125,3 @@ export function refusalText(code: string, detail: string): string {
       return `It was not decided: ${detail}`;
   }
 }
-
-/** A page's title with how many wait. */
-export function countedTitle(title: string, waiting: number): string {
-  return waiting > 0 ? `(${waiting}) ${title}` : title;
-}

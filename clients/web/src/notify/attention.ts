@@ -6,7 +6,7 @@
  * the browser, and events of the time between are asked for once.
  */
 
-import { computed, signal } from "@preact/signals";
+import { computed, signal, type ReadonlySignal } from "@preact/signals";
 import { readStored, writeStored } from "../access/identity";
 import type { SessionRows } from "../api/session_rows";
 import type { SessionEvent } from "../api/protocol";
@@ -14,14 +14,15 @@ import { MarkBook, markOf, storedMarks, type AttentionMark, type SessionMarks } 
 
 const KEY = "baton.attention";
 const SAVE_MS = 500;
-const PENDING_READ_MS = 200;
 /** Of a long absence this many events are gone through; what they leave out is in the session's own list. */
 const CATCH_UP_MAX = 20_000;
 /** Nothing more comes: what was missed is heard. */
 const QUIET_MS = 2_000;
 
 export interface AttentionOptions {
-  rows: Pick<SessionRows, "pendingApprovals" | "eventsAfter">;
+  rows: Pick<SessionRows, "eventsAfter">;
+  /** How many approvals wait, by session. */
+  waiting: ReadonlySignal<ReadonlyMap<string, number>>;
   /** How long a command takes to be a long one. */
   long_ms(): number;
   /** A mark that nobody has seen yet. */
@@ -32,7 +33,6 @@ export class Attention {
   readonly #options: AttentionOptions;
   readonly #book = new MarkBook(storedMarks(readStored(KEY)));
   readonly #marks = signal(this.#book.marks);
-  readonly #pending = signal<ReadonlyMap<string, number>>(new Map());
   #looking: string | null = null;
   #catching: { end(): void } | null = null;
   /** What the feed told last, and first since it is open. While the time before is gone through, less is said to be heard. */
@@ -40,10 +40,9 @@ export class Attention {
   #liveFrom: number | null = null;
   #quiet: ReturnType<typeof setTimeout> | undefined;
   #saving: ReturnType<typeof setTimeout> | undefined;
-  #reading: ReturnType<typeof setTimeout> | undefined;
 
   /** The sessions that want somebody. */
-  readonly wanted = computed<ReadonlySet<string>>(() => new Set([...this.#marks.value.keys(), ...this.#pending.value.keys()]));
+  readonly wanted = computed<ReadonlySet<string>>(() => new Set([...this.#marks.value.keys(), ...this.#options.waiting.value.keys()]));
 
   constructor(options: AttentionOptions) {
     this.#options = options;
@@ -56,7 +55,7 @@ export class Attention {
 
   /** How many approvals wait in it; reads signals. */
   pendingIn(id: string): number {
-    return this.#pending.value.get(id) ?? 0;
+    return this.#options.waiting.value.get(id) ?? 0;
   }
 
   isSeen(id: string, seq: number): boolean {
@@ -70,7 +69,6 @@ export class Attention {
   }
 
   event(event: Partial<SessionEvent>): void {
-    if (event.scope === "approval") this.#readPending();
     this.#newest = Math.max(this.#newest, event.seq ?? 0);
     this.#liveFrom ??= event.seq ?? null;
     if (!this.#catching) this.#book.hear(this.#newest);
@@ -79,7 +77,6 @@ export class Attention {
 
   /** The feed is new: what it did not tell is asked for. */
   missed(): void {
-    this.#readPending();
     this.#catching?.end();
     this.#catching = null;
     this.#liveFrom = null;
@@ -117,8 +114,6 @@ export class Attention {
 
   stop(): void {
     this.#endCatchUp();
-    clearTimeout(this.#reading);
-    this.#pending.value = new Map();
   }
 
   #take(event: Partial<SessionEvent>): void {
@@ -167,16 +162,5 @@ export class Attention {
 
   get #now(): number {
     return Math.max(this.#newest, this.#book.heard);
-  }
-
-  #readPending(): void {
-    this.#reading ??= setTimeout(() => {
-      this.#reading = undefined;
-      this.#options.rows.pendingApprovals().then((ids) => {
-        const counts = new Map<string, number>();
-        for (const id of ids) if (id !== null) counts.set(id, (counts.get(id) ?? 0) + 1);
-        this.#pending.value = counts;
-      }, () => undefined);
-    }, PENDING_READ_MS);
   }
 }

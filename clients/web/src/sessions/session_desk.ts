@@ -4,6 +4,7 @@
  */
 
 import { computed, effect, signal } from "@preact/signals";
+import type { Inbox } from "../approvals/inbox";
 import type { SessionRows } from "../api/session_rows";
 import type { Session, SessionDetail, SessionEvent } from "../api/protocol";
 import { Attention } from "../notify/attention";
@@ -31,6 +32,7 @@ interface Desk {
   readonly selected: { readonly value: string | null };
   readonly signIn: { readonly value: { state: string } };
   readonly client: { readonly rows: SessionRows };
+  readonly inbox: Pick<Inbox, "waitingIn">;
   select(id: string): void;
   readRow(id: string): Promise<void>;
   follow(follower: EventFollower): () => void;
@@ -74,10 +76,8 @@ export class SessionDesk {
       show: showNotification,
     });
     this.attention = new Attention({
-      rows: {
-        pendingApprovals: () => desk.client.rows.pendingApprovals(),
-        eventsAfter: (seq, hear) => desk.client.rows.eventsAfter(seq, hear),
-      },
+      rows: { eventsAfter: (seq, hear) => desk.client.rows.eventsAfter(seq, hear) },
+      waiting: desk.inbox.waitingIn,
       long_ms: () => this.preferences.peek().long_s * 1000,
       raised: (id, mark) => notifier.raised(id, mark),
     });
