@@ -78,10 +78,10 @@ mod tests {
         let here = json!({"session": "ses_1", "instance": 1, "foreground": 7});
         let before = told(&folder, "sh deploy.sh", &here);
         assert_eq!(before, told(&folder, "sh deploy.sh", &here));
-        let named = |kind| before.iter().filter(|thing| thing.kind == kind).map(|thing| thing.name.clone());
+        let named = |kind| before.iter().filter(move |thing| thing.kind == kind).map(|thing| thing.name.clone());
         assert!(named(BoundKind::Program).any(|name| name.ends_with("/sh")), "{before:?}");
         let script_name = script.to_str().unwrap().to_owned();
-        assert_eq!(named(BoundKind::File).collect::<Vec<_>>(), [script_name.clone()]);
+        assert_eq!(named(BoundKind::File).collect::<Vec<_>>(), std::slice::from_ref(&script_name));
 
         std::fs::write(&script, "echo harmful, and longer\n").unwrap();
         let after = told(&folder, "sh deploy.sh", &here);

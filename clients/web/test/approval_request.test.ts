@@ -25,7 +25,7 @@ describe("what would be done", () => {
     expect(deedOf("session.unsandboxed", payload)).toEqual({
       kind: "program",
       words: payload.command,
-      wants: [["Confined", "host"], ["Folder", "/work (read, change)"], ["Network", "example.com:443"], ["Environment", "LD_PRELOAD=x.so"]],
+      wants: [["Confined", "no: it may do what you may"], ["Folder", "/work (read, change)"], ["Network", "example.com:443"], ["Environment", "LD_PRELOAD=x.so"]],
     });
     expect(commandLine(payload.command)).toBe("git commit -m 'it'\\''s done'");
   });
@@ -76,17 +76,19 @@ describe("what changed between two requests", () => {
   it("names what it is bound to besides", () => {
     const before = [thing("program", "/bin/sh", "1"), thing("file", "/w/a", "1"), thing("file", "/w/link", "1", "/w/a"), thing("policy", "", "1"), thing("file", "/w/gone", "1"), thing("file", "/w/out", null)];
     const after = [thing("program", "/bin/sh", "1"), thing("file", "/w/a", "2"), thing("file", "/w/link", "2", "/w/b"), thing("policy", "", "2"), thing("file", "/w/out", "1"), thing("file", "/w/new", "1")];
-    expect(boundChanges({ bound_to: before }, { bound_to: after })).toEqual([
+    expect(boundChanges({ payload: EXEC, bound_to: before }, { payload: EXEC, bound_to: after })).toEqual([
       "The file /w/a was changed or replaced since",
       "The file /w/link leads to /w/b now, and led to /w/a",
       "The policy was changed",
-      "The file /w/gone is not there any more, or not named",
+      "The file /w/gone is gone",
       "The file /w/out was made since",
-      "The file /w/new was not there before, or not named",
+      "The file /w/new was made since",
     ]);
-    expect(boundChanges({ bound_to: after }, { bound_to: after })).toEqual([]);
+    expect(boundChanges({ payload: EXEC, bound_to: after }, { payload: EXEC, bound_to: after })).toEqual([]);
+    // Something else names other things: that is told as the change it is.
+    expect(boundChanges({ payload: EXEC, bound_to: before }, { payload: { ...EXEC, command: "ls" }, bound_to: after })).toEqual([]);
     // From a bridge that tells nothing, nothing is made up.
-    expect(boundChanges({}, { bound_to: after })).toEqual([]);
+    expect(boundChanges({ payload: EXEC }, { payload: EXEC, bound_to: after })).toEqual([]);
   });
 });
 

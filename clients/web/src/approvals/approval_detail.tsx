@@ -7,7 +7,7 @@ import { store } from "../state";
 import { halfMinute } from "../ui/clock";
 import { BackIcon } from "../ui/icons";
 import { agoText, sessionName } from "../ui/words";
-import { Countdown, LastCall } from "./countdown";
+import { Countdown, Said } from "./countdown";
 import { DecisionForm } from "./decision";
 import { DeedView } from "./deed_view";
 import { useKeptFocus } from "./kept_focus";
@@ -46,7 +46,7 @@ export function ApprovalDetail({ id }: { id: string }) {
   );
   return (
     <Frame id={id}>
-      {approval.status === "pending" && <LastCall approval={approval} />}
+      <Said approval={approval} />
       {approval.status === "pending" && mayDecide()
         ? <DecisionForm key={approval.context_hash} approval={approval}>{whole}</DecisionForm>
         : <Settled approval={approval}>{whole}</Settled>}

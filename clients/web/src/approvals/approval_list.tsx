@@ -16,12 +16,15 @@ const PREVIEW_CHARS = 160;
 
 export function ApprovalList({ from }: { from: string | null }) {
   const list = useRef<HTMLDivElement>(null);
-  const { pending, decided, isRead, hasMore, older, isReadingOlder, trouble } = store.inbox;
+  const { pending, decided, isAllowed, isRead, hasMore, older, isReadingOlder, trouble } = store.inbox;
   useEffect(() => {
     if (older.peek() === undefined) void store.inbox.readOlder();
     // Back where one came from; a panel that was just opened has the focus on its title.
     if (from) rowsOf(list.current).find((row) => row.dataset["approvalId"] === from)?.focus();
   }, []);
+  if (!isAllowed.value) {
+    return <p class="empty" data-testid="approvals-not-shown">Your link is for watching one session. What waits for approval is not shown with it.</p>;
+  }
   return (
     <div class="approval-scroll" ref={list}>
       {trouble.value && <p class="message" role="alert">The requests could not be read: {trouble}</p>}

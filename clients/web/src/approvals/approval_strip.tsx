@@ -1,5 +1,6 @@
 /** On the terminal of the session concerned: somebody asks. It decides nothing; it leads to where all of it is to be read. */
 
+import type { Approval } from "../api/approvals";
 import { store } from "../state";
 import { preview } from "./hidden";
 import { deedLine, deedOf } from "./payload";
@@ -13,18 +14,20 @@ export function ApprovalStrip({ session }: { session: string }) {
   const here = store.inbox.pending.value.filter((approval) => approval.session_id === session);
   const [first] = here;
   // The panel lists it already.
-  if (!first || store.panel.value === "approvals") return null;
+  const isShown = store.panel.value !== "approvals";
+  return <div class="over-terminal approval-over" role="status">{first && isShown && <Strip first={first} others={here.length - 1} />}</div>;
+}
+
+function Strip({ first, others }: { first: Approval; others: number }) {
   const line = preview(deedLine(deedOf(first.action, first.payload)), PREVIEW_CHARS);
   return (
-    <div class="over-terminal approval-over" role="status">
-      <div class="strip approval-strip" data-testid="approval-strip">
-        <span class="approval-strip-text">
-          <strong><Shown text={first.requested_by_name} /></strong> asks to {asksTo(first)}{line && <>: <span class="mono"><Shown text={line} /></span></>}{here.length > 1 && ` · ${here.length - 1} more`}
-        </span>
-        <span class="strip-actions">
-          <button type="button" class="button small" data-testid="review" onClick={() => store.review(first.id)}>Review</button>
-        </span>
-      </div>
+    <div class="strip approval-strip" data-testid="approval-strip">
+      <span class="approval-strip-text">
+        <strong><Shown text={first.requested_by_name} /></strong> asks to {asksTo(first)}{line && <>: <span class="mono"><Shown text={line} /></span></>}{others > 0 && ` · ${others} more`}
+      </span>
+      <span class="strip-actions">
+        <button type="button" class="button small" data-testid="review" onClick={() => store.review(first.id)}>Review</button>
+      </span>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The panel: the list, or one request of it. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { store } from "../state";
 import { ApprovalDetail, isTyping, showBeside } from "./approval_detail";
 import { ApprovalList, moveFocus } from "./approval_list";
@@ -14,7 +14,8 @@ export function ApprovalsPanel() {
   // The next opening begins with the list.
   useEffect(() => () => void (store.inbox.shown.value = null), []);
   const root = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  // As soon as there is something to move among.
+  useLayoutEffect(() => {
     // The panel's title too, where the focus is when it opens.
     const panel = root.current?.closest<HTMLElement>(".side-panel");
     const pressed = (event: KeyboardEvent): void => {

@@ -33,8 +33,9 @@ export function changesBetween(before: Compared, after: Compared): Change[] {
   return changes;
 }
 
-/** What a decision is bound to besides, and is another now: a sentence each. */
-export function boundChanges(before: Pick<Approval, "bound_to">, after: Pick<Approval, "bound_to">): string[] {
+/** What a decision about the same is bound to besides, and is another now: a sentence each. Something else names other things. */
+export function boundChanges(before: Pick<Approval, "payload" | "bound_to">, after: Pick<Approval, "payload" | "bound_to">): string[] {
+  if (written(before.payload) !== written(after.payload)) return [];
   const old = new Map((before.bound_to ?? []).map((thing) => [keyOf(thing), thing]));
   const now = new Map((after.bound_to ?? []).map((thing) => [keyOf(thing), thing]));
   // Neither tells of it: a bridge that does not know how.
@@ -42,10 +43,10 @@ export function boundChanges(before: Pick<Approval, "bound_to">, after: Pick<App
   const told: string[] = [];
   for (const [key, thing] of old) {
     const other = now.get(key);
-    if (!other) told.push(`${nameOf(thing)} is not there any more, or not named`);
+    if (!other) told.push(`${nameOf(thing)} is gone`);
     else if (other.state !== thing.state || other.leads_to !== thing.leads_to) told.push(differenceOf(thing, other));
   }
-  for (const [key, thing] of now) if (!old.has(key)) told.push(`${nameOf(thing)} was not there before, or not named`);
+  for (const [key, thing] of now) if (!old.has(key)) told.push(`${nameOf(thing)} was made since`);
   return told;
 }
 
@@ -72,7 +73,7 @@ function differenceOf(before: BoundTo, after: BoundTo): string {
     case "program":
     case "file":
       if (before.state === null) return `${name} was made since`;
-      if (after.state === null) return `${name} was removed`;
+      if (after.state === null) return `${name} is gone`;
       if (before.leads_to !== after.leads_to) return `${name} leads to ${after.leads_to ?? "itself"} now, and led to ${before.leads_to ?? "itself"}`;
       return `${name} was changed or replaced since`;
   }

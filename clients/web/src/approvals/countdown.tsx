@@ -5,7 +5,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import type { Approval } from "../api/approvals";
 import { store } from "../state";
 import { second } from "../ui/clock";
-import { leftText, leftWords } from "./words";
+import { leftText, leftWords, outcomeText } from "./words";
 
 const HURRY_MS = 60_000;
 
@@ -25,16 +25,20 @@ export function Countdown({ approval }: { approval: Approval }) {
   );
 }
 
-/** Said once when the request on the screen is about to run out. */
-export function LastCall({ approval }: { approval: Approval }) {
+/** Said to those who do not see it: once when the request on the screen is about to run out, and what becomes of it. */
+export function Said({ approval }: { approval: Approval }) {
   const said = useSignal("");
   const ends = Date.parse(approval.expires_at);
+  const { status } = approval;
   useEffect(() => {
-    said.value = "";
+    if (status !== "pending") {
+      said.value = outcomeText(approval);
+      return undefined;
+    }
     return second.subscribe((now) => {
       const left = ends - now - store.inbox.ahead.peek();
       said.value = left > 0 && left <= HURRY_MS ? `This request: ${leftWords(left)}.` : "";
     });
-  }, [approval.id, ends]);
+  }, [status, ends]);
   return <p class="visually-hidden" role="status">{said}</p>;
 }

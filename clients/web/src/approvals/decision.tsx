@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId } from "preact/hooks";
+import { useId, useLayoutEffect } from "preact/hooks";
 import type { Approval, DecisionRequest } from "../api/approvals";
 import { store } from "../state";
 import { useArmed } from "./armed";
@@ -80,7 +80,7 @@ export function DecisionForm({ approval, children }: { approval: Approval; child
 
 /** Ctrl+Enter and Ctrl+Backspace, with the focus on the request and in none of its text fields, where they are the field's own. */
 function useDecisionKeys(approve: () => void, deny: () => void): void {
-  useEffect(() => {
+  useLayoutEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       const { target } = event;
       if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || event.repeat || event.defaultPrevented) return;

@@ -12,6 +12,7 @@ export function DeedView({ approval }: { approval: Approval }) {
       {approval.cwd && deed.kind !== "control" && deed.kind !== "page" && (
         <p class="deed-place"><span class="muted">in</span> <span class="mono" data-testid="approval-cwd"><Shown text={approval.cwd} /></span></p>
       )}
+      {deed.kind === "program" && <Wants wants={deed.wants} />}
       <Names approval={approval} />
       <details class="deed-whole" open={deed.kind === "other"}>
         <summary>Everything that it holds</summary>
@@ -21,11 +22,23 @@ export function DeedView({ approval }: { approval: Approval }) {
   );
 }
 
+/** What a new session is to have. */
+function Wants({ wants }: { wants: readonly [string, string][] }) {
+  return (
+    <dl class="deed-wants">
+      {wants.map(([name, value], index) => (
+        <div key={index}><dt>{name}</dt><dd class="mono"><Shown text={value} /></dd></div>
+      ))}
+    </dl>
+  );
+}
+
 const NAMES_SHOWN = 12;
 
 /** What the words of it lead to: programs and files, as they were found. */
 function Names({ approval }: { approval: Approval }) {
-  const named = (approval.bound_to ?? []).filter(({ kind }) => kind === "program" || kind === "file");
+  const bound = approval.bound_to ?? [];
+  const named = [...bound.filter(({ kind }) => kind === "program"), ...bound.filter(({ kind }) => kind === "file")];
   if (named.length === 0) return null;
   return (
     <details class="approval-names" open={named.length <= NAMES_SHOWN} data-testid="approval-names">
@@ -55,18 +68,7 @@ function Face({ deed, approval }: { deed: Deed; approval: Approval }) {
     case "secret":
       return <p class="deed-note" data-testid="approval-payload">{deed.bytes} bytes for a prompt that shows nothing, as one for a password. Nobody is shown them, and they are written down nowhere.</p>;
     case "program":
-      return (
-        <>
-          {deed.words ? <ShownBlock text={commandLine(deed.words)} label="Program and arguments" testId="approval-payload" /> : <p class="deed-note">The login shell.</p>}
-          {deed.wants.length > 0 && (
-            <dl class="deed-wants">
-              {deed.wants.map(([name, value], index) => (
-                <div key={index}><dt>{name}</dt><dd class="mono"><Shown text={value} /></dd></div>
-              ))}
-            </dl>
-          )}
-        </>
-      );
+      return deed.words ? <ShownBlock text={commandLine(deed.words)} label="Program and arguments" testId="approval-payload" /> : <p class="deed-note" data-testid="approval-payload">The login shell.</p>;
     case "control":
       return <p class="deed-note" data-testid="approval-payload">Control of this session{deed.force && ", even if another agent has it"}. Whoever has it now watches on.</p>;
     case "page":

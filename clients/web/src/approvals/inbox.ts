@@ -39,6 +39,8 @@ export class Inbox {
   readonly #known = signal<ReadonlyMap<string, Approval>>(new Map());
   /** Whether the list was read; nothing is new before. */
   readonly isRead = signal(false);
+  /** Whether this principal sees approvals at all; a link to watch one session does not show them. */
+  readonly isAllowed = signal(true);
   readonly trouble = signal<string | null>(null);
   /** More wait than are read. */
   readonly hasMore = signal(false);
@@ -104,6 +106,7 @@ export class Inbox {
     batch(() => {
       this.#known.value = new Map();
       this.isRead.value = this.hasMore.value = this.isReadingOlder.value = false;
+      this.isAllowed.value = true;
       this.trouble.value = this.shown.value = null;
       this.older.value = undefined;
       this.deciding.value = new Map();
@@ -131,7 +134,9 @@ export class Inbox {
         this.trouble.value = null;
       });
     } catch (error) {
-      if (era === this.#era) this.trouble.value = messageOf(error);
+      if (era !== this.#era) return;
+      if (isGone(error)) this.isAllowed.value = false;
+      else this.trouble.value = messageOf(error);
     } finally {
       if (era === this.#era) this.isReadingOlder.value = false;
     }
@@ -249,8 +254,7 @@ export class Inbox {
       });
     } catch (error) {
       if (isGone(error)) {
-        // Not for this principal: a link to watch one session.
-        this.isRead.value = true;
+        if (era === this.#era) this.isAllowed.value = false;
         return;
       }
       if (era === this.#era) {

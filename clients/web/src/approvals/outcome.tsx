@@ -12,7 +12,7 @@ import { isFinal, outcomeText } from "./words";
 export function Outcome({ approval }: { approval: Approval }) {
   const { status, decided_at, notes } = approval;
   return (
-    <div class={`outcome outcome-${toneOf(status)}`} role="status" data-testid="outcome" data-status={status}>
+    <div class={`outcome outcome-${toneOf(status)}`} data-testid="outcome" data-status={status}>
       <p><Shown text={outcomeText(approval)} />{decided_at && <span class="muted"> {clockText(Date.parse(decided_at), halfMinute.value)}</span>}</p>
       {notes && <p>“<Shown text={notes} />”</p>}
       <Edited approval={approval} />

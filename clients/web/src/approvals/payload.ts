@@ -117,7 +117,8 @@ function typedOf(base64: string): string | null {
 function wantsOf(fields: Fields): [string, string][] {
   const wants: [string, string][] = [];
   const add = (name: string, value: string | null): void => void (value !== null && wants.push([name, value]));
-  add("Confined", typeof fields["sandbox"] === "string" ? fields["sandbox"] : null);
+  const { sandbox } = fields;
+  add("Confined", sandbox === "host" ? "no: it may do what you may" : typeof sandbox === "string" ? sandbox : null);
   for (const grant of Array.isArray(fields["grants"]) ? fields["grants"] : []) add("Folder", grantText(fieldsOf(grant)));
   for (const host of texts(fields["allow_hosts"]) ?? []) add("Network", host);
   for (const [name, value] of Object.entries(fieldsOf(fields["env"]))) add("Environment", `${name}=${String(value)}`);

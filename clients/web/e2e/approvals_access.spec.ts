@@ -1,0 +1,118 @@
+/** Approvals for everybody: by keyboard, on a phone, in both themes. */
+
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { Agent } from "./support/agent";
+import { became, decisionsOf, review } from "./support/approvals";
+import { expect, open, test } from "./support/test";
+
+test("by keyboard alone, and nothing by one key", async ({ baton, page }) => {
+  const agent = await Agent.start(baton);
+  await open(page, baton, agent.session);
+  const decisions = decisionsOf(page);
+  const first = await agent.asks(agent.counts("first"));
+  const second = await agent.asks(agent.counts("second"));
+  await page.keyboard.press("Control+Shift+A");
+  await expect(page.getByRole("heading", { name: "Approvals" })).toBeFocused();
+  await expect(page.getByTestId("pending-list").getByTestId("approval-row")).toHaveCount(2);
+  await page.keyboard.press("j");
+  await page.keyboard.press("ArrowDown");
+  await expect(page.locator(`[data-approval-id="${second.id}"]`)).toBeFocused();
+  // In the list nothing is decided.
+  await page.keyboard.press("Control+Enter");
+  await page.keyboard.press("k");
+  await page.keyboard.press("Enter");
+  await expect(page.getByTestId("approval-detail")).toHaveAttribute("data-approval-detail", first.id);
+  await expect(page.getByTestId("approval-title")).toBeFocused();
+  await expect(page.getByTestId("approve")).toBeEnabled();
+  for (const key of ["Enter", "Space", "Backspace", "y", "a"]) await page.keyboard.press(key);
+  // A new one takes nobody's focus away.
+  await agent.asks(agent.counts("third"));
+  await expect(page).toHaveTitle("(3) repairs · Baton");
+  await expect(page.getByTestId("approval-title")).toBeFocused();
+  expect(decisions()).toBe(0);
+  await page.keyboard.press("Control+Enter");
+  await became(page, "executed");
+  expect(agent.counted("first")).toBe(1);
+  await page.keyboard.press("j");
+  await expect(page.getByTestId("approval-detail")).toHaveAttribute("data-approval-detail", second.id);
+  await expect(page.getByTestId("approve")).toBeEnabled();
+  // In a text field they are the field's own.
+  await page.getByTestId("decision-notes").focus();
+  await page.keyboard.type("no thanks");
+  await page.keyboard.press("Control+Backspace");
+  await expect(page.getByTestId("decision-notes")).toHaveValue("no ");
+  await page.keyboard.press("Shift+Tab");
+  await page.keyboard.press("Control+Backspace");
+  await became(page, "denied");
+  expect(decisions()).toBe(2);
+  // And back, step by step.
+  await page.keyboard.press("Escape");
+  await expect(page.locator(`[data-approval-id="${second.id}"]`)).toBeFocused();
+  await page.keyboard.press("Escape");
+  await expect(page.getByTestId("side-panel")).toHaveCount(0);
+  await expect(page.getByRole("textbox", { name: /^Terminal/ })).toBeFocused();
+});
+
+test("on a phone", async ({ baton, browser }) => {
+  const agent = await Agent.start(baton);
+  const page = await browser.newPage({ viewport: { width: 375, height: 812 }, hasTouch: true, isMobile: true });
+  await open(page, baton, agent.session);
+  await agent.asks(agent.counts("phone"));
+  await page.getByTestId("review").tap();
+  await expect(page.getByTestId("approve")).toBeEnabled();
+  for (const button of ["approve", "deny", "edit", "approval-back", "panel-approvals", "close-panel"]) {
+    const box = await page.getByTestId(button).boundingBox();
+    expect(Math.min(box?.width ?? 0, box?.height ?? 0), button).toBeGreaterThanOrEqual(44);
+    expect((box?.x ?? 0) + (box?.width ?? 0), button).toBeLessThanOrEqual(375);
+  }
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(375);
+  await page.getByTestId("approve").tap();
+  await became(page, "executed");
+  expect(agent.counted("phone")).toBe(1);
+  // The session is one press away.
+  await page.getByTestId("approval-session").tap();
+  await expect(page.getByTestId("side-panel")).toHaveCount(0);
+});
+
+for (const colorScheme of ["dark", "light"] as const) {
+  test(`no barrier in the ${colorScheme} theme`, async ({ baton, browser }) => {
+    const agent = await Agent.start(baton);
+    const page = await (await browser.newContext({ colorScheme })).newPage();
+    await open(page, baton, agent.session);
+    const asked = await agent.asks(`${agent.counts("axe")}; echo '\u{202e}'`);
+    await agent.asks(agent.counts("other"));
+    await expect(page.getByTestId("approval-strip")).toBeVisible();
+    await accessible(page, ".approval-over");
+    await page.getByTestId("panel-approvals").click();
+    await expect(page.getByTestId("approval-row")).toHaveCount(2);
+    await accessible(page, ".side-panel");
+    await review(page, asked.id);
+    await expect(page.getByTestId("approve")).toBeEnabled();
+    await page.getByTestId("remember-session").check();
+    await accessible(page, ".side-panel");
+    await page.getByTestId("edit").click();
+    await page.getByTestId("edit-text").fill(agent.counts("axed"));
+    await accessible(page, ".side-panel");
+    await page.getByTestId("edit-send").click();
+    await became(page, "executed");
+    await accessible(page, ".side-panel");
+    agent.write("count", "another\n");
+    await page.getByTestId("next-request").click();
+    await page.getByTestId("approve").click();
+    await became(page, "void");
+    await accessible(page, ".side-panel");
+    await page.getByTestId("show-successor").click();
+    await expect(page.getByTestId("approve")).toBeEnabled();
+    await accessible(page, ".side-panel");
+    await page.getByTestId("approval-back").click();
+    await accessible(page, ".side-panel");
+  });
+}
+
+async function accessible(page: Page, part: string): Promise<void> {
+  // Colours that are on their way to others are neither.
+  await page.locator(part).evaluate((element) => Promise.all(element.getAnimations({ subtree: true }).map((animation) => animation.finished.catch(() => undefined))));
+  const { violations } = await new AxeBuilder({ page }).include(part).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
+}
