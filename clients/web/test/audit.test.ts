@@ -83,7 +83,10 @@ describe("pages of the audit log", () => {
     await audit.verify();
     await settled();
     expect([audit.broken, audit.filter.peek().action, audit.expanded.peek()]).toEqual([100, null, 100]);
-    expect(ends(audit)).toEqual([124, 75]);
+    expect([ends(audit), audit.hasNewer.peek()]).toEqual([[124, 75], true]);
+    audit.around(190);
+    await settled();
+    expect([ends(audit), audit.hasNewer.peek()]).toEqual([[200, 151], false]);
   });
 
   it("compare with the head that was whole the last time, until it is said to be of another log", async () => {

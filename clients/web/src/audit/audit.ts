@@ -92,8 +92,10 @@ export class Audit {
   /** The page around a row, whether it is there or not; of everything, since its neighbours tell what is wrong with it. */
   around(seq: number): void {
     this.filter.value = EVERYTHING;
-    this.#ask({ order: "newest", cursor: seq + PAGE_ROWS / 2 }, (rows, more) => {
-      this.#show(rows, more, true);
+    const cursor = seq + PAGE_ROWS / 2;
+    this.#ask({ order: "newest", cursor }, (rows, more) => {
+      // Short of where it was to begin, it begins with the newest row.
+      this.#show(rows, more, rows[0]?.seq === cursor - 1);
       this.expanded.value = rows.some((row) => row.seq === seq) ? seq : null;
     });
   }
