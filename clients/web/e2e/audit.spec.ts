@@ -105,6 +105,14 @@ test("a whole chain is said to be whole, with its rows and its head", async ({ b
   const [[kept] = []] = await sql(baton, `SELECT hex(hash) FROM audit WHERE seq = ${Number(seq)}`);
   expect(hash).toBe(String(kept).toLowerCase());
   await expect(verification).toContainText(`All ${seq} rows are as written`);
+  // What this browser saw is compared with from then on.
+  await page.getByTestId("audit-verify").click();
+  await expect(verification).toContainText("The head that this browser knew is in it.");
+  await page.evaluate((seen) => localStorage.setItem("baton.audit.head", seen), `${seq}:${"0a".repeat(32)}`);
+  await page.getByTestId("audit-verify").click();
+  await expect(verification).toContainText(`This browser saw row ${seq} in an earlier check, and it was another then.`);
+  await page.getByTestId("audit-forget-head").click();
+  await expect(verification).toHaveAttribute("data-ok", "true");
 });
 
 test("a row that was changed is named and shown, and so is one that is gone", async ({ baton, page }) => {

@@ -176,10 +176,15 @@ test("a part is exported that begins and ends where it was chosen", async ({ bat
   expect(text).toContain("3 of beta");
   expect(text).not.toContain("after beta");
 
+  await page.getByTestId("export-save").focus();
+  await page.keyboard.press("Escape");
+  await expect(page.getByTestId("export-bar"), "one step back").toHaveCount(0);
+  await expect(page.getByTestId("history-slider")).toBeFocused();
+  await page.getByTestId("history-export").click();
   await page.getByRole("button", { name: "All of it" }).click();
   const whole = castOf((await exported(page, "cast3")).text).events.map(([, , data]) => data).join("");
   for (const said of ["ready", "3 of alpha", "3 of beta", "after gamma"]) expect(whole).toContain(said);
-  await page.keyboard.press("Escape");
+  await page.getByTestId("history-live").click();
   await expect.poll(async () => trimmed(await rows(page))).toBe(screens[2]);
 });
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuditQuery } from "../src/api/audit";
 import type { AuditRow, AuditVerification } from "../src/api/protocol";
 import { Refused } from "../src/api/requests";
@@ -10,7 +10,8 @@ const row = (seq: number, more: Partial<AuditRow> = {}): AuditRow => ({
 });
 
 /** A bridge with rows from 1 to `count`. */
-function fake(count: number, verification: Partial<AuditVerification> = {}): { audit: Audit; asked: AuditQuery[]; refuse: (error: Error | null) => void } {
+function fake(count: number, verification: Partial<AuditVerification> = {}): { audit: Audit; asked: AuditQuery[]; heads: (string | null)[]; refuse: (error: Error | null) => void } {
+  const heads: (string | null)[] = [];
   const asked: AuditQuery[] = [];
   let refusal: Error | null = null;
   const audit = new Audit({
@@ -23,10 +24,20 @@ function fake(count: number, verification: Partial<AuditVerification> = {}): { a
       const items = behind.slice(0, query.limit);
       return Promise.resolve({ items, next_cursor: behind.length > items.length ? String(items.at(-1)?.seq) : null });
     },
-    verify: () => Promise.resolve({ ok: true, rows: count, sealed: 0, lost: 0, head: null, compared: null, broken: null, ...verification }),
+    verify: (expected) => {
+      heads.push(expected);
+      return Promise.resolve({ ok: true, rows: count, sealed: 0, lost: 0, head: null, compared: null, broken: null, ...verification });
+    },
   });
-  return { audit, asked, refuse: (error) => (refusal = error) };
+  return { audit, asked, heads, refuse: (error) => (refusal = error) };
 }
+
+const stored = new Map<string, string>();
+beforeEach(() => {
+  stored.clear();
+  vi.stubGlobal("localStorage", { getItem: (key: string) => stored.get(key) ?? null, setItem: (key: string, value: string) => stored.set(key, value) });
+});
+afterEach(() => void vi.unstubAllGlobals());
 
 const settled = (): Promise<void> => new Promise((resume) => setTimeout(resume));
 const ends = ({ rows }: Audit): (number | undefined)[] => [rows.peek()?.[0]?.seq, rows.peek()?.at(-1)?.seq];
@@ -72,7 +83,25 @@ describe("pages of the audit log", () => {
     await audit.verify();
     await settled();
     expect([audit.broken, audit.filter.peek().action, audit.expanded.peek()]).toEqual([100, null, 100]);
-    expect(ends(audit)).toEqual([124, 75]);
+    expect([ends(audit), audit.hasNewer.peek()]).toEqual([[124, 75], true]);
+    audit.around(190);
+    await settled();
+    expect([ends(audit), audit.hasNewer.peek()]).toEqual([[200, 151], false]);
+  });
+
+  it("compare with the head that was whole the last time, until it is said to be of another log", async () => {
+    const head = `7:${"0a".repeat(32)}`;
+    const whole = fake(7, { head });
+    await whole.audit.verify();
+    await whole.audit.verify();
+    expect(whole.heads).toEqual([null, head]);
+    const broken = fake(3, { ok: false, head: null, broken: { seq: 7, why: "not_as_expected", detail: "" } });
+    await broken.audit.verify();
+    broken.audit.forgetHead();
+    await settled();
+    expect(broken.heads).toEqual([head, null]);
+    stored.set("baton.audit.head", "nonsense");
+    expect(broken.audit.knownHead).toBeNull();
   });
 
   it("have a place for a row that is gone", () => {

@@ -96,8 +96,8 @@ describe("words", () => {
   it("name the command that ended", () => {
     const narrator = new Narrator();
     expect(say(narrator, mark(1, { kind: "command", cursor: "i:1", text: "make all" }))).toBe("Runs: make all");
-    expect(say(narrator, mark(2, { kind: "command_end", cursor: "i:2", exit_code: 2, duration_ms: 1500 }))).toBe("make all ended with exit code 2 after 1.5 s");
-    expect(say(narrator, mark(3, { kind: "command_end", cursor: "i:3", exit_code: 0 }))).toBe("The command ended well");
+    expect(say(narrator, mark(2, { kind: "command_end", cursor: "i:2", exit_code: 2, duration_ms: 1500 }))).toBe("Exit code 2 after 1.5 s: make all");
+    expect(say(narrator, mark(3, { kind: "command_end", cursor: "i:3", exit_code: 0 }))).toBe("Ended normally: a command");
     expect(say(narrator, mark(4, { kind: "bell", cursor: "i:3", left_out: 7 }))).toBe("Bell (7 marks before it were too many to tell)");
   });
 

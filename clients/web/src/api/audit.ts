@@ -26,8 +26,12 @@ export class AuditRoutes {
     return this.requests.json("GET", `/v1/audit?${query}`, undefined, limited(signal));
   }
 
-  /** Has the whole chain checked; only the caller ends it, since a long log takes its time. */
-  verify(signal: AbortSignal): Promise<AuditVerification> {
-    return this.requests.json("GET", "/v1/audit/verify", undefined, { signal });
+  /**
+   * Has the whole chain checked, and that `expect`, a head of before, is in it. Only the caller ends it, since a long log takes
+   * its time.
+   */
+  verify(expect: string | null, signal: AbortSignal): Promise<AuditVerification> {
+    const query = expect === null ? "" : `?${new URLSearchParams({ expect })}`;
+    return this.requests.json("GET", `/v1/audit/verify${query}`, undefined, { signal });
   }
 }

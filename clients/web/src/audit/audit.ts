@@ -6,12 +6,19 @@
  */
 
 import { batch, signal } from "@preact/signals";
+import { readStored, writeStored } from "../access/identity";
 import type { AuditQuery, AuditRoutes } from "../api/audit";
 import type { AuditRow, AuditVerification } from "../api/protocol";
 import { messageOf, Refused, wasAborted } from "../api/requests";
 import { Latest } from "../history/latest";
 
 const PAGE_ROWS = 50;
+/**
+ * Where this browser keeps the last head that was whole. Whoever can write the database and has the key that signs it could put
+ * an older log in place, or a new one: what was written down elsewhere is then not in it.
+ */
+const HEAD = "baton.audit.head";
+const HEAD_FORM = /^[1-9]\d{0,15}:[0-9a-f]{64}$/;
 /** Actors to choose from, by what was seen. */
 const ACTORS_MAX = 200;
 
@@ -85,8 +92,10 @@ export class Audit {
   /** The page around a row, whether it is there or not; of everything, since its neighbours tell what is wrong with it. */
   around(seq: number): void {
     this.filter.value = EVERYTHING;
-    this.#ask({ order: "newest", cursor: seq + PAGE_ROWS / 2 }, (rows, more) => {
-      this.#show(rows, more, true);
+    const cursor = seq + PAGE_ROWS / 2;
+    this.#ask({ order: "newest", cursor }, (rows, more) => {
+      // Short of where it was to begin, it begins with the newest row.
+      this.#show(rows, more, rows[0]?.seq === cursor - 1);
       this.expanded.value = rows.some((row) => row.seq === seq) ? seq : null;
     });
   }
@@ -97,8 +106,9 @@ export class Audit {
     const since = performance.now();
     this.verification.value = { state: "checking", since: Date.now() };
     try {
-      const answer = await this.#routes.verify(checking.signal);
+      const answer = await this.#routes.verify(this.knownHead, checking.signal);
       if (checking.signal.aborted) return;
+      if (answer.ok && answer.head) writeStored(HEAD, answer.head);
       this.verification.value = { state: "checked", at: Date.now(), took: performance.now() - since, answer };
       if (answer.broken) this.around(answer.broken.seq);
       // The check is in the log itself.
@@ -106,6 +116,18 @@ export class Audit {
     } catch (error) {
       if (!checking.signal.aborted) this.verification.value = { state: "failed", why: messageOf(error) };
     }
+  }
+
+  /** The head that the next check compares with; null when this browser knows none. */
+  get knownHead(): string | null {
+    const head = readStored(HEAD) ?? "";
+    return HEAD_FORM.test(head) ? head : null;
+  }
+
+  /** Another log stands here, and that is as it should be. */
+  forgetHead(): void {
+    writeStored(HEAD, "");
+    void this.verify();
   }
 
   cancelVerify(): void {

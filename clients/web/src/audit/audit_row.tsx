@@ -19,7 +19,7 @@ interface RowProps {
 export function AuditRowItem({ row, broken, expanded, subject }: RowProps) {
   const { audit } = store;
   const at = Date.parse(row.at);
-  const about = subject ?? (row.subject ? plainText(row.subject) : null);
+  const about = subject ?? (row.subject ? shortId(plainText(row.subject)) : null);
   const item = useRef<HTMLLIElement>(null);
   useEffect(() => {
     if (broken) item.current?.scrollIntoView({ block: "center" });
@@ -65,7 +65,7 @@ function Details({ row }: { row: AuditRow }) {
     ["Outcome", row.code ? `${row.outcome} (${row.code})` : row.outcome],
     ["Subject", row.subject],
     ["Hash", row.hash],
-    ["Before it", row.prev_hash],
+    ["The one before", row.prev_hash],
   ];
   return (
     <div class="audit-details" data-testid="audit-details">
@@ -75,6 +75,12 @@ function Details({ row }: { row: AuditRow }) {
       <pre class="mono" tabIndex={0} role="region" aria-label="Details as JSON">{visibleJson(row.details)}</pre>
     </div>
   );
+}
+
+/** Enough of an id to tell things apart; the whole of it is in the details. */
+function shortId(id: string): string {
+  const [, kind, number] = /^([a-z]{3})_([0-9a-f]{12,})$/.exec(id) ?? [];
+  return kind && number ? `${kind} …${number.slice(-6)}` : id;
 }
 
 function outcomeClass(outcome: string): string {

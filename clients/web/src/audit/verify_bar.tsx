@@ -36,6 +36,7 @@ function Whole({ answer, at, took }: { answer: AuditVerification; at: number; to
   return (
     <div class="verify-good">
       <p><strong>{rows} as written.</strong> <span class="verify-when">Checked at {clockText(at, second.peek())} in {durationText(took)}.</span></p>
+      {answer.compared === true && <p>The head that this browser knew is in it.</p>}
       {answer.sealed > 0 && <p>{answer.sealed.toLocaleString()} older rows are no longer kept; a signed seal stands for them.</p>}
       {answer.lost > 0 && <p>{answer.lost.toLocaleString()} rows could not be written: the disk was full, or the database failed.</p>}
       {answer.head && <p class="verify-head">Head: <code class="mono" data-testid="audit-head">{answer.head}</code></p>}
@@ -50,8 +51,17 @@ function Broken({ answer }: { answer: AuditVerification }) {
   return (
     <div class="verify-bad" data-testid="audit-broken">
       <p><strong>The chain breaks at row {broken.seq}.</strong> {plainText(`${broken.detail.charAt(0).toUpperCase()}${broken.detail.slice(1)}`)}. ({broken.why})</p>
-      <p>{answer.rows.toLocaleString()} rows before it are as written; of it and of those after it nothing is sure.</p>
-      <button type="button" class="button small" onClick={() => audit.around(broken.seq)}>Show row {broken.seq}</button>
+      {broken.why === "not_as_expected"
+        ? <p>This browser saw row {broken.seq} in an earlier check, and it was another then.</p>
+        : <p>{answer.rows.toLocaleString()} rows before it are as written; of it and of those after it nothing is sure.</p>}
+      <div class="verify-actions">
+        <button type="button" class="button small" onClick={() => audit.around(broken.seq)}>Show row {broken.seq}</button>
+        {broken.why === "not_as_expected" && (
+          <button type="button" class="button small" title="Right when Baton was set up anew, or another Baton serves this address" data-testid="audit-forget-head" onClick={() => audit.forgetHead()}>
+            Another log: forget what this browser knew
+          </button>
+        )}
+      </div>
     </div>
   );
 }

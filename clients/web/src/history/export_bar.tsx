@@ -34,8 +34,16 @@ function OpenBar({ attachment }: { attachment: Attachment }) {
     const session = store.current.peek();
     if (content) saveFile(content, `${fileNameOf(session ? sessionName(session) : attachment.sessionId)}.${ENDINGS[part.format.peek()]}`);
   };
+  const key = (event: KeyboardEvent): void => {
+    if (event.key !== "Escape") return;
+    // One step back: the slider, not the terminal.
+    event.preventDefault();
+    event.stopPropagation();
+    part.close();
+    document.querySelector<HTMLElement>(".scrubber input")?.focus({ preventScroll: true });
+  };
   return (
-    <div class="export" role="group" aria-label="Export" data-testid="export-bar">
+    <div class="export" role="group" aria-label="Export" data-testid="export-bar" onKeyDown={key}>
       <div class="export-ends">
         <span class="export-end">
           <span class="muted">From</span> <output data-testid="export-from">{from ? clockText(from.at, now) : "the beginning"}</output>

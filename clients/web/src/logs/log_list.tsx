@@ -160,8 +160,8 @@ function Head() {
   return (
     <div class="log-head muted" data-testid="logs-head" data-before={logs.before}>
       {logs.before === "nothing" && <span>The beginning: nothing older is kept.</span>}
-      {logs.before === "let_go" && <span>Older events are not kept in this page, which holds 100,000 at most.</span>}
-      {logs.before === "unknown" && (logs.held > 0 || reading) && (
+      {(logs.before === "let_go" || (logs.before === "unknown" && !logs.canReadOlder && logs.held > 0)) && <span>Older events are not kept in this page, which holds 100,000 at most.</span>}
+      {logs.canReadOlder && (logs.held > 0 || reading) && (
         <button type="button" class="button small" disabled={reading} aria-busy={reading} data-testid="logs-older" onClick={() => void logs.readOlder()}>
           {reading ? "Reading older events…" : "Read older events"}
         </button>

@@ -71,10 +71,11 @@ export class Narrator {
         known.command = said;
         return said ? `Runs: ${said}` : "Runs a command";
       case "command_end": {
-        const name = known.command || "The command";
+        const name = known.command;
         known.command = null;
-        const how = typeof mark.exit_code !== "number" ? "ended" : mark.exit_code === 0 ? "ended well" : `ended with exit code ${mark.exit_code}`;
-        return `${name} ${how}${typeof mark.duration_ms === "number" ? ` after ${durationText(mark.duration_ms)}` : ""}`;
+        const how = typeof mark.exit_code !== "number" ? "Ended" : mark.exit_code === 0 ? "Ended normally" : `Exit code ${mark.exit_code}`;
+        // How it went comes first: the end of a long line is cut off.
+        return `${how}${typeof mark.duration_ms === "number" ? ` after ${durationText(mark.duration_ms)}` : ""}: ${name || "a command"}`;
       }
       case "bell":
         return "Bell";
