@@ -19,10 +19,7 @@ const REASONS: Readonly<Record<Reason, string>> = {
 export function PasteDialog({ attachment }: { attachment: Attachment }) {
   const question = attachment.pasting.question.value;
   if (!question) return null;
-  const answer = (how: "paste" | "one line" | "cancel"): void => {
-    attachment.pasting.answer(how);
-    attachment.focus();
-  };
+  const answer = (how: "paste" | "one line" | "cancel"): void => attachment.pasting.answer(how);
   const { text, lines, bytes, reasons } = question;
   return (
     <Dialog title="Paste this?" onClose={() => answer("cancel")}>

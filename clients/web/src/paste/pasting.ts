@@ -63,7 +63,11 @@ export class Pasting {
     const question = this.#question.peek();
     this.#question.value = null;
     if (!question || how === "cancel" || !this.#way.mayType()) return;
-    this.#start(how === "paste" ? question.text : inOneLine(question.text));
+    if (how === "one line") return this.#start(inOneLine(question.text));
+    const now = questionOf(question.text, this.#way.bracketed());
+    // Meanwhile another program may read: one that runs each line is another question.
+    if (now?.reasons.some((reason) => !question.reasons.includes(reason))) this.#question.value = now;
+    else this.#start(question.text);
   }
 
   /** Something was acknowledged, or control is ours now. */

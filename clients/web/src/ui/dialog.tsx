@@ -12,7 +12,14 @@ interface DialogProps {
 export function Dialog({ title, onClose, children }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  useEffect(() => ref.current?.showModal(), []);
+  useEffect(() => {
+    const before = document.activeElement;
+    ref.current?.showModal();
+    // A dialog that is taken away instead of closed gives the focus to nobody.
+    return () => void requestAnimationFrame(() => {
+      if (document.activeElement === document.body && before instanceof HTMLElement) before.focus();
+    });
+  }, []);
   return (
     <dialog ref={ref} class="dialog" aria-labelledby={titleId} onClose={onClose}>
       <h2 id={titleId}>{title}</h2>
