@@ -164,6 +164,20 @@ test.describe("clipboard", () => {
     await expect.poll(() => clipboard(page)).toBe("four");
   });
 
+  test("the answer is given by keys alone, and the keyboard goes back to the terminal", async ({ baton, page }) => {
+    const session = await baton.shell("by keys");
+    await open(page, baton, session);
+    await claim(page);
+    await page.keyboard.type(set("by keys"));
+    await expect(page.getByTestId("clipboard-offer")).toBeVisible();
+    await page.keyboard.press("Control+F6");
+    await expect(page.getByTestId("clipboard-once")).toBeFocused();
+    await page.keyboard.press("Enter");
+    await expect.poll(() => clipboard(page)).toBe("by keys");
+    await page.keyboard.type("echo typed on\n");
+    await shows(page, /^typed on *$/m);
+  });
+
   test("only live output of one's own counts, and nobody reads it", async ({ baton, page, browser }) => {
     const session = await baton.shell("whose");
     await open(page, baton, session);

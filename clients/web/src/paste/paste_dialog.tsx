@@ -58,12 +58,10 @@ export function PasteProgressStrip({ attachment }: { attachment: Attachment }) {
   if (!progress) return null;
   const { done, total } = progress;
   return (
-    <div class="over-terminal at-bottom">
-      <div class="strip" data-testid="paste-progress">
-        <span>Pasting: {bytesText(done)} of {bytesText(total)}</span>
-        <progress aria-label="Pasting" value={done} max={total} />
-        <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.pasting.cancel()}>Stop</button>
-      </div>
+    <div class="strip" data-testid="paste-progress">
+      <span>Pasting: {bytesText(done)} of {bytesText(total)}</span>
+      <progress aria-label="Pasting" value={done} max={total} />
+      <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.pasting.cancel()}>Stop</button>
     </div>
   );
 }

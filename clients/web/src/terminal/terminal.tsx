@@ -60,8 +60,10 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         <ControlRequests attachment={attachment} />
         <EarlierButton attachment={attachment} />
         <HeldHint attachment={attachment} />
-        <ClipboardStrip attachment={attachment} />
-        <PasteProgressStrip attachment={attachment} />
+        <div class="over-terminal at-bottom">
+          <ClipboardStrip attachment={attachment} />
+          <PasteProgressStrip attachment={attachment} />
+        </div>
         <LinkTarget attachment={attachment} />
         <BellFlash attachment={attachment} />
       </div>
