@@ -170,7 +170,7 @@ test.describe("clipboard", () => {
     await open(page, baton, session);
     await claim(page);
     await page.keyboard.type(set("by keys"));
-    await expect(page.getByTestId("clipboard-offer")).toBeVisible();
+    await expect(page.getByTestId("clipboard-once")).toBeEnabled();
     await page.keyboard.press("Control+F6");
     await expect(page.getByTestId("clipboard-once")).toBeFocused();
     await page.keyboard.press("Enter");

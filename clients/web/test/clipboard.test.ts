@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { CLIPBOARD_BYTES_MAX, ClipboardOffers, clipboardText, type ClipboardWay } from "../src/clipboard/offers";
 import type { ClipboardPolicy } from "../src/settings/settings";
 import { targetOf } from "../src/terminal/links";
@@ -28,6 +28,22 @@ describe("OSC 52", () => {
     return { offers: new ClipboardOffers(way), state };
   };
 
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+  const look = (): void => void vi.advanceTimersByTime(500);
+
+  it("cannot be exchanged under the finger", () => {
+    const { offers, state } = make("ask");
+    offers.said(said("what is read"));
+    look();
+    offers.said(said("what is copied"));
+    offers.answer("once");
+    expect([offers.offer.value, offers.seen.value, state.copied]).toEqual(["what is copied", false, []]);
+    look();
+    offers.answer("once");
+    expect(state.copied).toEqual(["what is copied"]);
+  });
+
   it("waits for an answer, and is done as it says", () => {
     const { offers, state } = make("ask");
     offers.said(said("one"));
@@ -36,9 +52,11 @@ describe("OSC 52", () => {
     expect([offers.offer.value, state.copied]).toEqual([null, []]);
     offers.said(said("two"));
     offers.said(said("three"));
+    look();
     offers.answer("once");
     expect(state.copied).toEqual(["three"]);
     offers.said(said("four"));
+    look();
     offers.answer("always");
     offers.said(said("five"));
     expect(state.copied).toEqual(["three", "four", "five"]);

@@ -187,6 +187,7 @@ export class Attachment {
     clearTimeout(this.#askTimer);
     this.earlier.dispose();
     this.#echo.dispose();
+    this.clipboard.forget();
     this.#stream.stop();
     this.screen.dispose();
   }
