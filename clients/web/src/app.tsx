@@ -100,7 +100,7 @@ function Nothing() {
   );
 }
 
-const PANES = ["#sidebar", "#top-bar", ":is(#terminal, .past)", "#side-panel"] as const;
+const PANES = ["#sidebar", "#top-bar", ":is(#terminal, .past)", ".over-terminal", "#side-panel"] as const;
 const FOCUSABLE = "button:not(:disabled, [tabindex='-1']), summary, input:not(:disabled), textarea:not([tabindex='-1']), a[href]";
 
 /** Ctrl+F6 leaves the terminal, which keeps Tab for the program. */

@@ -79,8 +79,14 @@ export class SlowLink {
     this.#directions.forEach((direction) => direction.pump());
   }
 
-  async end(): Promise<void> {
+  /** Ends every connection that is there; new ones are taken. */
+  cut(): void {
     this.#sockets.forEach((socket) => socket.destroy());
+    this.#sockets.clear();
+  }
+
+  async end(): Promise<void> {
+    this.cut();
     await new Promise((closed) => this.#server.close(closed));
   }
 }

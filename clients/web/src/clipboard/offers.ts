@@ -13,6 +13,8 @@ export const CLIPBOARD_BYTES_MAX = 256 * 1024;
 /** Sessions whose programs may for as long as this page is open. */
 const ALLOWED_MAX = 200;
 const allowed = new Set<string>();
+/** A text is seen this long before it can be allowed: a program could exchange it under the finger. */
+const SEEN_MS = 500;
 
 export interface ClipboardWay {
   sessionId: string;
@@ -26,6 +28,8 @@ export interface ClipboardWay {
 export class ClipboardOffers {
   readonly #way: ClipboardWay;
   readonly #offer = signal<string | null>(null);
+  readonly #seen = signal(false);
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(way: ClipboardWay) {
     this.#way = way;
@@ -33,6 +37,8 @@ export class ClipboardOffers {
 
   /** The text that waits for an answer; a newer one takes its place. */
   get offer(): ReadonlySignal<string | null> { return this.#offer; }
+  /** Whether it was there long enough to be allowed. */
+  get seen(): ReadonlySignal<boolean> { return this.#seen; }
 
   /** The program said OSC 52 with `data`. */
   said(data: string): void {
@@ -42,12 +48,13 @@ export class ClipboardOffers {
     if (text === null) return;
     if (text === "too large") return notify(`The program wanted to put more than ${CLIPBOARD_BYTES_MAX / 1024} KiB on your clipboard. That is not done.`);
     if (policy() === "allow" || allowed.has(sessionId)) void this.#copy(text.text);
-    else this.#offer.value = text.text;
+    else this.#ask(text.text);
   }
 
   answer(how: "once" | "always" | "deny"): void {
     const text = this.#offer.peek();
-    this.#offer.value = null;
+    if (how !== "deny" && !this.#seen.peek()) return;
+    this.forget();
     if (text === null || how === "deny") return;
     if (how === "always" && allowed.size < ALLOWED_MAX) allowed.add(this.#way.sessionId);
     void this.#copy(text);
@@ -55,7 +62,16 @@ export class ClipboardOffers {
 
   /** Whoever loses control is asked nothing any more. */
   forget(): void {
+    clearTimeout(this.#timer);
     this.#offer.value = null;
+  }
+
+  #ask(text: string): void {
+    if (text === this.#offer.peek()) return;
+    clearTimeout(this.#timer);
+    this.#offer.value = text;
+    this.#seen.value = false;
+    this.#timer = setTimeout(() => (this.#seen.value = true), SEEN_MS);
   }
 
   async #copy(text: string): Promise<void> {

@@ -19,10 +19,7 @@ const REASONS: Readonly<Record<Reason, string>> = {
 export function PasteDialog({ attachment }: { attachment: Attachment }) {
   const question = attachment.pasting.question.value;
   if (!question) return null;
-  const answer = (how: "paste" | "one line" | "cancel"): void => {
-    attachment.pasting.answer(how);
-    attachment.focus();
-  };
+  const answer = (how: "paste" | "one line" | "cancel"): void => attachment.pasting.answer(how);
   const { text, lines, bytes, reasons } = question;
   return (
     <Dialog title="Paste this?" onClose={() => answer("cancel")}>
@@ -61,12 +58,10 @@ export function PasteProgressStrip({ attachment }: { attachment: Attachment }) {
   if (!progress) return null;
   const { done, total } = progress;
   return (
-    <div class="over-terminal at-bottom">
-      <div class="strip" data-testid="paste-progress">
-        <span>Pasting: {bytesText(done)} of {bytesText(total)}</span>
-        <progress aria-label="Pasting" value={done} max={total} />
-        <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.pasting.cancel()}>Stop</button>
-      </div>
+    <div class="strip" data-testid="paste-progress">
+      <span>Pasting: {bytesText(done)} of {bytesText(total)}</span>
+      <progress aria-label="Pasting" value={done} max={total} />
+      <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.pasting.cancel()}>Stop</button>
     </div>
   );
 }

@@ -10,7 +10,7 @@ import { inOneLine, pasteBytes, questionOf, type PasteQuestion } from "./judge";
 const PIECE_BYTES = 16 * 1024;
 const IN_FLIGHT_BYTES = 32 * 1024;
 /** Larger ones belong into a file. */
-export const PASTE_BYTES_MAX = 8 * 1024 * 1024;
+export const PASTE_CHARS_MAX = 8 * 1024 * 1024;
 
 export interface PasteWay {
   /** Whether the program asked to have pastes marked. */
@@ -51,10 +51,10 @@ export class Pasting {
   paste(text: string): void {
     if (text === "" || !this.#way.mayType(text.length)) return;
     if (this.#bytes) return this.#way.notify("A paste is under way. Wait for it, or cancel it.");
-    const question = questionOf(text, this.#way.bracketed());
-    if (text.length > PASTE_BYTES_MAX) {
+    if (text.length > PASTE_CHARS_MAX) {
       return this.#way.notify("More than 8 MiB cannot be pasted. Put it into a file and give the program its name.");
     }
+    const question = questionOf(text, this.#way.bracketed());
     if (question && this.#way.guarded()) this.#question.value = question;
     else this.#start(text);
   }
@@ -63,7 +63,11 @@ export class Pasting {
     const question = this.#question.peek();
     this.#question.value = null;
     if (!question || how === "cancel" || !this.#way.mayType(question.text.length)) return;
-    this.#start(how === "paste" ? question.text : inOneLine(question.text));
+    if (how === "one line") return this.#start(inOneLine(question.text));
+    const now = questionOf(question.text, this.#way.bracketed());
+    // Meanwhile another program may read: one that runs each line is another question.
+    if (now?.reasons.some((reason) => !question.reasons.includes(reason))) this.#question.value = now;
+    else this.#start(question.text);
   }
 
   /** Something was acknowledged, or control is ours now. */

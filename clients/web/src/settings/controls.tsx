@@ -68,9 +68,9 @@ export function FontSize() {
     <div class="field-row">
       <span id={id}>Text size</span>
       <span class="stepper" role="group" aria-labelledby={id}>
-        <button type="button" class="button small" aria-label="Smaller text" disabled={font_px <= FONT_PX.least} onClick={() => change({ font_px: clampFont(font_px - 1) })}>A−</button>
+        <button type="button" class="button small" aria-label="A−, smaller text" disabled={font_px <= FONT_PX.least} onClick={() => change({ font_px: clampFont(font_px - 1) })}>A−</button>
         <output>{font_px}</output>
-        <button type="button" class="button small" aria-label="Larger text" disabled={font_px >= FONT_PX.most} onClick={() => change({ font_px: clampFont(font_px + 1) })}>A+</button>
+        <button type="button" class="button small" aria-label="A+, larger text" disabled={font_px >= FONT_PX.most} onClick={() => change({ font_px: clampFont(font_px + 1) })}>A+</button>
       </span>
     </div>
   );

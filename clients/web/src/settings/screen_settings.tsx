@@ -71,7 +71,7 @@ function Sample() {
     <pre class="settings-sample" style={style} role="img" aria-label="A sample of the terminal">
       <span style={{ color: green }}>you@host</span> <span style={{ color: blue }}>~/project</span> $ cargo test{"\n"}
       <span style={{ color: red }}>error:</span> expected `0O1lI|`{"\n"}
-      <span style={{ color: yellow }}>warning:</span> 世界 {"{}[]()"} <span class={`sample-cursor ${settings.cursor}`} style={{ borderColor: cursor, background: settings.cursor === "block" ? cursor : "transparent" }}> </span>
+      <span style={{ color: yellow }}>warning:</span> naïve → {"{}[]()"} <span class={`sample-cursor ${settings.cursor}`} style={{ borderColor: cursor, background: settings.cursor === "block" ? cursor : "transparent" }}> </span>
     </pre>
   );
 }

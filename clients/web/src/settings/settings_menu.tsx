@@ -14,6 +14,8 @@ export function SettingsMenu() {
   const shown = useSignal<"screen" | "all" | null>(null);
   const { value: signIn } = store.signIn;
   const show = (which: "screen" | "all"): void => {
+    // Where the focus comes back to.
+    menu.current?.querySelector("summary")?.focus();
     menu.current?.removeAttribute("open");
     shown.value = which;
   };

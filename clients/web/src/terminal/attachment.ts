@@ -196,6 +196,7 @@ export class Attachment {
     this.handoff.dispose();
     this.earlier.dispose();
     this.#echo.dispose();
+    this.clipboard.forget();
     this.#stream.stop();
     this.screen.dispose();
   }

@@ -7,10 +7,7 @@ import "./link_target.css";
 export function LinkTarget({ attachment }: { attachment: Attachment }) {
   const { links } = attachment.screen;
   const asked = links.asked.value;
-  const answer = (open: boolean): void => {
-    links.answer(open);
-    attachment.focus();
-  };
+  const answer = (open: boolean): void => links.answer(open);
   return (
     <>
       {links.hovered.value && <div class="link-target mono" data-testid="link-target">{links.hovered.value}</div>}

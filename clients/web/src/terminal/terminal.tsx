@@ -75,9 +75,9 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
         <div class="over-terminal at-bottom">
           <HeldHint attachment={attachment} />
           {store.current.value && <HeldInputStrip session={store.current.value} />}
+          <ClipboardStrip attachment={attachment} />
+          <PasteProgressStrip attachment={attachment} />
         </div>
-        <ClipboardStrip attachment={attachment} />
-        <PasteProgressStrip attachment={attachment} />
         <LinkTarget attachment={attachment} />
         <BellFlash attachment={attachment} />
         <TouchCopy attachment={attachment} />
