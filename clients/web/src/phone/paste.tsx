@@ -15,11 +15,14 @@ export async function readClipboard(): Promise<string | null> {
 }
 
 /** As if it were pasted by hand: whatever guards pastes sees this one too. */
-export function pasteInto({ textarea }: Terminal, text: string): void {
-  if (text === "" || !textarea) return;
+export function pasteInto(term: Terminal, text: string): void {
+  if (text === "") return;
   const clipboardData = new DataTransfer();
   clipboardData.setData("text/plain", text);
-  textarea.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  const event = new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true });
+  // Some browsers make such an event without what is pasted.
+  if (event.clipboardData?.getData("text/plain") === text) term.textarea?.dispatchEvent(event);
+  else term.paste(text);
 }
 
 export function PasteDialog({ term, onClose }: { term: Terminal; onClose(): void }) {
