@@ -101,6 +101,18 @@ test.describe("between people", () => {
     await expect(ana.getByTestId("control-request")).toHaveCount(0);
   });
 
+  test("asked for and not answered: after a minute that is said, and one may ask again", async ({ baton, page, browser }) => {
+    // The minute is the worker's, and nothing shortens it.
+    test.setTimeout(150_000);
+    const { ana, ben } = await two({ baton, page, browser });
+    await ben.getByTestId("ask-control").click();
+    await expect(ana.getByTestId("control-request")).toBeVisible();
+    await expect(ben.getByTestId("notice")).toContainText("Nobody answered your request for control.", { timeout: 75_000 });
+    await expect(ben.getByTestId("ask-control")).toBeEnabled();
+    await expect(ana.getByTestId("control-request")).toHaveCount(0);
+    await expect(ana.getByTestId("lease-state")).toHaveAttribute("data-state", "mine");
+  });
+
   test("given to one of those who watch, by a list with names, kinds and windows", async ({ baton, page, browser, terminal }) => {
     const { ana, ben } = await two({ baton, page, browser });
     const cli = await terminal("attach", "-r", "between");

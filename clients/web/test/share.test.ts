@@ -1,5 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { attachCommand, desktopAddress, isLoopback, leftText, pageAddress, portOf } from "../src/share/addresses";
+import { MadeLinks, type MadeLink } from "../src/share/made_links";
 
 describe("where a session can be opened", () => {
   it("knows the addresses that no phone reaches", () => {
@@ -20,5 +21,39 @@ describe("where a session can be opened", () => {
     expect(desktopAddress("ses_1")).toBe("baton://session/ses_1");
     expect([portOf("http://127.0.0.1:7420/"), portOf("https://box.example.org/")]).toEqual(["7420", "443"]);
     expect([leftText(86_400 * 2), leftText(3_700), leftText(61), leftText(59), leftText(-3)]).toEqual(["2 d", "1 h", "1 min", "59 s", "0 s"]);
+  });
+});
+
+describe("links that were made here", () => {
+  const kept = new Map<string, string>();
+  beforeEach(() => {
+    kept.clear();
+    vi.stubGlobal("localStorage", { getItem: (key: string) => kept.get(key) ?? null, setItem: (key: string, value: string) => void kept.set(key, value) });
+  });
+  afterEach(() => void vi.unstubAllGlobals());
+  const NOW = Date.parse("2026-01-01T00:00:00Z");
+  const link = (id: string, expires_at = "2026-01-02T00:00:00Z"): MadeLink => ({ id, session: "ses_1", from: "here", expires_at });
+
+  it("outlive a reload, without their codes, until they expire or are taken back", () => {
+    const links = new MadeLinks(NOW);
+    links.add(link("a"), NOW);
+    links.add(link("b", "2026-01-01T00:10:00Z"), NOW);
+    links.add({ ...link("c"), session: "ses_2" }, NOW);
+    expect(new MadeLinks(NOW).of("ses_1", NOW).map(({ id }) => id)).toEqual(["b", "a"]);
+    expect(links.of("ses_1", NOW + 3_600_000).map(({ id }) => id)).toEqual(["a"]);
+    links.remove("a");
+    expect(new MadeLinks(NOW + 3_600_000).all.value.map(({ id }) => id)).toEqual(["c"]);
+    expect([...kept.values()].join()).not.toContain("#share");
+  });
+
+  it("are bounded, and what else stands there is no link", () => {
+    const links = new MadeLinks(NOW);
+    for (let count = 0; count < 80; count++) links.add(link(`l${count}`), NOW);
+    expect(links.all.value).toHaveLength(50);
+    expect(links.all.value[0]?.id).toBe("l79");
+    for (const text of ["{", "{}", "[1, null, {}]", '[{"id":1,"session":"s","from":"here","expires_at":"2026-01-02"}]']) {
+      kept.set("baton.links", text);
+      expect(new MadeLinks(NOW).all.value).toEqual([]);
+    }
   });
 });

@@ -71,7 +71,7 @@ export function leaseView({ lease, me, clients, status, live, known, watchOnly }
     return { state, dim: false, text: free ? "You are watching" : `You are watching ${name}`, short: "Watching", can: NOTHING, confirm: null };
   }
   if (mine) {
-    return { state, dim: false, text: "You have control", short: "You have control", can: { ...NOTHING, release: true }, confirm: null };
+    return { state, dim: false, text: "You have control", short: "In control", can: { ...NOTHING, release: true }, confirm: null };
   }
   if (free) {
     return { state, dim: false, text: "Nobody has control — type to take it", short: "Nobody has control", can: { ...NOTHING, claim: true }, confirm: null };

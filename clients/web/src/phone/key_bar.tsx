@@ -25,8 +25,8 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
     <div class="key-bar" role="toolbar" aria-label="Keys" data-testid="key-bar">
       <Key name="Esc, Escape" label="Esc" onPress={key("escape")} />
       <Key name="Tab" label="Tab" onPress={key("tab")} />
-      <Modifier name="Ctrl" label="Ctrl" hold={modifiers.ctrl.value} onPress={() => modifiers.tap("ctrl", performance.now())} />
-      <Modifier name="Alt" label="Alt" hold={modifiers.alt.value} onPress={() => modifiers.tap("alt", performance.now())} />
+      <Modifier name="Ctrl" label="Ctrl" hold={modifiers.ctrl.value} onPress={({ timeStamp }) => modifiers.tap("ctrl", timeStamp)} />
+      <Modifier name="Alt" label="Alt" hold={modifiers.alt.value} onPress={({ timeStamp }) => modifiers.tap("alt", timeStamp)} />
       <Key name="Up" label="↑" repeats onPress={key("up")} />
       <Key name="Paste" label="Paste" onPress={() => void paste()} />
       <Key name="More keys" label="•••" pressed={more.value} onPress={() => (more.value = !more.value)} />
@@ -53,7 +53,7 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
 
 const HOLDS: Readonly<Record<Hold, string>> = { off: "for the next key", once: "held for the next key", locked: "locked" };
 
-function Modifier({ name, label, hold, onPress }: { name: string; label: string; hold: Hold; onPress(): void }) {
+function Modifier({ name, label, hold, onPress }: { name: string; label: string; hold: Hold; onPress(event: Event): void }) {
   return <Key name={`${name}, ${HOLDS[hold]}`} label={hold === "locked" ? `${label}●` : label} pressed={hold !== "off"} hold={hold} onPress={onPress} />;
 }
 
@@ -64,7 +64,7 @@ interface KeyProps {
   hold?: Hold;
   /** Held down it goes on pressing. */
   repeats?: boolean;
-  onPress(): void;
+  onPress(event: Event): void;
 }
 
 function Key({ name, label, pressed, hold, repeats = false, onPress }: KeyProps) {
@@ -78,11 +78,11 @@ function Key({ name, label, pressed, hold, repeats = false, onPress }: KeyProps)
     event.preventDefault();
     if (!repeats || event.button !== 0) return;
     stop();
-    repeat.value = new Repeat(onPress);
+    repeat.value = new Repeat(() => onPress(event));
   };
   const click = (event: MouseEvent): void => {
     // What a pointer held down was pressed already; a click without one is a keyboard's or a screen reader's.
-    if (!repeats || event.detail === 0) onPress();
+    if (!repeats || event.detail === 0) onPress(event);
   };
   return (
     <button
