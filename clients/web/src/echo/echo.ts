@@ -31,8 +31,8 @@ export class Echo {
     this.#policy = policy;
     this.#roundTrip = roundTrip;
     this.#overlay = new EchoOverlay(term);
-    // What is scrolled away takes its guesses along.
-    term.onScroll(() => this.#draw());
+    // What is scrolled away or drawn at another size takes its guesses along.
+    term.onRender(() => this.#draw());
   }
 
   configure(policy: EchoPolicy): void {

@@ -14,9 +14,11 @@ export class EchoOverlay {
   }
 
   draw(shown: { cells: readonly GuessedCell[]; cursor: Place } | null): void {
+    // Each frame comes by here, and nearly always there is nothing.
+    if (!shown) return this.#layer?.replaceChildren();
     const screen = this.#term.element?.querySelector<HTMLElement>(".xterm-screen");
     const cell = cellOf(this.#term);
-    if (!shown || !screen || !cell) return this.#layer?.replaceChildren();
+    if (!screen || !cell) return this.#layer?.replaceChildren();
     const layer = (this.#layer ??= document.createElement("div"));
     if (layer.parentElement !== screen) {
       layer.className = "echo-layer";
