@@ -131,6 +131,7 @@ export class Store {
 
   async start(): Promise<void> {
     this.#followSystemShade();
+    this.follow(this.logs);
     effect(() => saveSettings(this.settings.value));
     effect(() => this.#followBatonSettings(this.signIn.value, this.settingsVersion.value));
     effect(() => this.attachment.value?.configure(this.settings.value, this.shade.value));

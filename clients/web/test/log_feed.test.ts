@@ -119,9 +119,9 @@ describe("what was before", () => {
     };
     return { open, cursors };
   }
-  const read = async (kept: readonly number[], before: number, count: number): Promise<{ seqs: number[]; whole: boolean; cursors: number[] }> => {
+  const read = async (kept: readonly number[], last: number, count: number): Promise<{ seqs: number[]; whole: boolean; cursors: number[] }> => {
     const { open, cursors } = bridge(kept);
-    const reading = readOlder(open, before, count, new AbortController().signal);
+    const reading = readOlder(open, last, count, new AbortController().signal);
     await vi.advanceTimersByTimeAsync(60_000);
     const { messages, whole } = await reading;
     return { seqs: seqs(messages), whole, cursors };
@@ -129,24 +129,32 @@ describe("what was before", () => {
   const run = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, at) => from + at);
 
   it("is read in one go where numbers have no holes", async () => {
-    expect(await read(run(1_000_000, 1_001_000), 1_000_900, 10)).toEqual({ seqs: run(1_000_890, 1_000_899), whole: false, cursors: [1_000_889] });
+    expect(await read(run(1_000_000, 1_001_000), 1_000_900, 10)).toEqual({ seqs: run(1_000_891, 1_000_900), whole: false, cursors: [1_000_890] });
   });
 
   it("is found beyond the hole between two lives, without what is none of it", async () => {
     const kept = [...run(5_000, 5_009), ...run(9_000_000, 9_000_005)];
-    const { seqs: found, whole, cursors } = await read(kept, 9_000_002, 8);
+    const { seqs: found, whole, cursors } = await read(kept, 9_000_001, 8);
     expect(found).toEqual([...run(5_004, 5_009), ...run(9_000_000, 9_000_001)]);
     expect(whole).toBe(false);
     expect(cursors.at(-1)).toBe(0);
   });
 
   it("ends at the beginning, and says so", async () => {
-    expect(await read(run(5_000, 5_009), 5_006, 100)).toMatchObject({ seqs: run(5_000, 5_005), whole: true });
-    expect(await read([], 5_006, 100)).toMatchObject({ seqs: [], whole: true });
+    expect(await read(run(5_000, 5_009), 5_006, 100)).toMatchObject({ seqs: run(5_000, 5_006), whole: true });
+    expect(await read(run(5_000, 5_006), 5_006, 100), "also when it is the newest there is").toMatchObject({ seqs: run(5_000, 5_006), whole: true });
+    expect(await read([7_000], 5_006, 100), "what it was is not kept any more").toMatchObject({ seqs: [], whole: true });
+  });
+
+  it("is not said to be nothing when the bridge only says nothing", async () => {
+    const reading = readOlder(bridge([]).open, 5_006, 100, new AbortController().signal);
+    const refused = expect(reading).rejects.toThrow("Try again");
+    await vi.advanceTimersByTimeAsync(60_000);
+    await refused;
   });
 
   it("keeps only so many of a long log", async () => {
-    expect(await read([...run(1, 5_000), 80_000_000], 80_000_000, 100)).toMatchObject({ seqs: run(4_901, 5_000), whole: false });
+    expect(await read([...run(1, 5_000), 80_000_000], 80_000_000, 100)).toMatchObject({ seqs: [...run(4_902, 5_000), 80_000_000], whole: false });
   });
 
   it("is given up with the panel", async () => {

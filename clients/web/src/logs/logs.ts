@@ -7,6 +7,7 @@
 
 import { batch, effect, signal } from "@preact/signals";
 import { readStored, writeStored } from "../access/identity";
+import type { SessionEvent } from "../api/protocol";
 import { messageOf, wasAborted } from "../api/requests";
 import type { LogEntry } from "./entry";
 import { EventLog, type Change } from "./event_log";
@@ -33,6 +34,8 @@ export class Logs {
   readonly #feed: LogFeed;
   #older = new AbortController();
   #placeAt = 0;
+  /** The newest number that the page's feed was told. */
+  #heard = 0;
   #stopFollowing: (() => void) | null = null;
 
   readonly state = signal<FeedState>("closed");
@@ -69,7 +72,8 @@ export class Logs {
       saveFilter(filter);
       this.#show(filter, open);
     });
-    const place = Number(readStored(PLACE));
+    // Where it was; the first time, where the page is: everything there is may be a lot.
+    const place = Number(readStored(PLACE)) || this.#heard;
     const goesOn = this.#log.newest === 0 && Number.isSafeInteger(place) && place > 0;
     if (goesOn) this.#log.startAfter(place);
     this.#feed.open();
@@ -89,9 +93,18 @@ export class Logs {
     });
   }
 
+  /** The page's feed was told something. */
+  event({ seq }: Partial<SessionEvent>): void {
+    if (seq !== undefined) this.#heard = Math.max(this.#heard, seq);
+  }
+
+  /** The page's feed was not: the panel's own asks by number, and misses nothing. */
+  missed(): void {}
+
   /** Somebody else may sign in here: nothing of this stays. */
   forget(): void {
     this.close();
+    this.#heard = 0;
     this.#log.clear();
     this.#view.show([], this.filter.peek(), null);
     this.expanded.value = null;
@@ -129,16 +142,15 @@ export class Logs {
   async readOlder(): Promise<void> {
     if (this.readingOlder.peek() || !this.canReadOlder) return;
     const { signal: ended } = this.#older;
-    const before = this.#log.entries[0]?.seq ?? this.#log.newest + 1;
+    const last = this.#log.entries[0]?.seq ?? this.#log.newest;
     batch(() => {
       this.readingOlder.value = true;
       this.error.value = null;
     });
     try {
-      const { messages, whole } = await readOlder((cursor) => this.#client.openEvents(cursor), before, OLDER_COUNT, ended);
-      // Another log began meanwhile, or this one was let go of.
-      const first = this.#log.entries[0]?.seq ?? this.#log.newest + 1;
-      if (first >= before) this.#changed(this.#log.prepend(messages, whole));
+      const { messages, whole } = await readOlder((cursor) => this.#client.openEvents(cursor), last, OLDER_COUNT, ended);
+      // Unless another log began meanwhile.
+      if ((this.#log.entries[0]?.seq ?? this.#log.newest) >= last) this.#changed(this.#log.prepend(messages, whole));
     } catch (error) {
       if (!wasAborted(error)) this.error.value = messageOf(error);
     } finally {

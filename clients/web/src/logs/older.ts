@@ -10,8 +10,8 @@ import { seqOf } from "./seq";
 
 /** Each guess is so many times further back than the one before. */
 const FARTHER = 1024;
-/** A connection that says nothing for so long has told everything. */
-const QUIET_MS = 3_000;
+/** A connection that says nothing for so long will not tell of the event that is waited for. */
+const QUIET_MS = 15_000;
 
 export interface Older {
   /** Oldest first. */
@@ -20,23 +20,27 @@ export interface Older {
   whole: boolean;
 }
 
-/** The newest `count` messages before the event `before`. */
-export async function readOlder(open: (cursor: number) => WebSocket, before: number, count: number, signal: AbortSignal): Promise<Older> {
+/** The newest `count` messages up to the event `last`, which was told before and so tells where to stop. */
+export async function readOlder(open: (cursor: number) => WebSocket, last: number, count: number, signal: AbortSignal): Promise<Older> {
   for (let back = count; ; back *= FARTHER) {
-    const cursor = Math.max(0, before - 1 - back);
-    const { messages, more } = await readBetween(open(cursor), before, count, cursor > 0, signal);
+    const cursor = Math.max(0, last - back);
+    const { messages, more } = await readUpTo(open(cursor), last, count, cursor > 0, signal);
     if (cursor === 0) return { messages, whole: !more };
     if (messages.length >= count) return { messages, whole: false };
   }
 }
 
-/** What a connection tells before the event `before`: the newest `count`, and whether there was more. */
-function readBetween(socket: WebSocket, before: number, count: number, guessed: boolean, signal: AbortSignal): Promise<{ messages: string[]; more: boolean }> {
+/** What a connection tells up to the event `last`: the newest `count`, and whether there was more. */
+function readUpTo(socket: WebSocket, last: number, count: number, guessed: boolean, signal: AbortSignal): Promise<{ messages: string[]; more: boolean }> {
   return new Promise((resolve, reject) => {
     let messages: string[] = [];
     let more = false;
     let first = true;
-    let quiet = setTimeout(() => end(), QUIET_MS);
+    const silent = (): void => {
+      leave();
+      reject(new Error("The bridge told nothing while older events were read. Try again."));
+    };
+    let quiet = setTimeout(silent, QUIET_MS);
     const leave = (): void => {
       clearTimeout(quiet);
       signal.removeEventListener("abort", aborted);
@@ -55,14 +59,14 @@ function readBetween(socket: WebSocket, before: number, count: number, guessed: 
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (typeof data !== "string") return;
       clearTimeout(quiet);
-      quiet = setTimeout(() => end(), QUIET_MS);
+      quiet = setTimeout(silent, QUIET_MS);
       const seq = seqOf(data);
       // The place was guessed: that nobody knows it says nothing.
       const unknown = first && guessed && isGap(data);
       first = false;
       if (unknown) return;
-      if (seq >= before) return end();
-      messages.push(data);
+      if (seq <= last) messages.push(data);
+      if (seq >= last) return end();
       if (messages.length < 2 * count) return;
       messages = messages.slice(-count);
       more = true;
