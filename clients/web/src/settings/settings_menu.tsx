@@ -47,7 +47,7 @@ export function SettingsMenu() {
             <span>Screen reader mode</span>
             <input type="checkbox" checked={screen_reader} onChange={(event) => change({ screen_reader: event.currentTarget.checked })} />
           </label>
-          <p class="help">Ctrl+F6 moves between the list, the bar and the terminal. Ctrl+Shift+C copies, Ctrl+Shift+F searches, Ctrl+Shift+H looks back, Ctrl+Shift+A shows what waits for approval.</p>
+          <p class="help">Ctrl+F6 moves between the list, the bar and the terminal. Ctrl+Shift+C copies, Ctrl+Shift+F searches, Ctrl+Shift+H looks back.</p>
           {signIn.state === "in" && signIn.principal.role === "owner" && (
             <div class="field-row">
               <span>For all clients</span>
