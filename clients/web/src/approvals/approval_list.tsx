@@ -49,7 +49,7 @@ export function ApprovalList({ from }: { from: string | null }) {
       )}
       <AlertChoices />
       <p class="help keys-help">
-        <kbd>j</kbd> <kbd>k</kbd> move, Enter opens. On an open request <kbd>Ctrl+Enter</kbd> approves and <kbd>Ctrl+Backspace</kbd> denies.
+        <kbd>Ctrl+Shift+A</kbd> comes here from anywhere, <kbd>j</kbd> <kbd>k</kbd> move, Enter opens. On an open request <kbd>Ctrl+Enter</kbd> approves and <kbd>Ctrl+Backspace</kbd> denies.
       </p>
     </div>
   );
