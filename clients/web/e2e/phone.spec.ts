@@ -260,6 +260,14 @@ test("one finger turns the wheel of a full-screen program", async ({ baton, page
   await expect.poll(() => rows(page)).not.toMatch(/^1\n2\n/);
 });
 
+test("the session's name has room; the panels that the bar has none for are in the menu", async ({ baton, page }) => {
+  await open(page, baton, await baton.shell("release notes"));
+  expect((await page.getByTestId("rename").boundingBox())?.width ?? 0).toBeGreaterThan(60);
+  await page.getByTestId("session-menu").tap();
+  await page.getByTestId("menu-panel-logs").tap();
+  await expect(page.getByTestId("side-panel")).toHaveAttribute("data-panel", "logs");
+});
+
 test("it can be installed", async ({ baton, page }) => {
   await open(page, baton, await baton.shell("installed"));
   const { cdp } = await Fingers.on(page);

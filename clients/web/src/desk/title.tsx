@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
+import { PanelEntries } from "../phone/panel_entries";
 import { AgentInputSwitch } from "../lease/held_strip";
 import { Confirm } from "../ui/dialog";
 import { HistoryIcon, MoreIcon } from "../ui/icons";
@@ -96,6 +97,7 @@ export function SessionMenu({ session }: { session: Session }) {
             <button type="button" class="button quiet" onClick={choose(() => void attachment.earlier.load())}>Load earlier output</button>
           )}
           <button type="button" class="button quiet" data-testid="export" onClick={choose(() => void store.download(session.id))}>Download recording</button>
+          <PanelEntries onDone={choose(() => undefined)} />
           {living && <AgentInputSwitch session={session} onDone={choose(() => undefined)} />}
           {living && (
             <button type="button" class="button quiet danger-text" data-testid="close-session" onClick={choose(() => (closing.value = true))}>
