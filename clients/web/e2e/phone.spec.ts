@@ -174,9 +174,11 @@ test("the owner's keyboard opens over the terminal, not into the session's size;
   await expect.poll(async () => (await sizeOf(baton, session)).cols).toBeLessThan(60);
   const { cols, rows: high } = await sizeOf(baton, session);
   expect(high).toBeGreaterThan(25);
-  const before = await resizes(baton, session);
+  // The size is known before its event is kept.
+  await expect.poll(() => resizes(baton, session)).toBeGreaterThan(0);
   await page.keyboard.type(`for i in $(seq ${high * 2}); do echo row $i; done\n`);
   await shows(page, `row ${high * 2}\n$`);
+  const before = await resizes(baton, session);
 
   await page.setViewportSize(WITH_KEYBOARD);
   const cursorInSight = (): Promise<boolean> => page.evaluate(() => {
@@ -199,7 +201,7 @@ test("the owner's keyboard opens over the terminal, not into the session's size;
   await expect.poll(async () => (await sizeOf(baton, session)).cols).toBeGreaterThan(85);
   await page.keyboard.type("echo rotat\\ed\n");
   await shows(page, "\nrotated");
-  expect(await resizes(baton, session)).toBe(before + 1);
+  await expect.poll(() => resizes(baton, session)).toBe(before + 1);
 });
 
 test("a wide session is readable: at reading size it scrolls, and two fingers zoom", async ({ baton, page }) => {
