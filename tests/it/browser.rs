@@ -153,7 +153,8 @@ fn control_goes_between_the_page_and_others() {
         assert!(state.contains("Otto"), "the page says who has control: {state}");
         page.click("terminal").await;
         page.type_text("lost-keys").await;
-        page.element("held-hint").await;
+        // Whoever lost control is told there, and what it cost.
+        page.until_text("taken-banner", |text| text.contains("Otto") && text.contains("9 bytes")).await;
         other.type_text("echo other-$((2+2))\r").await;
         other.until_output("other-4").await;
         page.until_rows("what the other typed", |rows| rows.iter().any(|row| row == "other-4")).await;

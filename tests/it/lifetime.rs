@@ -70,6 +70,42 @@ fn an_end_that_comes_with_the_first_answer_is_noticed() {
     });
 }
 
+/// Who follows the events hears of every end, also of one that came while there was no bridge to tell it.
+#[test]
+fn an_end_while_there_is_no_bridge_is_told_by_the_next_one_once() {
+    scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
+        let go = baton.scratch().join("go");
+        let script = format!("until [ -e {} ]; do sleep 0.02; done; exit 3", go.display());
+        let session = baton.script(&script).await;
+        let living: SessionDetail = baton.session(session).await;
+        let worker = Process::of(living.session.worker_pid.expect("it runs"));
+        let path = format!("/v1/sessions/{session}/events?type=status");
+        let _: Page<Event> = baton.api().get_until(&path, |page: &Page<Event>| !page.items.is_empty()).await;
+
+        // Nobody starts another bridge meanwhile.
+        let launcher = Stopped(baton.launcher().await);
+        launcher.0.signal(Signal::SIGSTOP);
+        baton.bridge().await.kill().await;
+        std::fs::write(&go, "").unwrap();
+        worker.gone().await;
+        drop(launcher);
+
+        let path = format!("/v1/sessions/{session}/events?type=exit");
+        let told: Page<Event> = baton.api().get_until(&path, |page: &Page<Event>| !page.items.is_empty()).await;
+        assert_eq!(told.items[0].data["code"], 3, "{told:?}");
+        for _ in 0..2 {
+            baton.kill_bridge().await;
+            assert_eq!(baton.session(session).await.session.status, SessionStatus::Exited);
+            let path = format!("/v1/sessions/{session}/events?limit=100");
+            let all: Page<Event> = baton.api().get(&path).await;
+            let of = |kind: &str| all.items.iter().filter(|event| event.kind == kind).count();
+            assert_eq!((of("exit"), of("mark")), (1, 0), "{all:?}");
+            let last = all.items.iter().rfind(|event| event.kind == "status").unwrap();
+            assert_eq!(last.data["status"], "exited", "{all:?}");
+        }
+    });
+}
+
 #[test]
 fn the_shell_stays_when_everybody_leaves() {
     scenario(Duration::from_secs(30), Setup::plain(), async |baton: &Baton| {

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use baton_proto::api::{Event, Mark, Scope};
+use baton_proto::api::{Event, Mark, Scope, SessionStatus};
 use baton_proto::ids::{ApprovalId, Cursor, SessionId};
 use baton_proto::v1::{ClientEntry, ExitRecord, LeaseRecord};
 use serde_json::{Value, json};
@@ -239,6 +239,18 @@ impl EventLog {
     /// A program ended.
     pub fn end(&self, id: SessionId, exit: &ExitRecord) {
         self.session(id, "exit", json!({ "code": exit.code, "signal": exit.signal, "reason": exit.reason }));
+    }
+
+    /// A program ended while nobody listened: tells it, and what became of the session, unless that was told before.
+    pub async fn end_of_before(&self, id: SessionId, status: SessionStatus, exit: &ExitRecord) {
+        match self.store.was_living(id).await {
+            Ok(true) => {
+                self.end(id, exit);
+                self.session(id, "status", json!({ "status": status }));
+            }
+            Ok(false) => {}
+            Err(failure) => tracing::warn!(session = %id, %failure, "whether its end was told is not known"),
+        }
     }
 
     /// A program, or its shell, marked a place of the output.

@@ -105,15 +105,15 @@ fn state(path: &Path) -> FileState {
     let Some(meta) = meta else { return FileState::NONE };
     let sha256 = opened.ok().filter(|_| meta.is_file() && meta.len() <= HASHED_BYTES_MAX).and_then(|it| hash(&it).ok());
     let nanoseconds = |s: i64, ns: i64| i128::from(s) * 1_000_000_000 + i128::from(ns);
-    // A directory's times change with what is made in it: which one it is, is what counts.
-    let is_directory = meta.is_dir();
+    // A directory's times change with what is made in it, a device's and a pipe's with their use: which one it is, is what counts.
+    let is_file = meta.is_file();
     let inode = Inode {
         dev: meta.dev(),
         ino: meta.ino(),
-        bytes: if is_directory { 0 } else { meta.len() },
+        bytes: if is_file { meta.len() } else { 0 },
         mode: meta.mode(),
-        mtime_ns: if is_directory { 0 } else { nanoseconds(meta.mtime(), meta.mtime_nsec()) },
-        ctime_ns: if is_directory { 0 } else { nanoseconds(meta.ctime(), meta.ctime_nsec()) },
+        mtime_ns: if is_file { nanoseconds(meta.mtime(), meta.mtime_nsec()) } else { 0 },
+        ctime_ns: if is_file { nanoseconds(meta.ctime(), meta.ctime_nsec()) } else { 0 },
     };
     FileState { path: Some(real.to_string_lossy().into_owned()), inode: Some(inode), sha256 }
 }
@@ -132,5 +132,27 @@ fn hash(file: &File) -> io::Result<String> {
             0 => return Ok(hex(&hash.finalize())),
             count => hash.update(buffer.get(..count).unwrap_or_default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::stat::{Mode, utimes};
+    use nix::sys::time::TimeVal;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_that_is_used_is_the_same_pipe_and_a_file_that_is_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+        nix::unistd::mkfifo(&pipe, Mode::S_IRUSR).unwrap();
+        fs::write(&file, "").unwrap();
+        let before = (state(&pipe), state(&file));
+        let then = TimeVal::new(1, 0);
+        utimes(&pipe, &then, &then).unwrap();
+        utimes(&file, &then, &then).unwrap();
+        assert_eq!(state(&pipe), before.0);
+        assert_ne!(state(&file), before.1);
     }
 }

@@ -153,10 +153,11 @@ async fn begin(app: &App) {
 
 async fn policy_changed(app: &App, Noticed { revision, refused }: Noticed) {
     let data = serde_json::json!({ "revision": revision, "refused": refused });
-    app.events.system("policy.changed", data);
     let verdict = if refused.is_some() { Verdict::Failed(baton_proto::ErrorCode::Invalid) } else { Verdict::Allowed };
     let details = Details::none().text("revision", revision).text("by", "file").maybe("refused", refused);
     app.audit.note(Entry::new(Actor::baton(), Action::PolicyChange).verdict(verdict).details(details)).await;
+    // Who hears of it finds it in the log.
+    app.events.system("policy.changed", data);
 }
 
 #[cfg(test)]

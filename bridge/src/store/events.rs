@@ -238,6 +238,20 @@ impl Store {
         .await
     }
 
+    /// Whether the newest that is kept of a session's life says that it lives.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub async fn was_living(&self, id: SessionId) -> Outcome<bool> {
+        self.read(move |connection| {
+            let newest =
+                "SELECT type = 'status' AND json_extract(data, '$.status') IN ('starting', 'running') FROM events
+                          WHERE scope_id = ?1 AND type IN ('status', 'exit') ORDER BY seq DESC LIMIT 1";
+            Ok(connection.query_row(newest, [id.to_string()], |row| row.get(0)).optional()?.unwrap_or(false))
+        })
+        .await
+    }
+
     /// A session's marks and sizes since this time (microseconds since 1970), oldest first; before them the newest of each kind
     /// from before.
     ///

@@ -32,6 +32,7 @@ use super::presence::Presence;
 use super::screens::Drawing;
 use super::session::{Attaching, Command, HubContext, Live, RestAttachment, Session};
 use crate::problem::{Failure, Outcome};
+use crate::show;
 use crate::upstream::conn::{Conn, RawFrame, message};
 use crate::upstream::dial::dial;
 
@@ -142,6 +143,9 @@ pub(super) fn note_inspection(live: &mut Live, inspection: &Inspection) {
 
 impl Hub {
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        if !self.end_due {
+            self.tell_end_of_before().await;
+        }
         loop {
             let deadline = self.deadline();
             let Some(link) = self.link.as_mut() else {
@@ -196,6 +200,15 @@ impl Hub {
         let entry = Arc::clone(&self.entry.borrow());
         if let Status::Exited(exit) | Status::Closed(exit) = &entry.status {
             self.tell_end(exit);
+        }
+    }
+
+    /// A program that ended while there was no bridge.
+    async fn tell_end_of_before(&self) {
+        let entry = Arc::clone(&self.entry.borrow());
+        if let Status::Exited(exit) | Status::Closed(exit) = &entry.status {
+            let status = show::status(&entry.status);
+            self.context.events.end_of_before(entry.spec.session, status, exit).await;
         }
     }
 
