@@ -42,7 +42,7 @@ export const DEFAULTS: Settings = {
   // At 1.0 some fonts lose their underscores to the row below.
   line_height: 1.15,
   cursor: "block",
-  cursor_blink: true,
+  cursor_blink: false,
   scrollback: 10_000,
   bell: "none",
   screen_reader: false,
