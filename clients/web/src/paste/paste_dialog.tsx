@@ -38,7 +38,7 @@ function Preview({ text }: Pick<PasteQuestion, "text">) {
   const { shown, more } = beginningOf(text);
   return (
     <>
-      <pre class="paste-preview mono" tabIndex={0} role="region" aria-label="The text" data-testid="paste-preview"><Spelled text={shown} /></pre>
+      <pre class="paste-preview mono" tabIndex={0} role="region" aria-label="The text" data-testid="paste-preview"><Spelled text={shown} how="lines" /></pre>
       {more && <p class="help">{more}</p>}
     </>
   );
