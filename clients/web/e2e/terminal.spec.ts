@@ -2,9 +2,9 @@
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { claim, expect, open, rows, shows, test } from "./support/test";
+import { noViolations } from "./support/axe";
+import { claim, expect, open, rows, shows, test, trimmed } from "./support/test";
 
 const cells = (page: Page): Promise<string> => page.evaluate(() => `${window.batonTest?.cols()}x${window.batonTest?.rows()}`);
 const clipboard = (page: Page): Promise<string> => page.evaluate(() => navigator.clipboard.readText());
@@ -22,11 +22,6 @@ async function paste(page: Page, text: string): Promise<void> {
 async function showInput(page: Page): Promise<void> {
   await page.keyboard.type("stty -echo -icanon min 1; cat -v\n");
   await shows(page, "cat -v");
-}
-
-async function noViolations(page: Page, within: string): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).include(within).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
 }
 
 test.describe("output", () => {
@@ -406,7 +401,3 @@ test.describe("settings", () => {
     await shows(page, /^typed on *$/m);
   });
 });
-
-function trimmed(text: string): string {
-  return text.split("\n").map((row) => row.trimEnd()).join("\n").trimEnd();
-}
