@@ -11,6 +11,7 @@ import type { OutputFrame } from "../stream/frame";
 import { parseCursor } from "../stream/frame";
 import { History } from "../history/history";
 import { sameCells } from "./layout";
+import { Asking, type ControlRequest } from "../lease/asking";
 import { Handoff } from "../lease/handoff";
 import { FREE, type LeaseState } from "../lease/lease_view";
 import { plainName } from "../lease/names";
@@ -26,7 +27,6 @@ import type { Tone } from "../ui/tone";
 import type { Vitals } from "../stream/vitals";
 import { Typing } from "./typing";
 
-const REQUEST_TTL_MS = 60_000;
 /** xterm's own primary device attributes: a VT100 with advanced video. */
 const DA1 = "1;2";
 
@@ -43,13 +43,6 @@ export interface AttachmentOptions {
   shade: Shade;
   notify(text: string, tone: Tone): void;
   signedOut(): void;
-}
-
-export interface ControlRequest {
-  client_id: string;
-  name: string;
-  /** When it lapses, milliseconds since 1970. */
-  until: number;
 }
 
 export class Attachment {
@@ -71,8 +64,7 @@ export class Attachment {
   readonly #clients: Signal<readonly ClientInfo[]> = signal([]);
   readonly #status: Signal<SessionStatus> = signal("starting");
   readonly #exit: Signal<Exit | null> = signal(null);
-  readonly #requests: Signal<readonly ControlRequest[]> = signal([]);
-  readonly #asked = signal(false);
+  readonly #asking: Asking;
   readonly #title: Signal<string | null> = signal(null);
   /** Ctrl and Alt for the next key, on keyboards without them. */
   readonly modifiers = new Modifiers();
@@ -88,7 +80,6 @@ export class Attachment {
   #imageTold = false;
   #size: Cells | null = null;
   #sizeFixed = false;
-  #askTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
@@ -97,6 +88,7 @@ export class Attachment {
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
     this.handoff = new Handoff(options.clientId, options.notify);
+    this.#asking = new Asking(() => options.notify("Nobody answered your request for control.", "info"));
     this.screen = new Screen(options.settings, options.shade, {
       parsed: (offset) => {
         this.#stream.parsed(offset);
@@ -165,9 +157,9 @@ export class Attachment {
   get status(): ReadonlySignal<SessionStatus> { return this.#status; }
   get exit(): ReadonlySignal<Exit | null> { return this.#exit; }
   /** Who asks us for control, oldest first. */
-  get requests(): ReadonlySignal<readonly ControlRequest[]> { return this.#requests; }
+  get requests(): ReadonlySignal<readonly ControlRequest[]> { return this.#asking.requests; }
   /** Whether we are asking for control. */
-  get asked(): ReadonlySignal<boolean> { return this.#asked; }
+  get asked(): ReadonlySignal<boolean> { return this.#asking.asked; }
   get terminalTitle(): ReadonlySignal<string | null> { return this.#title; }
   get cursor(): string { return this.#stream.cursor; }
   /** How the stream is; asked for while somebody looks. */
@@ -184,7 +176,7 @@ export class Attachment {
     this.history.close();
     this.search.close();
     this.typing.dispose();
-    clearTimeout(this.#askTimer);
+    this.#asking.dispose();
     this.handoff.dispose();
     this.earlier.dispose();
     this.#echo.dispose();
@@ -239,12 +231,7 @@ export class Attachment {
   ask(): void {
     this.typing.hint.value = false;
     if (!this.#stream.send({ type: "request_control" })) return this.#notConnected();
-    this.#asked.value = true;
-    clearTimeout(this.#askTimer);
-    this.#askTimer = setTimeout(() => {
-      this.#asked.value = false;
-      this.#options.notify("Nobody answered your request for control.", "info");
-    }, REQUEST_TTL_MS);
+    this.#asking.begin();
   }
 
   give(clientId: string): void {
@@ -254,7 +241,7 @@ export class Attachment {
 
   deny(clientId: string): void {
     if (!this.#stream.send({ type: "deny_control", client_id: clientId })) return this.#notConnected();
-    this.#forgetRequest(clientId);
+    this.#asking.forget(clientId);
   }
 
   /** Whoever came by a share link is a principal of the link's own. */
@@ -289,8 +276,8 @@ export class Attachment {
     this.#connection.value = connection;
     if (connection.state !== "live") this.#echo.forget();
     this.typing.connectionChanged(connection);
-    if (connection.state !== "live" && this.#asked.value) {
-      this.#stopAsking();
+    if (connection.state !== "live" && this.asked.value) {
+      this.#asking.end();
       this.#options.notify("The connection dropped, and your request for control with it. Ask again once it is back.", "warn");
     }
   }
@@ -343,12 +330,11 @@ export class Attachment {
         });
       case "clients":
         this.#clients.value = frame.clients;
-        this.#requests.value = this.#requests.value.filter(({ client_id }) => frame.clients.some((client) => client.client_id === client_id));
-        return;
+        return this.#asking.here(frame.clients);
       case "control_requested":
-        return this.#asksUs(frame.client_id, frame.name);
+        return this.#asking.heard(frame.client_id, frame.name);
       case "control_denied":
-        this.#stopAsking();
+        this.#asking.end();
         return this.#options.notify(frame.by ? `${plainName(frame.by)} said no, and keeps control.` : "Nobody answered your request for control.", "info");
       case "mode":
         this.#title.value = frame.title ?? null;
@@ -373,10 +359,10 @@ export class Attachment {
     const before = met === "first" ? lease : this.#lease.value;
     const wasMine = this.#lease.value.owner === this.clientId;
     this.#lease.value = lease;
-    this.handoff.changed(before, lease, { claimed: this.typing.claiming, asked: this.#asked.value }, met !== null);
+    this.handoff.changed(before, lease, { claimed: this.typing.claiming, asked: this.asked.value }, met !== null);
     this.screen.wheelTypes = this.#mine;
     if (this.#mine) {
-      this.#stopAsking();
+      this.#asking.end();
       this.typing.gained();
       if (!wasMine) this.#applyRoom();
       return;
@@ -385,7 +371,7 @@ export class Attachment {
     this.clipboard.forget();
     if (wasMine) {
       this.typing.lost();
-      this.#requests.value = [];
+      this.#asking.forgetAll();
     }
   }
 
@@ -450,7 +436,7 @@ export class Attachment {
       default:
         if (this.typing.claiming) this.typing.claimFailed(frame.message);
         else notify(frame.message, "warn");
-        if (this.#asked.value) this.#stopAsking();
+        if (this.asked.value) this.#asking.end();
     }
   }
 
@@ -462,23 +448,6 @@ export class Attachment {
 
   #notConnected(): void {
     this.#options.notify("Not connected: nothing was sent.", "warn");
-  }
-
-  #stopAsking(): void {
-    clearTimeout(this.#askTimer);
-    this.#asked.value = false;
-  }
-
-  /** Asking again begins the minute anew, as it does for the worker. */
-  #asksUs(client_id: string, name: string): void {
-    const until = Date.now() + REQUEST_TTL_MS;
-    this.#forgetRequest(client_id);
-    this.#requests.value = [...this.#requests.value, { client_id, name, until }];
-    setTimeout(() => (this.#requests.value = this.#requests.value.filter((request) => request.until > Date.now())), REQUEST_TTL_MS + 50);
-  }
-
-  #forgetRequest(clientId: string): void {
-    this.#requests.value = this.#requests.value.filter((request) => request.client_id !== clientId);
   }
 
   #resized({ cols, rows }: Cells): void {
