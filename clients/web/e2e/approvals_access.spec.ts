@@ -1,7 +1,6 @@
 /** Approvals for everybody: by keyboard, on a phone, in both themes. */
 
-import AxeBuilder from "@axe-core/playwright";
-import type { Page } from "@playwright/test";
+import { noViolations } from "./support/axe";
 import { Agent } from "./support/agent";
 import { became, decisionsOf, review } from "./support/approvals";
 import { expect, open, test } from "./support/test";
@@ -83,36 +82,29 @@ for (const colorScheme of ["dark", "light"] as const) {
     const asked = await agent.asks(`${agent.counts("axe")}; echo '\u{202e}'`);
     await agent.asks(agent.counts("other"));
     await expect(page.getByTestId("approval-strip")).toBeVisible();
-    await accessible(page, ".approval-over");
+    await noViolations(page, ".approval-over");
     await page.getByTestId("panel-approvals").click();
     await expect(page.getByTestId("approval-row")).toHaveCount(2);
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     await review(page, asked.id);
     await expect(page.getByTestId("approve")).toBeEnabled();
     await page.getByTestId("remember-session").check();
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     await page.getByTestId("edit").click();
     await page.getByTestId("edit-text").fill(agent.counts("axed"));
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     await page.getByTestId("edit-send").click();
     await became(page, "executed");
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     agent.write("count", "another\n");
     await page.getByTestId("next-request").click();
     await page.getByTestId("approve").click();
     await became(page, "void");
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     await page.getByTestId("show-successor").click();
     await expect(page.getByTestId("approve")).toBeEnabled();
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
     await page.getByTestId("approval-back").click();
-    await accessible(page, ".side-panel");
+    await noViolations(page, ".side-panel");
   });
-}
-
-async function accessible(page: Page, part: string): Promise<void> {
-  // Colours that are on their way to others are neither.
-  await page.locator(part).evaluate((element) => Promise.all(element.getAnimations({ subtree: true }).map((animation) => animation.finished.catch(() => undefined))));
-  const { violations } = await new AxeBuilder({ page }).include(part).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`)).toEqual([]);
 }

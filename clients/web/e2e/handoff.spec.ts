@@ -259,7 +259,7 @@ test.describe("an agent's session", () => {
     const types = (text: string): Promise<{ status: number }> => baton.ask("POST", `/v1/terminal/sessions/${session}/input`, { client_id: client, text }, token);
 
     expect((await types("harmless\u202e words\r")).status).toBe(202);
-    await expect(page.getByTestId("held-preview")).toHaveText("harmless⟨U+202E⟩ words⟨⏎⟩");
+    await expect(page.getByTestId("held-preview")).toHaveText("harmless\\u{202e} words⟨⏎⟩");
     await expect(page.getByTestId("held-input")).toContainText("fixer · agent");
     await noViolations(page);
     expect(await rows(page)).not.toContain("harmless");

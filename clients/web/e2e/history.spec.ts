@@ -1,12 +1,10 @@
 /** Looking back at a living session, and coming back to it. */
 
 import { readFileSync } from "node:fs";
-import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
+import { noViolations } from "./support/axe";
 import type { Baton } from "./support/baton";
-import { expect, open, rows, shows, test } from "./support/test";
-
-const WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
+import { expect, open, rows, shows, test, trimmed } from "./support/test";
 
 /** A program that runs these commands as a shell with marks does, one whenever it is told, and then counts without end. */
 function program(commands: readonly { name: string; code: number }[]): object {
@@ -21,10 +19,6 @@ const COMMANDS = [{ name: "alpha", code: 0 }, { name: "beta", code: 3 }, { name:
 async function screen(baton: Baton, session: string, cursor?: string): Promise<string> {
   const response = await fetch(`${baton.url}/v1/terminal/sessions/${session}/snapshot?format=text${cursor ? `&cursor=${cursor}` : ""}`, { headers: { Authorization: `Bearer ${baton.token}` } });
   return trimmed(await response.text());
-}
-
-function trimmed(text: string): string {
-  return text.split("\n").map((line) => line.trimEnd()).join("\n").trimEnd();
 }
 
 async function past(page: Page): Promise<string> {
@@ -200,9 +194,7 @@ for (const colorScheme of ["dark", "light"] as const) {
     for (const size of [{ width: 1440, height: 900 }, { width: 1024, height: 768 }, { width: 375, height: 812 }]) {
       await page.setViewportSize(size);
       await expect.poll(() => looking(page)).toBe("shown");
-      // The screen of the past has the program's colours, and its own least contrast.
-      const { violations } = await new AxeBuilder({ page }).include(".past").exclude(".past-box").withTags(WCAG).analyze();
-      expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+      await noViolations(page, ".past");
     }
   });
 }

@@ -2,8 +2,9 @@
 
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { noViolations } from "./support/axe";
 import type { Baton } from "./support/baton";
-import { accessible, picture, row, says } from "./support/list";
+import { picture, row, says } from "./support/list";
 import { expect, open, test } from "./support/test";
 
 interface Detail {
@@ -450,7 +451,7 @@ test("on a phone the list is a drawer with room for a finger", async ({ baton, p
   await row(page, session).getByTestId("row-menu").click();
   await expect(page.getByTestId("do-rename")).toBeFocused();
   expect((await page.getByTestId("do-rename").boundingBox())?.height).toBeGreaterThanOrEqual(44);
-  await accessible(page);
+  await noViolations(page);
   await page.keyboard.press("Escape");
   await row(page, session).getByTestId("session-item").click();
   await expect(page.getByRole("button", { name: "Show the sessions" })).toBeVisible();
@@ -466,17 +467,17 @@ for (const colorScheme of ["dark", "light"] as const) {
     await open(page, baton, session);
     await says(baton, rung, "\\a", "\\e]9;done\\a");
     await expect(row(page, rung).getByTestId("mark-message")).toBeVisible();
-    await accessible(page);
+    await noViolations(page);
     await page.getByTestId("notify-settings").click();
-    await accessible(page);
+    await noViolations(page);
     await page.keyboard.press("Escape");
     await page.getByTestId("new-session-options").click();
     await page.getByText("Confinement and limits").click();
-    await accessible(page);
+    await noViolations(page);
     await page.keyboard.press("Escape");
     await row(page, session).hover();
     await row(page, session).getByTestId("row-menu").click();
     await page.getByTestId("do-labels").click();
-    await accessible(page);
+    await noViolations(page);
   });
 }

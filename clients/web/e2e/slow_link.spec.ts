@@ -2,7 +2,7 @@
 
 import { LossyLink } from "./support/lossy_link";
 import { BEHIND_A_LINK } from "./support/slow_link";
-import { claim, expect, live, rows, shows, test } from "./support/test";
+import { claim, expect, live, rows, shows, test, trimmed } from "./support/test";
 
 test.use({ configuration: BEHIND_A_LINK });
 
@@ -32,7 +32,3 @@ test("300 ms and 1 % loss: it connects, types, floods, is interrupted, and shows
   await expect.poll(async () => trimmed(await rows(page)), { timeout: 30_000 }).toBe(trimmed(await baton.screen(session)));
   expect(await link.end()).toBeGreaterThan(0);
 });
-
-function trimmed(text: string): string {
-  return text.split("\n").map((row) => row.trimEnd()).join("\n").trimEnd();
-}

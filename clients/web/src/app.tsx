@@ -16,6 +16,7 @@ import { touchViewport } from "./phone/viewport";
 import { PanelButtons, SidePanel } from "./desk/side_panel";
 import { TerminalPane } from "./terminal/terminal";
 import { HistoryButton, SessionMenu, Title } from "./desk/title";
+import "./desk/desk.css";
 
 export function App() {
   useEffect(() => touchViewport.follow(), []);

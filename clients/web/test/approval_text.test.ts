@@ -1,42 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { diffRows, differing, type Row } from "../src/approvals/diff";
-import { pieces, plain, preview } from "../src/approvals/hidden";
 import { base64Of, bytesOf, typedBytes, typedText } from "../src/approvals/typed_text";
-
-describe("text that somebody decides about", () => {
-  it("names what is not seen, and leaves alone what is", () => {
-    const seen = "a ~äß漢字🦀e\u{301}ا\u{5d0}…";
-    expect(pieces(seen)).toEqual([{ text: seen, named: false }]);
-    for (const hidden of ["\0", "\t", "\r", "\x1b", "\x7f", "\u{9b}", "\u{a0}", "\u{200b}", "\u{202e}", "\u{2028}", "\u{2066}", "\u{3164}", "\u{feff}", "\u{e0041}"]) {
-      const shown = pieces(`a${hidden}b`);
-      expect(shown.map(({ named }) => named)).toEqual([false, true, false]);
-      expect(shown[1]?.text).toMatch(/^\\[\x21-\x7e]+$/);
-    }
-    expect(plain("a\u{202e}b\x1b[2J")).toBe("a\\u{202e}b\\x1b[2J");
-  });
-
-  it("a line end is named, and ends the line", () => {
-    expect(pieces("one\ntwo").map(({ text }) => text).join("")).toBe("one\\n\ntwo");
-  });
-
-  it("blanks that push the rest away are counted", () => {
-    expect(plain(`echo a${" ".repeat(400)}; rm b`)).toBe("echo a⟨400 spaces⟩; rm b");
-    expect(plain("a        b")).toBe("a        b");
-  });
-
-  it("is shown whole, and in no more pieces than a page can bear", () => {
-    const text = "a\u{200b}".repeat(60_000);
-    const shown = pieces(text);
-    expect(shown.length).toBeLessThan(3_000);
-    expect(shown.map((piece) => piece.text).join("")).toBe("a\\u{200b}".repeat(60_000));
-  });
-
-  it("begins on one line that says how much is missing", () => {
-    expect(preview("short", 10)).toBe("short");
-    expect(preview("one\ntwo", 10)).toBe("one\\ntwo");
-    expect(preview("🦀".repeat(12), 10)).toBe(`${"🦀".repeat(10)}… (+4 characters)`);
-  });
-});
 
 describe("bytes to be typed", () => {
   it("are read back as they were, whatever they are", () => {

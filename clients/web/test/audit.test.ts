@@ -126,7 +126,7 @@ describe("rows in words", () => {
     const denied = row(1, { action: "decision", outcome: "denied", code: "denied", details: { action: "git.create_pr", rules: ["no-pr"] } });
     expect([actionText(denied), decisionOf(denied), outcomeText(denied)]).toEqual(["Decide on git.create_pr: denied by the policy", "denied by no-pr", "Denied"]);
     expect(actorText(row(1))).toBe("ann (owner)");
-    expect(actorText(row(1, { actor: { id: "p", name: "\u202eann", kind: "agent" } }))).toBe("⟨202E⟩ann (agent)");
+    expect(actorText(row(1, { actor: { id: "p", name: "\u202eann", kind: "agent" } }))).toBe("\\u{202e}ann (agent)");
     expect(actorText(row(1, { actor: { id: "nobody", name: "", kind: "nobody" } }))).toBe("Nobody known");
     expect(decisionOf(row(1))).toBeNull();
   });

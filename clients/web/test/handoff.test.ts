@@ -2,7 +2,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { NO_WISH, toldOf } from "../src/lease/change";
 import { Handoff } from "../src/lease/handoff";
 import { FREE, type LeaseState } from "../src/lease/lease_view";
-import { plainName, visible } from "../src/lease/names";
 
 const ME = "00000000-0000-4000-8000-000000000001";
 const MINE: LeaseState = { owner: ME, owner_name: "me", owner_kind: "web", epoch: 4, expired: false };
@@ -93,12 +92,5 @@ describe("what a take-over cost", () => {
     told.changed(ANA, MINE, NO, false);
     told.changed(MINE, ANA, NO, false);
     expect(told.taken.value).not.toBeNull();
-  });
-});
-
-describe("names", () => {
-  it("hide nothing and stay short", () => {
-    expect(visible("a\u202eb\u200b\u0007")).toBe("a⟨U+202E⟩b⟨U+200B⟩⟨U+0007⟩");
-    expect([...plainName("x".repeat(500))]).toHaveLength(61);
   });
 });

@@ -8,8 +8,8 @@ const typed = (text: string): unknown => ({ data_b64: Buffer.from(text).toString
 describe("what an agent wants to type", () => {
   it("is shown with each key that has no letter", () => {
     expect(previewOf(approval("a", typed("ls\r\x03\x1b[A\t\x7f")))).toEqual({ text: "ls⟨⏎⟩⟨Ctrl+C⟩⟨Esc⟩[A⟨⇥⟩⟨⌫⟩", whole: true });
-    expect(previewOf(approval("a", typed("a\u202eb"))).text).toBe("a⟨U+202E⟩b");
-    expect(previewOf(approval("a", { command: "rm\u200b -rf x" }, "terminal.exec")).text).toBe("rm⟨U+200B⟩ -rf x");
+    expect(previewOf(approval("a", typed("a\u202eb"))).text).toBe("a\\u{202e}b");
+    expect(previewOf(approval("a", { command: "rm\u200b -rf x" }, "terminal.exec")).text).toBe("rm\\u{200b} -rf x");
   });
 
   it("is not whole when it is too long, or not there", () => {

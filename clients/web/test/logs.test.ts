@@ -4,7 +4,6 @@ import { EventLog, lostOf, type Change } from "../src/logs/event_log";
 import { EVERYTHING, isNarrowed, isShown, matcher, THIS } from "../src/logs/filter";
 import { LogView } from "../src/logs/log_view";
 import { gapText, Narrator } from "../src/logs/narrator";
-import { plainText, visibleJson } from "../src/ui/plain";
 import { seqOf } from "../src/logs/seq";
 import { indexOfSeq, RowWindow } from "../src/logs/window";
 
@@ -128,10 +127,7 @@ describe("words", () => {
   });
 
   it("hide nothing", () => {
-    expect(plainText("rm -rf \u202etxt.exe\u0007\u200b\u{e0041}")).toBe("rm -rf ⟨202E⟩txt.exe⟨0007⟩⟨200B⟩⟨E0041⟩");
-    expect(plainText("x".repeat(5000)).length).toBeLessThan(400);
-    expect(say(new Narrator(), mark(1, { kind: "title", cursor: "i:1", text: "\u2066safe" }))).toBe("Calls itself “⟨2066⟩safe”");
-    expect(visibleJson({ text: "a\u202eb" })).toBe('{\n  "text": "a⟨202E⟩b"\n}');
+    expect(say(new Narrator(), mark(1, { kind: "title", cursor: "i:1", text: "\u2066safe" }))).toBe("Calls itself “\\u{2066}safe”");
     expect([gapText(1), gapText(null)]).toEqual(["1 event is missing here: it is not kept any more", "Events are missing here; nobody knows how many"]);
   });
 });

@@ -33,7 +33,7 @@ describe("notifications", () => {
     await vi.advanceTimersByTimeAsync(1_000);
     expect(shown).toHaveLength(1);
     expect(shown[0]).toMatchObject({ title: "name of a", id: "a" });
-    expect(shown[0]?.text).toMatch(/^hi ⟨202E⟩there/);
+    expect(shown[0]?.text).toMatch(/^hi \\u\{202e\}there/);
     expect(shown[0]?.text.length).toBeLessThanOrEqual(120);
     expect(opened).toEqual(["a"]);
   });

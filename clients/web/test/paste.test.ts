@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { inOneLine, linesOf, pasteBytes, questionOf } from "../src/paste/judge";
 import { beginningOf } from "../src/paste/paste_dialog";
 import { Pasting, type PasteWay } from "../src/paste/pasting";
-import { spelledOut } from "../src/ui/hidden";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
@@ -46,11 +45,6 @@ describe("a paste", () => {
     expect(beginningOf("a\nb\n")).toEqual({ shown: "a\nb", more: null });
     expect(beginningOf(Array.from({ length: 201 }, (_, at) => at).join("\n")).more).toBe("… and 1 more line");
     expect(beginningOf("x".repeat(30_000)).more).toMatch(/^… and 9.8 KiB more$/);
-  });
-
-  it("names what would not be seen", () => {
-    expect(spelledOut("a\u202eb\x1b\x07c\r\n").map(({ text: piece }) => piece)).toEqual(["a", "U+202E", "b", "ESC", "^G", "c", "CR", "\n"]);
-    expect(spelledOut("\u{e0041}")[0]).toEqual({ text: "U+E0041", hidden: true });
   });
 });
 

@@ -6,7 +6,6 @@ import { shortFolder } from "../src/sessions/folder";
 import { belongs, byLifeThenAge, matches } from "../src/sessions/order";
 import { blocksOf, type ScreenRun } from "../src/sessions/picture";
 import { PALETTES } from "../src/settings/palettes";
-import { plainLine, plainText } from "../src/ui/plain_text";
 
 const session = (more: Partial<Session>): Session => ({
   id: "ses_1", title: "t", status: "running", command: ["bash"], labels: {}, created_at: "2026-01-10T12:00:00Z",
@@ -48,15 +47,6 @@ describe("folders and commands", () => {
     expect(commandText("/bin/sh -c make test")).toBe("make test");
     expect(commandText("bash --norc")).toBe("bash --norc");
     expect(commandText("")).toBe("login shell");
-  });
-});
-
-describe("text of programs", () => {
-  it("shows what hides or turns letters around", () => {
-    expect(plainText("a\u202Eb\u200Bc\u0007")).toBe("a⟨202E⟩b⟨200B⟩c⟨0007⟩");
-    expect(plainText("naïve 日本 👩‍💻")).toBe("naïve 日本 👩‍💻");
-    expect(plainLine("one\ntwo   ", 20)).toBe("one two");
-    expect(plainLine("x".repeat(30), 5)).toBe("xxxx…");
   });
 });
 

@@ -1,7 +1,6 @@
 /** Rows of the list, as tests look at them. */
 
-import AxeBuilder from "@axe-core/playwright";
-import { expect, type Locator, type Page } from "@playwright/test";
+import type { Locator, Page } from "@playwright/test";
 import type { Baton } from "./baton";
 
 export function row(page: Page, session: string): Locator {
@@ -16,9 +15,4 @@ export function says(baton: Baton, session: string, ...sequences: string[]): Pro
 /** The picture of a row as it is painted now. */
 export function picture(page: Page, session: string): Promise<string> {
   return row(page, session).getByTestId("thumbnail").evaluate((canvas) => (canvas as HTMLCanvasElement).toDataURL());
-}
-
-export async function accessible(page: Page): Promise<void> {
-  const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]).analyze();
-  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`)).toEqual([]);
 }

@@ -81,3 +81,8 @@ export async function shows(page: Page, text: string | RegExp): Promise<void> {
   if (typeof text === "string") await expect.poll(() => rows(page)).toContain(text);
   else await expect.poll(() => rows(page)).toMatch(text);
 }
+
+/** Rows without the blanks that end them, for those who count blanks differently. */
+export function trimmed(text: string): string {
+  return text.split("\n").map((row) => row.trimEnd()).join("\n").trimEnd();
+}

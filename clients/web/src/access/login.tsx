@@ -4,6 +4,7 @@ import { useSignal } from "@preact/signals";
 import { ConnectionChip } from "../desk/connection_chip";
 import { Mark } from "../ui/icons";
 import { store } from "../state";
+import "./login.css";
 
 export function Login({ message }: { message: string | null }) {
   const token = useSignal("");

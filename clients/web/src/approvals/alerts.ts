@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { readStored, writeStored } from "../access/identity";
 import type { Approval } from "../api/approvals";
-import { plain } from "./hidden";
+import { plainName } from "../lease/names";
 import { asksTo, RISKS } from "./words";
 
 export interface AlertSettings {
@@ -49,7 +49,7 @@ export class Alerts {
     }
     if (!notify) return;
     const title = asked.length === 1 ? "An agent asks for approval" : `${asked.length} requests wait for approval`;
-    this.around.notify(title, `${plain(first.requested_by_name)} asks to ${asksTo(first)}. ${RISKS[first.risk_level]}.`, () => this.open(first.id));
+    this.around.notify(title, `${plainName(first.requested_by_name)} asks to ${asksTo(first)}. ${RISKS[first.risk_level]}.`, () => this.open(first.id));
   }
 }
 

@@ -12,7 +12,7 @@ import { DecisionForm } from "./decision";
 import { DeedView } from "./deed_view";
 import { useKeptFocus } from "./kept_focus";
 import { Outcome } from "./outcome";
-import { Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
 import { Successor, WhatChanged } from "./succession";
 import { asksTo, RISKS, STATUS } from "./words";
 
@@ -32,7 +32,7 @@ export function ApprovalDetail({ id }: { id: string }) {
   const whole = (
     <>
       <h3 ref={heading} tabIndex={-1} class="approval-title" data-testid="approval-title">
-        <Shown text={approval.requested_by_name} /> asks to {asksTo(approval)}
+        <Spelled text={approval.requested_by_name} /> asks to {asksTo(approval)}
       </h3>
       <Facts approval={approval} />
       {failure && !isTold(failure.code, approval) && <p class="message" role="alert" data-testid="decision-failure">{failure.text}</p>}
@@ -104,7 +104,7 @@ function Facts({ approval }: { approval: Approval }) {
   return (
     <p class="approval-facts">
       <span class={`risk risk-${risk_level}`} data-testid="risk">{RISKS[risk_level]}</span>
-      {risk_tags.map((tag) => <span key={tag} class="tag"><Shown text={tag} /></span>)}
+      {risk_tags.map((tag) => <span key={tag} class="tag"><Spelled text={tag} /></span>)}
       {status === "pending" ? <Countdown approval={approval} /> : <span class="muted">{STATUS[status]}</span>}
     </p>
   );
@@ -115,9 +115,9 @@ function Reason({ approval }: { approval: Approval }) {
   return (
     <div class="approval-why">
       <h4>Why a person is asked</h4>
-      <ul>{reasons.map((reason) => <li key={reason}><Shown text={reason} /></li>)}</ul>
+      <ul>{reasons.map((reason) => <li key={reason}><Spelled text={reason} /></li>)}</ul>
       {approval.rule_ids.length > 0 && (
-        <p class="muted">By {approval.rule_ids.length === 1 ? "the rule" : "the rules"} {approval.rule_ids.map((rule) => <code key={rule}><Shown text={rule} /></code>)}</p>
+        <p class="muted">By {approval.rule_ids.length === 1 ? "the rule" : "the rules"} {approval.rule_ids.map((rule) => <code key={rule}><Spelled text={rule} /></code>)}</p>
       )}
     </div>
   );
@@ -135,7 +135,7 @@ function Where({ approval }: { approval: Approval }) {
 
 function SessionLink({ id, name, isThere }: { id: string; name: string; isThere: boolean }) {
   if (!isThere) return <>{name}</>;
-  return <button type="button" class="link-button" data-testid="approval-session" onClick={() => goTo(id)}><Shown text={name} /></button>;
+  return <button type="button" class="link-button" data-testid="approval-session" onClick={() => goTo(id)}><Spelled text={name} /></button>;
 }
 
 /** On a small screen the panel covers the session. */

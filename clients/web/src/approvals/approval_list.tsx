@@ -7,9 +7,9 @@ import { halfMinute } from "../ui/clock";
 import { agoText, sessionName } from "../ui/words";
 import { AlertChoices } from "./alert_choices";
 import { Countdown } from "./countdown";
-import { preview } from "./hidden";
+import { preview } from "../ui/plain_text";
 import { deedLine, deedOf } from "./payload";
-import { Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
 import { asksTo, RISKS, STATUS } from "./words";
 
 const PREVIEW_CHARS = 160;
@@ -63,14 +63,14 @@ function Row({ approval }: { approval: Approval }) {
     <li>
       <button type="button" class="approval-row" data-testid="approval-row" data-approval-id={id} data-status={status} onClick={() => (store.inbox.shown.value = id)}>
         <span class="row">
-          <span class="approval-row-title"><strong><Shown text={requested_by_name} /></strong> {status === "pending" ? "asks to" : "asked to"} {asksTo(approval)}</span>
+          <span class="approval-row-title"><strong><Spelled text={requested_by_name} /></strong> {status === "pending" ? "asks to" : "asked to"} {asksTo(approval)}</span>
           {status === "pending" ? <Countdown approval={approval} /> : <span class="muted ago">{agoText(decided_at ?? created_at, halfMinute.value)}</span>}
         </span>
-        {line && <span class="approval-row-line mono"><Shown text={line} /></span>}
+        {line && <span class="approval-row-line mono"><Spelled text={line} /></span>}
         <span class="row approval-row-facts">
           <span class={`risk risk-${risk_level}`}>{RISKS[risk_level]}</span>
           {status !== "pending" && <span class={`decided decided-${status}`}>{STATUS[status]}</span>}
-          {session && <span class="muted approval-row-session"><Shown text={sessionName(session)} /></span>}
+          {session && <span class="muted approval-row-session"><Spelled text={sessionName(session)} /></span>}
         </span>
       </button>
     </li>

@@ -2,9 +2,9 @@
 
 import type { Approval } from "../api/approvals";
 import { store } from "../state";
-import { preview } from "./hidden";
+import { preview } from "../ui/plain_text";
 import { deedLine, deedOf } from "./payload";
-import { Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
 import { asksTo } from "./words";
 import "./approval_strip.css";
 
@@ -23,7 +23,7 @@ function Strip({ first, others }: { first: Approval; others: number }) {
   return (
     <div class="strip approval-strip" data-testid="approval-strip">
       <span class="approval-strip-text">
-        <strong><Shown text={first.requested_by_name} /></strong> asks to {asksTo(first)}{line && <>: <span class="mono"><Shown text={line} /></span></>}{others > 0 && ` · ${others} more`}
+        <strong><Spelled text={first.requested_by_name} /></strong> asks to {asksTo(first)}{line && <>: <span class="mono"><Spelled text={line} /></span></>}{others > 0 && ` · ${others} more`}
       </span>
       <span class="strip-actions">
         <button type="button" class="button small" data-testid="review" onClick={() => store.review(first.id)}>Review</button>

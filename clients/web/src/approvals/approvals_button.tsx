@@ -3,7 +3,7 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { store } from "../state";
-import { plain } from "./hidden";
+import { plainName } from "../lease/names";
 import { asksTo } from "./words";
 import "./approval_strip.css";
 
@@ -38,7 +38,7 @@ export function ApprovalsNews() {
     told.current = new Set(waiting.map(({ id }) => id));
     const fresh = before === null ? [] : waiting.filter(({ id, session_id }) => !before.has(id) && session_id !== store.selected.peek());
     const [first] = fresh;
-    if (first) said.value = fresh.length > 1 ? `${fresh.length} requests wait for approval.` : `${plain(first.requested_by_name)} asks to ${asksTo(first)}.`;
+    if (first) said.value = fresh.length > 1 ? `${fresh.length} requests wait for approval.` : `${plainName(first.requested_by_name)} asks to ${asksTo(first)}.`;
     else if (waiting.length === 0) said.value = "";
   });
   return <div class="visually-hidden" role="status">{said}</div>;

@@ -9,7 +9,7 @@ import { useArmed } from "./armed";
 import { EditForm } from "./edit_form";
 import { useKeptFocus } from "./kept_focus";
 import { draftOf } from "./payload";
-import { Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
 
 const NOTES_CHARS_MAX = 1_000;
 
@@ -57,10 +57,10 @@ export function DecisionForm({ approval, children }: { approval: Approval; child
           <legend>A yes counts</legend>
           <label><input type="radio" name="remember" checked={remember.value === "once"} onChange={() => (remember.value = "once")} /> once</label>
           <label><input type="radio" name="remember" data-testid="remember-session" checked={remember.value === "session"} onChange={() => (remember.value = "session")} /> from now on in this session</label>
-          {remember.value === "session" && <p class="help" data-testid="remember-rule">The rule: <Shown text={approval.remember_rule} />.</p>}
+          {remember.value === "session" && <p class="help" data-testid="remember-rule">The rule: <Spelled text={approval.remember_rule} />.</p>}
         </fieldset>
       )}
-      <label class="decision-field" for={notesId}>Notes for <Shown text={approval.requested_by_name} /> <span class="muted">(optional)</span></label>
+      <label class="decision-field" for={notesId}>Notes for <Spelled text={approval.requested_by_name} /> <span class="muted">(optional)</span></label>
       <textarea id={notesId} rows={2} maxLength={NOTES_CHARS_MAX} data-testid="decision-notes" value={notes} onInput={(event) => (notes.value = event.currentTarget.value)} />
       </div>
       <div class="approval-foot">

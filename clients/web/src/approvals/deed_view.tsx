@@ -2,7 +2,8 @@
 
 import type { Approval } from "../api/approvals";
 import { deedOf, commandLine, written, type Deed } from "./payload";
-import { Diff, Shown, ShownBlock } from "./shown_text";
+import { Spelled } from "../ui/spelled";
+import { Diff, ShownBlock } from "./shown_text";
 
 export function DeedView({ approval }: { approval: Approval }) {
   const deed = deedOf(approval.action, approval.payload);
@@ -10,7 +11,7 @@ export function DeedView({ approval }: { approval: Approval }) {
     <>
       <Face deed={deed} approval={approval} />
       {approval.cwd && deed.kind !== "control" && deed.kind !== "page" && (
-        <p class="deed-place"><span class="muted">in</span> <span class="mono" data-testid="approval-cwd"><Shown text={approval.cwd} /></span></p>
+        <p class="deed-place"><span class="muted">in</span> <span class="mono" data-testid="approval-cwd"><Spelled text={approval.cwd} /></span></p>
       )}
       {deed.kind === "program" && <Wants wants={deed.wants} />}
       <Names approval={approval} />
@@ -27,7 +28,7 @@ function Wants({ wants }: { wants: readonly [string, string][] }) {
   return (
     <dl class="deed-wants">
       {wants.map(([name, value], index) => (
-        <div key={index}><dt>{name}</dt><dd class="mono"><Shown text={value} /></dd></div>
+        <div key={index}><dt>{name}</dt><dd class="mono"><Spelled text={value} /></dd></div>
       ))}
     </dl>
   );
@@ -46,7 +47,7 @@ function Names({ approval }: { approval: Approval }) {
       <ul>
         {named.map(({ kind, name, leads_to, state }) => (
           <li key={`${kind} ${name}`}>
-            {kind} <span class="mono"><Shown text={name} />{leads_to && <> → <Shown text={leads_to} /></>}</span>{state === null && ", not found"}
+            {kind} <span class="mono"><Spelled text={name} />{leads_to && <> → <Spelled text={leads_to} /></>}</span>{state === null && ", not found"}
           </li>
         ))}
       </ul>
@@ -76,7 +77,7 @@ function Face({ deed, approval }: { deed: Deed; approval: Approval }) {
     case "file":
       return (
         <>
-          <p class="mono"><Shown text={deed.path} /></p>
+          <p class="mono"><Spelled text={deed.path} /></p>
           <Diff before={deed.before} after={deed.after} label="What changes in the file" testId="approval-payload" />
         </>
       );

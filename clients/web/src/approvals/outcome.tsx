@@ -6,15 +6,16 @@ import { clockText } from "../ui/words";
 import { halfMinute } from "../ui/clock";
 import { goTo } from "./approval_detail";
 import { draftOf, fieldsOf, written } from "./payload";
-import { Diff, Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
+import { Diff } from "./shown_text";
 import { isFinal, outcomeText } from "./words";
 
 export function Outcome({ approval }: { approval: Approval }) {
   const { status, decided_at, notes } = approval;
   return (
     <div class={`outcome outcome-${toneOf(status)}`} data-testid="outcome" data-status={status}>
-      <p><Shown text={outcomeText(approval)} />{decided_at && <span class="muted"> {clockText(Date.parse(decided_at), halfMinute.value)}</span>}</p>
-      {notes && <p>“<Shown text={notes} />”</p>}
+      <p><Spelled text={outcomeText(approval)} />{decided_at && <span class="muted"> {clockText(Date.parse(decided_at), halfMinute.value)}</span>}</p>
+      {notes && <p>“<Spelled text={notes} />”</p>}
       <Edited approval={approval} />
       <Output approval={approval} />
     </div>

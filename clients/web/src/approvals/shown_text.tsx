@@ -1,23 +1,13 @@
-/** Text that an agent wrote, with nothing in it that is not seen; and two such texts against each other. */
+/** Text that an agent wrote in a block of its own, and two such texts against each other. */
 
 import { useMemo } from "preact/hooks";
+import { Spelled } from "../ui/spelled";
 import { diffRows, type Row } from "./diff";
-import { pieces } from "./hidden";
-
-/** In a line of the page. */
-export function Shown({ text }: { text: string }) {
-  const parts = useMemo(() => pieces(text), [text]);
-  return (
-    <bdi class="shown" dir="ltr">
-      {parts.map(({ text: part, named }, index) => (named ? <span key={index} class="named-char">{part}</span> : part))}
-    </bdi>
-  );
-}
 
 /** A block that scrolls, and can be reached by keyboard to do so. */
 export function ShownBlock({ text, label, testId }: { text: string; label: string; testId: string }) {
   return (
-    <div class="shown-block mono" role="group" aria-label={label} tabIndex={0} data-testid={testId}><Shown text={text} /></div>
+    <div class="shown-block mono" role="group" aria-label={label} tabIndex={0} data-testid={testId}><Spelled text={text} /></div>
   );
 }
 
@@ -45,7 +35,7 @@ function DiffRow({ row }: { row: Row }) {
       <span class="diff-sign" aria-hidden="true">{SIGNS[kind]}</span>
       <span class="visually-hidden">{WORDS[kind]}</span>
       <span>
-        {mark ? <><Shown text={text.slice(0, from)} /><mark><Shown text={text.slice(from, to)} /></mark><Shown text={text.slice(to)} /></> : <Shown text={text} />}
+        {mark ? <><Spelled text={text.slice(0, from)} /><mark><Spelled text={text.slice(from, to)} /></mark><Spelled text={text.slice(to)} /></> : <Spelled text={text} />}
       </span>
     </div>
   );

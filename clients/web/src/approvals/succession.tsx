@@ -4,7 +4,8 @@ import { useEffect } from "preact/hooks";
 import type { Approval } from "../api/approvals";
 import { store } from "../state";
 import { boundChanges, changesBetween, UNSEEN_CHANGE } from "./changes";
-import { Diff, Shown } from "./shown_text";
+import { Spelled } from "../ui/spelled";
+import { Diff } from "./shown_text";
 
 /** On the one that no longer counts. */
 export function Successor({ approval }: { approval: Approval }) {
@@ -43,7 +44,7 @@ function Changes({ before, after }: { before: Approval; after: Approval }) {
   if (changes.length + bound.length === 0) return <p data-testid="changes">{UNSEEN_CHANGE}</p>;
   return (
     <div class="changes" data-testid="changes">
-      {bound.length > 0 && <ul>{bound.map((told) => <li key={told}><Shown text={told} />.</li>)}</ul>}
+      {bound.length > 0 && <ul>{bound.map((told) => <li key={told}><Spelled text={told} />.</li>)}</ul>}
       {changes.length > 0 && (
         <dl>
           {changes.map(({ what, before: old, after: now }) => (

@@ -1,8 +1,7 @@
 /** Bytes to be typed, written as text that says every byte, and read back: `ls\r`, `\x1b[A`, `\\`. */
 
-import { nameOf } from "./hidden";
+import { withEscapes } from "../ui/plain_text";
 
-const HIDDEN_OR_BACKSLASH = /[\p{C}\p{Z}\u{115f}\u{1160}\u{3164}\u{ffa0}\u{2800}\u{34f}\u{17b4}\u{17b5}\u{180b}-\u{180f}\u{fe00}-\u{fe0f}\u{e0100}-\u{e01ef}\\]/gu;
 const ESCAPE = /\\(?:x([0-9a-fA-F]{2})|u\{([0-9a-fA-F]{1,6})\}|([\s\S]?))/g;
 const NAMED: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", "\\": "\\" };
 
@@ -24,7 +23,7 @@ export function typedText(bytes: Uint8Array): string {
     const length = wholeAt(bytes, from);
     if (length === 0) text += `\\x${(bytes[from++] ?? 0).toString(16).padStart(2, "0")}`;
     else {
-      text += escaped(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(from, from + length)));
+      text += withEscapes(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes.subarray(from, from + length)));
       from += length;
     }
   }
@@ -53,10 +52,6 @@ export function typedBytes(text: string): Uint8Array {
     at += part.length;
   }
   return bytes;
-}
-
-function escaped(text: string): string {
-  return text.replace(HIDDEN_OR_BACKSLASH, (char) => (char === " " ? " " : char === "\\" ? "\\\\" : nameOf(char)));
 }
 
 /** How many bytes at `from` are one whole character; 0 when they are none. */

@@ -7,7 +7,7 @@ import { ACTIONS } from "./words";
 import { EVERYTHING, withMissing } from "./audit";
 import { AuditRowItem, MissingRow } from "./audit_row";
 import { VerifyBar } from "./verify_bar";
-import { plainText } from "../ui/plain";
+import { plainText } from "../ui/plain_text";
 import "./audit.css";
 
 const SESSIONS_MAX = 200;

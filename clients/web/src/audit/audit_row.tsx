@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { AuditRow } from "../api/protocol";
-import { plainText, visibleJson } from "../ui/plain";
+import { plainText, plainJson } from "../ui/plain_text";
 import { store } from "../state";
 import { second } from "../ui/clock";
 import { clockText } from "../ui/words";
@@ -72,7 +72,7 @@ function Details({ row }: { row: AuditRow }) {
       <dl>
         {facts.map(([name, value]) => value && <div key={name}><dt>{name}</dt><dd class="mono">{plainText(value)}</dd></div>)}
       </dl>
-      <pre class="mono" tabIndex={0} role="region" aria-label="Details as JSON">{visibleJson(row.details)}</pre>
+      <pre class="mono" tabIndex={0} role="region" aria-label="Details as JSON">{plainJson(row.details)}</pre>
     </div>
   );
 }

@@ -3,7 +3,7 @@
 import { store } from "../state";
 import { second } from "../ui/clock";
 import { clockText, durationText } from "../ui/words";
-import { plainText } from "../ui/plain";
+import { plainText } from "../ui/plain_text";
 import type { AuditVerification } from "../api/protocol";
 
 export function VerifyBar() {

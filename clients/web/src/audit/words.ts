@@ -1,7 +1,7 @@
 /** Rows of the audit log in plain words. */
 
 import type { AuditRow } from "../api/protocol";
-import { plainText } from "../ui/plain";
+import { plainText } from "../ui/plain_text";
 
 /** Every action there is, as the bridge spells it, and what it means. */
 export const ACTIONS: Readonly<Record<string, string>> = {

@@ -18,7 +18,7 @@ export function ClipboardStrip({ attachment }: { attachment: Attachment }) {
   return (
     <div class="strip clipboard-offer" role="group" aria-label="The program wants your clipboard" data-testid="clipboard-offer">
       <span role="status">The program wants to put {chars.length === 1 ? "1 character" : `${chars.length} characters`} on your clipboard:</span>
-      <code class="clipboard-text" data-testid="clipboard-text"><Spelled text={chars.slice(0, CHARS_SHOWN).join("")} />{chars.length > CHARS_SHOWN && "…"}</code>
+      <code class="clipboard-text" data-testid="clipboard-text"><Spelled text={chars.slice(0, CHARS_SHOWN).join("")} how="lines" />{chars.length > CHARS_SHOWN && "…"}</code>
       <span class="strip-actions">
         <button type="button" class="button small" data-testid="clipboard-once" disabled={!seen} onClick={() => answer("once")}>Allow once</button>
         <button type="button" class="button small" data-testid="clipboard-always" disabled={!seen} onClick={() => answer("always")}>Always for this session</button>

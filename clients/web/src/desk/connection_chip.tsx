@@ -4,6 +4,7 @@ import { useComputed } from "@preact/signals";
 import { second } from "../ui/clock";
 import { connectionText } from "../stream/connection";
 import { store } from "../state";
+import "./connection_chip.css";
 
 export function ConnectionChip() {
   const connection = store.connection.value;

@@ -2,6 +2,7 @@
 
 import { CloseIcon } from "../ui/icons";
 import { store } from "../state";
+import "./notices.css";
 
 export function Notices() {
   return (

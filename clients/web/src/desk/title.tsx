@@ -10,6 +10,7 @@ import { HistoryIcon, MoreIcon } from "../ui/icons";
 import type { Session } from "../api/protocol";
 import { store } from "../state";
 import { limitsLine, sandboxLine, sessionName, sessionSubtitle } from "../ui/words";
+import "./title.css";
 
 export function Title({ session }: { session: Session }) {
   const editing = useSignal(false);

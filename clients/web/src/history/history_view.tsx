@@ -15,6 +15,8 @@ import { PastScreen } from "./past_screen";
 import { SPEEDS, type Speed } from "./player";
 import { store } from "../state";
 import { clockText } from "../ui/words";
+import "./history_view.css";
+import "./scrubber.css";
 
 /** Places on the slider. */
 const STEPS = 1000;

@@ -6,6 +6,7 @@ import { CloseIcon } from "../ui/icons";
 import type { SearchHit } from "../api/protocol";
 import { foundIn, partsOf } from "./search";
 import { clockText } from "../ui/words";
+import "./search_panel.css";
 
 /** Below this width the panel covers the screen it found something on. */
 const NARROW_PX = 720;

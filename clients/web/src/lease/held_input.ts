@@ -5,7 +5,7 @@
 
 import { signal, type ReadonlySignal } from "@preact/signals";
 import type { Approval, HandoffRoutes } from "../api/handoff";
-import { visible } from "./names";
+import { plain } from "../ui/plain_text";
 
 type Routes = Pick<HandoffRoutes, "waitingInput" | "decide">;
 
@@ -76,12 +76,12 @@ export class HeldInput {
 /** What would be typed, with every key that has no letter written out. */
 export function previewOf({ action, payload }: Pick<Approval, "action" | "payload">): Preview {
   const { data_b64, command } = (payload ?? {}) as { data_b64?: unknown; command?: unknown };
-  if (action === "terminal.exec" && typeof command === "string") return cut(visible(command));
+  if (action === "terminal.exec" && typeof command === "string") return cut(plain(command, "exact"));
   if (typeof data_b64 !== "string") return { text: "Not shown here: open it in Approvals.", whole: false };
   const bytes = Uint8Array.from(atob(data_b64), (char) => char.charCodeAt(0));
   const known: Readonly<Record<string, string>> = { "\r": "⏎", "\n": "⏎", "\t": "⇥", "\x1b": "Esc", "\x7f": "⌫" };
   const text = new TextDecoder().decode(bytes).replace(/[\x00-\x1f\x7f]/g, (char) => `⟨${known[char] ?? `Ctrl+${String.fromCharCode(char.charCodeAt(0) + 64)}`}⟩`);
-  return cut(visible(text));
+  return cut(plain(text, "exact"));
 }
 
 function cut(text: string): Preview {

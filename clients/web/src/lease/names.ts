@@ -1,24 +1,13 @@
-/**
- * Names that others chose for themselves, made fit to decide by: what is not
- * seen or turns the text around is written out, and the length is bounded.
- */
+/** Names that others chose for themselves, made fit to decide by. */
 
 import type { ClientInfo, ClientKind } from "../api/protocol";
+import { plainLine } from "../ui/plain_text";
 
-const NAME_MAX = 60;
-/** Controls, and whatever is drawn as nothing or changes the direction. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu;
-
-/** `text` with each unseen character as its code point, so that nothing hides. */
-export function visible(text: string): string {
-  return text.replace(UNSEEN, (char) => `⟨U+${(char.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
-}
+const NAME_CHARS = 60;
 
 /** A name in one short line. */
 export function plainName(name: string): string {
-  const seen = visible(name.trim());
-  const chars = [...seen];
-  return chars.length > NAME_MAX ? `${chars.slice(0, NAME_MAX).join("")}…` : seen;
+  return plainLine(name, NAME_CHARS);
 }
 
 /** "ana · cli", or just the kind when the name is not known. */

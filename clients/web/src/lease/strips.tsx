@@ -56,14 +56,14 @@ export function HeldHint({ attachment }: { attachment: Attachment }) {
   const lease = attachment.lease.value;
   const { can } = viewOf(attachment);
   const { take, dialog } = useTake(attachment);
-  if (!attachment.hint.value || lease.owner === null || lease.owner === attachment.clientId) return null;
+  if (!attachment.typing.hint.value || lease.owner === null || lease.owner === attachment.clientId) return null;
   return (
     <div class="strip hint" role="status" data-testid="held-hint">
       <span><strong>{ownerLabel(lease)}</strong> has control. What you typed was not sent.</span>
       <span class="strip-actions">
         {can.take && <button type="button" class="button small" onClick={take}>Take control</button>}
         {can.ask && !attachment.asked.value && <button type="button" class="button small" onClick={() => attachment.ask()}>Ask</button>}
-        <button type="button" class="button small quiet" onClick={() => (attachment.hint.value = false)}>Dismiss</button>
+        <button type="button" class="button small quiet" onClick={() => (attachment.typing.hint.value = false)}>Dismiss</button>
       </span>
       {dialog}
     </div>

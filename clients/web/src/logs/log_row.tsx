@@ -5,7 +5,7 @@ import { store } from "../state";
 import { second } from "../ui/clock";
 import { clockText } from "../ui/words";
 import type { LogEntry } from "./entry";
-import { visibleJson } from "../ui/plain";
+import { plainJson } from "../ui/plain_text";
 
 interface RowProps {
   entry: LogEntry;
@@ -63,7 +63,7 @@ function Details({ entry, known, onGo, onMeasure }: { entry: LogEntry; known: bo
   }, [entry]);
   return (
     <div class="log-details" ref={box}>
-      <pre class="mono" tabIndex={0} role="region" aria-label="The event as JSON" data-testid="logs-json">{visibleJson(JSON.parse(entry.json))}</pre>
+      <pre class="mono" tabIndex={0} role="region" aria-label="The event as JSON" data-testid="logs-json">{plainJson(JSON.parse(entry.json))}</pre>
       {known && <button type="button" class="button small" onClick={onGo}>Show the session</button>}
     </div>
   );

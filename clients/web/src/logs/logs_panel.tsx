@@ -1,6 +1,7 @@
 /** What happens to everything this person may see, beside the terminal and apart from it. */
 
 import { useEffect } from "preact/hooks";
+import { copyText } from "../clipboard/copy";
 import { store } from "../state";
 import { saveFile } from "../ui/download";
 import { DownloadIcon, PauseIcon, PlayIcon } from "../ui/icons";
@@ -68,12 +69,8 @@ function LogBar() {
 async function copyLines(): Promise<void> {
   const text = `${store.logs.lines().join("\n")}\n`;
   if (text.length > COPY_CHARS_MAX) return store.notify(`This is more than a clipboard takes well (${bytesText(text.length)}): save it as a file, or narrow the filter.`, "warn");
-  try {
-    await navigator.clipboard.writeText(text);
-    store.notify(`Copied ${store.logs.lines().length.toLocaleString()} events as JSON lines.`, "info");
-  } catch {
-    store.notify("The browser does not let this page copy: save the events as a file instead.", "error");
-  }
+  if (await copyText(text)) store.notify(`Copied ${store.logs.lines().length.toLocaleString()} events as JSON lines.`, "info");
+  else store.notify("The browser does not let this page copy: save the events as a file instead.", "error");
 }
 
 function saveLines(): void {

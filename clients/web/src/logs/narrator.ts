@@ -7,7 +7,7 @@
 
 import type { Exit, Lease, Mark, SessionEvent } from "../api/protocol";
 import { durationText, exitText } from "../ui/words";
-import { plainText } from "../ui/plain";
+import { plainText } from "../ui/plain_text";
 
 /** Sessions remembered; with more, all are forgotten: then a sentence is shorter, never wrong. */
 const SESSIONS_MAX = 2_000;

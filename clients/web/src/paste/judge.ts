@@ -1,6 +1,6 @@
 /** What of a pasted text is typed, and when somebody should look at it before. */
 
-import { hasHidden } from "../ui/hidden";
+import { hasHidden } from "../ui/plain_text";
 
 const ASK_BYTES = 5 * 1024;
 const encoder = new TextEncoder();

@@ -17,9 +17,9 @@ const REASONS: Readonly<Record<Reason, string>> = {
 };
 
 export function PasteDialog({ attachment }: { attachment: Attachment }) {
-  const question = attachment.pasting.question.value;
+  const question = attachment.typing.pasting.question.value;
   if (!question) return null;
-  const answer = (how: "paste" | "one line" | "cancel"): void => attachment.pasting.answer(how);
+  const answer = (how: "paste" | "one line" | "cancel"): void => attachment.typing.pasting.answer(how);
   const { text, lines, bytes, reasons } = question;
   return (
     <Dialog title="Paste this?" onClose={() => answer("cancel")}>
@@ -38,7 +38,7 @@ function Preview({ text }: Pick<PasteQuestion, "text">) {
   const { shown, more } = beginningOf(text);
   return (
     <>
-      <pre class="paste-preview mono" tabIndex={0} role="region" aria-label="The text" data-testid="paste-preview"><Spelled text={shown} /></pre>
+      <pre class="paste-preview mono" tabIndex={0} role="region" aria-label="The text" data-testid="paste-preview"><Spelled text={shown} how="lines" /></pre>
       {more && <p class="help">{more}</p>}
     </>
   );
@@ -54,14 +54,14 @@ export function beginningOf(text: string): { shown: string; more: string | null 
 }
 
 export function PasteProgressStrip({ attachment }: { attachment: Attachment }) {
-  const progress = attachment.pasting.progress.value;
+  const progress = attachment.typing.pasting.progress.value;
   if (!progress) return null;
   const { done, total } = progress;
   return (
     <div class="strip" data-testid="paste-progress">
       <span>Pasting: {bytesText(done)} of {bytesText(total)}</span>
       <progress aria-label="Pasting" value={done} max={total} />
-      <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.pasting.cancel()}>Stop</button>
+      <button type="button" class="button small" data-testid="paste-cancel" onClick={() => attachment.typing.pasting.cancel()}>Stop</button>
     </div>
   );
 }

@@ -29,7 +29,7 @@ export function SessionItem({ session }: { session: Session }) {
   const name = sessionName(session);
   const told = session.terminal_title && plainText(session.terminal_title);
   const command = plainText(commandText(detail?.foreground?.command ?? session.command.join(" ")));
-  const cwd = detail?.cwd && plainText(detail.cwd);
+  const { cwd } = detail ?? {};
   return (
     <li data-row={id}>
       <button
@@ -50,7 +50,7 @@ export function SessionItem({ session }: { session: Session }) {
           <span class="muted ago">{agoText(session.last_activity_at, halfMinute.value)}</span>
         </span>
         <span class="session-subtitle mono" data-testid="row-command" title={told ? `${command} (${told})` : command}>{command}</span>
-        <span class="session-subtitle" data-testid="row-cwd" title={cwd || undefined}>{cwd ? shortFolder(cwd, pictures ? FOLDER_CHARS.beside : FOLDER_CHARS.alone) : told ?? "\u00a0"}</span>
+        <span class="session-subtitle" data-testid="row-cwd" title={cwd ? plainText(cwd) : undefined}>{cwd ? plainText(shortFolder(cwd, pictures ? FOLDER_CHARS.beside : FOLDER_CHARS.alone)) : told ?? "\u00a0"}</span>
         <Facts session={session} selected={selected} />
         <Labels labels={session.labels} />
         <MarkChips id={id} password={detail !== undefined && asksForPassword(detail)} />

@@ -8,7 +8,7 @@ import { store } from "../state";
 import { second } from "../ui/clock";
 import { Dialog } from "../ui/dialog";
 import { sessionName } from "../ui/words";
-import { visible } from "../lease/names";
+import { plainText } from "../ui/plain_text";
 import { attachCommand, desktopAddress, pageAddress } from "./addresses";
 import { CopyField } from "./copy_field";
 import { LoopbackNote } from "./loopback_note";
@@ -19,7 +19,7 @@ export function ElsewhereDialog({ session, onClose }: { session: Session; onClos
   const { value: signIn } = store.signIn;
   const mayLink = signIn.state === "in" && signIn.principal.role !== "viewer";
   return (
-    <Dialog title={`Open “${visible(sessionName(session))}” elsewhere`} onClose={onClose}>
+    <Dialog title={`Open “${plainText(sessionName(session))}” elsewhere`} onClose={onClose}>
       <p class="help">It goes on here as well. Who has control is decided as always: by Claim, Release and Take control.</p>
       <h3>In Desktop</h3>
       <p><a class="button" href={desktopAddress(session.id)} data-testid="open-in-desktop">Open in Desktop</a></p>

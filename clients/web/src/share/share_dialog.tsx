@@ -8,7 +8,7 @@ import { store } from "../state";
 import { halfMinute } from "../ui/clock";
 import { Dialog } from "../ui/dialog";
 import { sessionName } from "../ui/words";
-import { visible } from "../lease/names";
+import { plainText } from "../ui/plain_text";
 import { leftText } from "./addresses";
 import { CopyField } from "./copy_field";
 import { LoopbackNote } from "./loopback_note";
@@ -53,7 +53,7 @@ export function ShareDialog({ session, onClose }: { session: Session; onClose():
   });
   const links = made.of(session.id, halfMinute.value);
   return (
-    <Dialog title={`Share “${visible(sessionName(session))}”`} onClose={onClose}>
+    <Dialog title={`Share “${plainText(sessionName(session))}”`} onClose={onClose}>
       <p>Whoever has the link <strong>watches this session and nothing else</strong>. They cannot type, take control, or see your other sessions.</p>
       {problem.value && <p class="message" role="alert" data-testid="share-problem">{problem.value}</p>}
       {link.value ? (

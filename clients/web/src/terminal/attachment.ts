@@ -1,9 +1,4 @@
-/**
- * This tab on one session: the stream, the screen, and who has control.
- *
- * Here typing meets the lease. A key goes to the program when we own the lease,
- * claims it when nobody does, and otherwise types nothing and says so.
- */
+/** This tab on one session: the stream, the screen, and who has control. */
 
 import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import type { BatonClient } from "../api/client";
@@ -16,13 +11,13 @@ import type { OutputFrame } from "../stream/frame";
 import { parseCursor } from "../stream/frame";
 import { History } from "../history/history";
 import { sameCells } from "./layout";
+import { Asking, type ControlRequest } from "../lease/asking";
 import { Handoff } from "../lease/handoff";
-import { claimableByTyping, FREE, type LeaseState } from "../lease/lease_view";
+import { FREE, type LeaseState } from "../lease/lease_view";
 import { plainName } from "../lease/names";
 import { Modifiers } from "../phone/modifiers";
 import type { Cells, ClientInfo, Exit, Principal, ServerFrameOf, SessionStatus, TermFacts } from "../api/protocol";
 import type { Origin } from "./replies";
-import { Pasting } from "../paste/pasting";
 import { Screen } from "./screen";
 import { Search } from "../history/search";
 import { paletteOf } from "../settings/palettes";
@@ -30,13 +25,8 @@ import type { Settings, Shade } from "../settings/settings";
 import { TerminalStream, type Ready, type SessionFrame } from "../stream/socket";
 import type { Tone } from "../ui/tone";
 import type { Vitals } from "../stream/vitals";
-import { bytesText } from "../ui/words";
+import { Typing } from "./typing";
 
-/** How long keys typed by the owner may wait for a connection before they are refused. */
-const BLIND_TYPING_MS = 5_000;
-const CLAIM_TIMEOUT_MS = 5_000;
-const REQUEST_TTL_MS = 60_000;
-const WAITING_BYTES_MAX = 1024 * 1024;
 /** xterm's own primary device attributes: a VT100 with advanced video. */
 const DA1 = "1;2";
 
@@ -55,13 +45,6 @@ export interface AttachmentOptions {
   signedOut(): void;
 }
 
-export interface ControlRequest {
-  client_id: string;
-  name: string;
-  /** When it lapses, milliseconds since 1970. */
-  until: number;
-}
-
 export class Attachment {
   readonly sessionId: string;
   readonly clientId: string;
@@ -69,7 +52,7 @@ export class Attachment {
   readonly history: History;
   readonly search: Search;
   readonly earlier: EarlierLines;
-  readonly pasting: Pasting;
+  readonly typing: Typing;
   readonly clipboard: ClipboardOffers;
   readonly #echo: Echo;
   readonly #options: AttachmentOptions;
@@ -81,11 +64,8 @@ export class Attachment {
   readonly #clients: Signal<readonly ClientInfo[]> = signal([]);
   readonly #status: Signal<SessionStatus> = signal("starting");
   readonly #exit: Signal<Exit | null> = signal(null);
-  readonly #requests: Signal<readonly ControlRequest[]> = signal([]);
-  readonly #asked = signal(false);
+  readonly #asking: Asking;
   readonly #title: Signal<string | null> = signal(null);
-  /** Somebody typed here while another has control: show how to get it. */
-  readonly hint = signal(false);
   /** Ctrl and Alt for the next key, on keyboards without them. */
   readonly modifiers = new Modifiers();
   /** How control came and went here. */
@@ -100,10 +80,6 @@ export class Attachment {
   #imageTold = false;
   #size: Cells | null = null;
   #sizeFixed = false;
-  #downSince: number | null = null;
-  #waiting: Uint8Array[] = [];
-  #claimTimer: ReturnType<typeof setTimeout> | undefined;
-  #askTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: AttachmentOptions) {
     this.#options = options;
@@ -112,6 +88,7 @@ export class Attachment {
     this.sessionId = options.sessionId;
     this.clientId = options.clientId;
     this.handoff = new Handoff(options.clientId, options.notify);
+    this.#asking = new Asking(() => options.notify("Nobody answered your request for control.", "info"));
     this.screen = new Screen(options.settings, options.shade, {
       parsed: (offset) => {
         this.#stream.parsed(offset);
@@ -125,14 +102,21 @@ export class Attachment {
       bell: () => void (this.bells.value += 1),
     });
     this.#echo = new Echo(this.screen.term, options.settings.echo, () => this.#stream.vitals().round_trip?.ms ?? null);
-    this.pasting = new Pasting({
+    this.typing = new Typing({
+      watchOnly: this.watchOnly,
+      handoff: this.handoff,
       bracketed: () => this.screen.term.modes.bracketedPasteMode,
       guarded: () => this.#settings.paste_guard,
-      mayType: (bytes) => this.#mayType(bytes),
-      mine: () => this.#mine,
-      type: (bytes) => this.#typed(bytes),
       unsent: () => this.#stream.unsentBytes,
-      notify: (text) => options.notify(text, "info"),
+      ended: () => this.#exit.value !== null || this.#connection.value.state === "ended",
+      mine: () => this.#mine,
+      lease: () => this.#lease.value,
+      connection: () => this.#connection.value,
+      live: () => this.#stream.live,
+      claim: (force) => this.#stream.send({ type: "claim", force }),
+      send: (bytes) => this.#echo.typed(bytes, this.#stream.type(bytes, this.#lease.value.epoch)),
+      notConnected: () => this.#notConnected(),
+      notify: options.notify,
     });
     this.clipboard = new ClipboardOffers({
       sessionId: options.sessionId,
@@ -157,7 +141,7 @@ export class Attachment {
         frame: (frame) => this.#frame(frame),
         acknowledged: (seq) => {
           this.#echo.acknowledged(seq);
-          this.pasting.go();
+          this.typing.pasting.go();
         },
         inputDropped: (bytes, why) => this.#inputDropped(bytes, why),
         signedOut: () => options.signedOut(),
@@ -173,9 +157,9 @@ export class Attachment {
   get status(): ReadonlySignal<SessionStatus> { return this.#status; }
   get exit(): ReadonlySignal<Exit | null> { return this.#exit; }
   /** Who asks us for control, oldest first. */
-  get requests(): ReadonlySignal<readonly ControlRequest[]> { return this.#requests; }
+  get requests(): ReadonlySignal<readonly ControlRequest[]> { return this.#asking.requests; }
   /** Whether we are asking for control. */
-  get asked(): ReadonlySignal<boolean> { return this.#asked; }
+  get asked(): ReadonlySignal<boolean> { return this.#asking.asked; }
   get terminalTitle(): ReadonlySignal<string | null> { return this.#title; }
   get cursor(): string { return this.#stream.cursor; }
   /** How the stream is; asked for while somebody looks. */
@@ -191,8 +175,8 @@ export class Attachment {
   dispose(): void {
     this.history.close();
     this.search.close();
-    clearTimeout(this.#claimTimer);
-    clearTimeout(this.#askTimer);
+    this.typing.dispose();
+    this.#asking.dispose();
     this.handoff.dispose();
     this.earlier.dispose();
     this.#echo.dispose();
@@ -236,10 +220,7 @@ export class Attachment {
   }
 
   claim(force: boolean): void {
-    this.hint.value = false;
-    if (!this.#stream.send({ type: "claim", force })) return this.#notConnected();
-    clearTimeout(this.#claimTimer);
-    this.#claimTimer = setTimeout(() => this.#claimFailed("The bridge did not answer the claim."), CLAIM_TIMEOUT_MS);
+    this.typing.claim(force);
   }
 
   release(): void {
@@ -248,14 +229,9 @@ export class Attachment {
   }
 
   ask(): void {
-    this.hint.value = false;
+    this.typing.hint.value = false;
     if (!this.#stream.send({ type: "request_control" })) return this.#notConnected();
-    this.#asked.value = true;
-    clearTimeout(this.#askTimer);
-    this.#askTimer = setTimeout(() => {
-      this.#asked.value = false;
-      this.#options.notify("Nobody answered your request for control.", "info");
-    }, REQUEST_TTL_MS);
+    this.#asking.begin();
   }
 
   give(clientId: string): void {
@@ -265,7 +241,7 @@ export class Attachment {
 
   deny(clientId: string): void {
     if (!this.#stream.send({ type: "deny_control", client_id: clientId })) return this.#notConnected();
-    this.#forgetRequest(clientId);
+    this.#asking.forget(clientId);
   }
 
   /** Whoever came by a share link is a principal of the link's own. */
@@ -297,15 +273,11 @@ export class Attachment {
   }
 
   #connectionChanged(connection: Connection): void {
-    if (connection.state === "live") this.#downSince = null;
-    else this.#downSince ??= performance.now();
     this.#connection.value = connection;
     if (connection.state !== "live") this.#echo.forget();
-    if (connection.state !== "live" && this.#claimTimer !== undefined) {
-      this.#claimFailed("The connection dropped before control was yours.");
-    }
-    if (connection.state !== "live" && this.#asked.value) {
-      this.#stopAsking();
+    this.typing.connectionChanged(connection);
+    if (connection.state !== "live" && this.asked.value) {
+      this.#asking.end();
       this.#options.notify("The connection dropped, and your request for control with it. Ask again once it is back.", "warn");
     }
   }
@@ -358,12 +330,11 @@ export class Attachment {
         });
       case "clients":
         this.#clients.value = frame.clients;
-        this.#requests.value = this.#requests.value.filter(({ client_id }) => frame.clients.some((client) => client.client_id === client_id));
-        return;
+        return this.#asking.here(frame.clients);
       case "control_requested":
-        return this.#asksUs(frame.client_id, frame.name);
+        return this.#asking.heard(frame.client_id, frame.name);
       case "control_denied":
-        this.#stopAsking();
+        this.#asking.end();
         return this.#options.notify(frame.by ? `${plainName(frame.by)} said no, and keeps control.` : "Nobody answered your request for control.", "info");
       case "mode":
         this.#title.value = frame.title ?? null;
@@ -388,24 +359,19 @@ export class Attachment {
     const before = met === "first" ? lease : this.#lease.value;
     const wasMine = this.#lease.value.owner === this.clientId;
     this.#lease.value = lease;
-    this.handoff.changed(before, lease, { claimed: this.#claimTimer !== undefined, asked: this.#asked.value }, met !== null);
+    this.handoff.changed(before, lease, { claimed: this.typing.claiming, asked: this.asked.value }, met !== null);
     this.screen.wheelTypes = this.#mine;
     if (this.#mine) {
-      this.#claimSettled();
-      this.#stopAsking();
-      this.hint.value = false;
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      for (const bytes of waiting) this.#send(bytes);
-      this.pasting.go();
+      this.#asking.end();
+      this.typing.gained();
       if (!wasMine) this.#applyRoom();
       return;
     }
     this.#echo.forget();
     this.clipboard.forget();
     if (wasMine) {
-      this.pasting.lost();
-      this.#requests.value = [];
+      this.typing.lost();
+      this.#asking.forgetAll();
     }
   }
 
@@ -416,12 +382,12 @@ export class Attachment {
       if (this.#mine && this.#stream.live) this.#stream.type(raw, this.#lease.value.epoch);
       return;
     }
-    this.#typed(this.modifiers.held ? encoder.encode(this.modifiers.applyTo(decoder.decode(raw))) : raw);
+    this.typing.type(this.modifiers.held ? encoder.encode(this.modifiers.applyTo(decoder.decode(raw))) : raw);
   }
 
   /** Pastes this text, after a question if it is one to be asked about. */
   paste(text: string): void {
-    if (!this.history.isOpen.peek()) this.pasting.paste(text);
+    if (!this.history.isOpen.peek()) this.typing.pasting.paste(text);
   }
 
   /** A file was pasted or dropped. */
@@ -442,78 +408,17 @@ export class Attachment {
     this.#options.notify("The program sent an image. A terminal here shows text only.", "info");
   }
 
-  #typed(bytes: Uint8Array): void {
-    if (!this.#mayType(bytes.length)) return;
-    if (this.#mine) this.#send(bytes);
-    else if (this.#wait(bytes) && this.#claimTimer === undefined) this.claim(false);
-  }
-
-  #send(bytes: Uint8Array): void {
-    this.#echo.typed(bytes, this.#stream.type(bytes, this.#lease.value.epoch));
-  }
-
-  /** Whether what is typed reaches the program, now or with the claim it causes; says why when not. */
-  #mayType(bytes: number): boolean {
-    const { notify } = this.#options;
-    if (this.#exit.value || this.#connection.value.state === "ended") notify("The session has ended; nothing was typed.", "info");
-    else if (this.watchOnly) notify("You may watch this session but not type into it.", "info");
-    else if (this.#mine ? !this.#mayTypeBlind() : !this.#stream.live) this.#notConnected();
-    else if (!this.#mine && this.#claimTimer === undefined && !claimableByTyping(this.#lease.value)) this.#typedInVain(bytes);
-    else return true;
-    return false;
-  }
-
-  /** Another has control: told once, by the banner of whoever took it or by the hint. */
-  #typedInVain(bytes: number): void {
-    if (!this.handoff.typedInVain(bytes)) this.hint.value = true;
-  }
-
-  /** Keeps what was typed until the claim it caused is answered. */
-  #wait(bytes: Uint8Array): boolean {
-    this.#waiting.push(bytes);
-    const held = this.#waiting.reduce((sum, part) => sum + part.length, 0);
-    if (held <= WAITING_BYTES_MAX) return true;
-    this.#claimFailed(`${bytesText(held)} are too much to keep until control is yours. Claim it first.`);
-    return false;
-  }
-
-  #mayTypeBlind(): boolean {
-    const state = this.#connection.value.state;
-    // "Live" without a stream: it says its `hello` anew, and is back at once.
-    if (this.#stream.live || state === "live") return true;
-    if (state !== "reconnecting" && state !== "connecting") return false;
-    return this.#downSince !== null && performance.now() - this.#downSince < BLIND_TYPING_MS;
-  }
-
-  #claimSettled(): void {
-    clearTimeout(this.#claimTimer);
-    this.#claimTimer = undefined;
-  }
-
-  #claimFailed(why: string): void {
-    this.#claimSettled();
-    const lost = this.#waiting.length > 0;
-    this.#waiting = [];
-    this.pasting.lost();
-    this.#options.notify(lost ? `${why} Nothing was typed.` : why, "warn");
-  }
-
   #failed(frame: ServerFrameOf<"error">): void {
     const { notify } = this.#options;
-    const claiming = this.#claimTimer !== undefined;
     switch (frame.code) {
       case "lease_held": {
-        this.#claimSettled();
-        this.#waiting = [];
-        this.pasting.lost();
         this.#lease.value = {
           ...this.#lease.value,
           owner_name: frame.owner_name ?? this.#lease.value.owner_name,
           owner_kind: frame.owner_kind ?? this.#lease.value.owner_kind,
           expired: false,
         };
-        this.hint.value = true;
-        return;
+        return this.typing.refused();
       }
       case "size_fixed":
         this.#sizeFixed = true;
@@ -529,45 +434,20 @@ export class Attachment {
         this.#status.value = "exited";
         return notify(frame.message, "info");
       default:
-        if (claiming) this.#claimFailed(frame.message);
+        if (this.typing.claiming) this.typing.claimFailed(frame.message);
         else notify(frame.message, "warn");
-        if (this.#asked.value) this.#stopAsking();
+        if (this.asked.value) this.#asking.end();
     }
   }
 
   #inputDropped(bytes: number, why: ServerFrameOf<"error"> | null): void {
     if (bytes === 0) return;
-    this.pasting.lost();
     this.#echo.forget();
-    const { notify } = this.#options;
-    const amount = bytesText(bytes);
-    if (why === null) return notify(`The program was started anew; ${amount} typed for the old one were not typed.`, "warn");
-    if (why.code === "input_full") return notify(`The program does not read its input. ${amount} were not typed; wait, then type them again.`, "warn");
-    const moved = why.code === "not_owner" || why.code === "lease_lost";
-    if (moved && this.handoff.dropped(bytes)) return;
-    const taker = why.by ?? this.#lease.value.owner_name;
-    notify(`${amount} were not typed: ${taker ? plainName(taker) : "somebody else"} took control first.`, "warn");
+    this.typing.dropped(bytes, why);
   }
 
   #notConnected(): void {
     this.#options.notify("Not connected: nothing was sent.", "warn");
-  }
-
-  #stopAsking(): void {
-    clearTimeout(this.#askTimer);
-    this.#asked.value = false;
-  }
-
-  /** Asking again begins the minute anew, as it does for the worker. */
-  #asksUs(client_id: string, name: string): void {
-    const until = Date.now() + REQUEST_TTL_MS;
-    this.#forgetRequest(client_id);
-    this.#requests.value = [...this.#requests.value, { client_id, name, until }];
-    setTimeout(() => (this.#requests.value = this.#requests.value.filter((request) => request.until > Date.now())), REQUEST_TTL_MS + 50);
-  }
-
-  #forgetRequest(clientId: string): void {
-    this.#requests.value = this.#requests.value.filter((request) => request.client_id !== clientId);
   }
 
   #resized({ cols, rows }: Cells): void {

@@ -8,6 +8,7 @@ import { useEffect } from "preact/hooks";
 import type { Attachment } from "./attachment";
 import { store } from "../state";
 import { creditText, roundTripText } from "../stream/vitals";
+import "./debug_overlay.css";
 
 const LOOK_MS = 200;
 

@@ -22,6 +22,7 @@ import { touchViewport } from "../phone/viewport";
 import { SearchPanel } from "../history/search_panel";
 import { store } from "../state";
 import { exitText } from "../ui/words";
+import "./terminal.css";
 
 export function TerminalPane({ attachment }: { attachment: Attachment }) {
   const box = useRef<HTMLDivElement>(null);
