@@ -1,7 +1,8 @@
 /**
  * Who this tab is to Baton, and what it remembers between visits.
  *
- * Storage may be refused by the browser; then the page works and forgets.
+ * Storage may be refused by the browser, or full; then the page works, and forgets
+ * with a reload.
  */
 
 const KEY = "baton.key";
@@ -9,9 +10,9 @@ const CLIENT_ID = "baton.client_id";
 
 /** The per-login key; with the cookie it is the login, alone neither is. */
 export const loginKey = {
-  read: (): string | null => read(localStorage, KEY),
-  write: (key: string): void => write(localStorage, KEY, key),
-  clear: (): void => attempt(() => localStorage.removeItem(KEY)),
+  read: (): string | null => read("localStorage", KEY),
+  write: (key: string): void => write("localStorage", KEY, key),
+  clear: (): void => forget("localStorage", KEY),
 };
 
 /**
@@ -19,14 +20,14 @@ export const loginKey = {
  * lease. A duplicated tab inherits it; the bridge then replaces the older one.
  */
 export function clientId(): string {
-  const known = read(sessionStorage, CLIENT_ID);
+  const known = read("sessionStorage", CLIENT_ID);
   return known ?? freshClientId();
 }
 
 /** Makes this tab a client of its own, after another took its place. */
 export function freshClientId(): string {
   const id = uuid();
-  write(sessionStorage, CLIENT_ID, id);
+  write("sessionStorage", CLIENT_ID, id);
   return id;
 }
 
@@ -46,29 +47,43 @@ export function uuid(): string {
 }
 
 export function readStored(key: string): string | null {
-  return read(localStorage, key);
+  return read("localStorage", key);
 }
 
 export function writeStored(key: string, value: string): void {
-  write(localStorage, key, value);
+  write("localStorage", key, value);
 }
 
-function read(storage: Storage, key: string): string | null {
+type StorageName = "localStorage" | "sessionStorage";
+
+/** What could not be stored is kept as long as the page. */
+const kept = new Map<string, string>();
+
+function read(storage: StorageName, key: string): string | null {
+  const unstored = kept.get(`${storage} ${key}`);
+  if (unstored !== undefined) return unstored;
   try {
-    return storage.getItem(key);
+    // Where storage is forbidden its very name throws.
+    return globalThis[storage].getItem(key);
   } catch {
     return null;
   }
 }
 
-function write(storage: Storage, key: string, value: string): void {
-  attempt(() => storage.setItem(key, value));
+function write(storage: StorageName, key: string, value: string): void {
+  try {
+    globalThis[storage].setItem(key, value);
+    kept.delete(`${storage} ${key}`);
+  } catch {
+    kept.set(`${storage} ${key}`, value);
+  }
 }
 
-function attempt(action: () => void): void {
+function forget(storage: StorageName, key: string): void {
+  kept.delete(`${storage} ${key}`);
   try {
-    action();
+    globalThis[storage].removeItem(key);
   } catch {
-    // The browser refuses storage for this page: nothing is remembered.
+    // Nothing was stored.
   }
 }
