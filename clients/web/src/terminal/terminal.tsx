@@ -98,7 +98,7 @@ function ExitBanner({ attachment }: { attachment: Attachment }) {
   return (
     <div class="strip ended" role="status" data-testid="exit-banner">
       <span>{exit ? exitText(exit) : endedText(gone)}. {!gone && "Its screen stays readable."}</span>
-      {!gone && (
+      {!gone && store.mayChange.value && (
         <span class="strip-actions">
           <button type="button" class="button small" onClick={() => void store.startAgain(sessionId)}>Start again</button>
           <button type="button" class="button small quiet" onClick={() => void store.forget(sessionId)}>Remove from list</button>
