@@ -174,7 +174,7 @@ export class Store {
     this.selected.value = id;
     rememberSession(id);
     const { value } = this.signIn;
-    if (id && value.state === "in") this.#attach(id, clientId(), value.principal);
+    if (id && value.state === "in") this.#attach(id, clientId(value.principal.id), value.principal);
   }
 
   /** After another tab took our place: go on as a client of our own. */

@@ -7,6 +7,8 @@
 
 const KEY = "baton.key";
 const CLIENT_ID = "baton.client_id";
+/** Whose it is: Baton knows each client id as one principal's. */
+const CLIENT_OF = "baton.client_of";
 
 /** The per-login key; with the cookie it is the login, alone neither is. */
 export const loginKey = {
@@ -18,9 +20,12 @@ export const loginKey = {
 /**
  * This tab's `client_id`. It outlives a reload, so that reloading keeps the
  * lease. A duplicated tab inherits it; the bridge then replaces the older one.
+ * Whoever signs in after somebody else in the same tab has one of their own.
  */
-export function clientId(): string {
-  const known = read("sessionStorage", CLIENT_ID);
+export function clientId(principal: string): string {
+  const of = read("sessionStorage", CLIENT_OF);
+  const known = of === null || of === principal ? read("sessionStorage", CLIENT_ID) : null;
+  if (of !== principal) write("sessionStorage", CLIENT_OF, principal);
   return known ?? freshClientId();
 }
 

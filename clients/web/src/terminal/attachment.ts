@@ -526,6 +526,7 @@ export class Attachment {
         // What it cost is told by `inputDropped`; a refused resize costs nothing.
         return;
       case "not_found":
+      case "client_id_taken":
         // The stream ends with it, and that is told in its place.
         return;
       case "session_ended":
