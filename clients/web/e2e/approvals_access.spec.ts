@@ -66,6 +66,13 @@ test("on a phone", async ({ baton, browser }) => {
     expect((box?.x ?? 0) + (box?.width ?? 0), button).toBeLessThanOrEqual(375);
   }
   expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBe(375);
+  // The field to edit in is whole at once, above the buttons.
+  await page.getByTestId("edit").tap();
+  const bottom = async (what: string): Promise<number> => ((box) => (box?.y ?? 0) + (box?.height ?? 0))(await page.getByTestId(what).boundingBox());
+  const top = async (what: string): Promise<number> => (await page.getByTestId(what).boundingBox())?.y ?? 0;
+  await expect(page.getByTestId("edit-text")).toBeFocused();
+  await expect.poll(async () => (await bottom("edit-text")) - (await top("edit-send"))).toBeLessThanOrEqual(0);
+  await page.getByTestId("edit-cancel").tap();
   await page.getByTestId("approve").tap();
   await became(page, "executed");
   expect(agent.counted("phone")).toBe(1);

@@ -90,6 +90,10 @@ test("makes, renames, closes and starts sessions again without the pointer", asy
   await page.keyboard.press("Enter");
   await expect(row(page, id)).toContainText("named by keys");
 
+  await choose(page, "labels this", "Labels of this session");
+  await expect(page.getByRole("dialog")).toBeVisible();
+  await page.keyboard.press("Escape");
+
   await choose(page, "start again ended", "Start again: ended one");
   await expect.poll(() => status(baton, ended)).toBe("running");
 

@@ -71,7 +71,7 @@ test("a link from here on: read only, nothing of before, and over when it is tak
   await page.getByTestId("share-open").click();
   await page.getByTestId("share-take-back").click();
   await expect(page.getByTestId("share-links")).toHaveCount(0);
-  await expect(guest.getByTestId("login-submit")).toBeVisible();
+  await expect(guest.getByRole("alert")).toContainText("expired or was taken back");
   await page.getByTestId("share-close").click();
   await page.getByTestId("terminal").click();
   await page.keyboard.type("echo secr\\et\n");

@@ -208,6 +208,10 @@ test.describe("clipboard", () => {
       const box = await page.locator("#terminal .xterm-screen").boundingBox();
       await page.mouse.dblclick((box?.x ?? 0) + 12, (box?.y ?? 0) + 8);
     };
+    // With nothing marked the browser would open its tools.
+    await page.evaluate(() => addEventListener("keydown", ({ code, defaultPrevented }) => code === "KeyC" && (document.body.dataset["copyKept"] = String(defaultPrevented))));
+    await page.keyboard.press("Control+Shift+C");
+    await expect(page.locator("body")).toHaveAttribute("data-copy-kept", "true");
     await word();
     await page.keyboard.press("Control+Shift+C");
     await expect.poll(() => clipboard(page)).toBe("chosen");

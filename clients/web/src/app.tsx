@@ -93,7 +93,7 @@ function Nothing() {
     <div class="nothing">
       <p class="lead">{none ? "Nothing runs yet." : "Choose a session to watch it."}</p>
       <p class="muted">
-        {none
+        {none && !store.mayChange.value ? "What is started and shown to you appears in the list." : none
           ? "“New session” starts a shell. It keeps running when you leave this page."
           : "Watching takes nothing away from whoever has control."}
       </p>

@@ -89,7 +89,7 @@ export class Store {
     return this.attachment.value?.connection.value ?? this.#feedConnection.value;
   });
 
-  readonly client = new HttpClient(() => this.signedOut("You were signed out. Sign in again to go on."));
+  readonly client = new HttpClient(() => this.signedOut(this.#whySignedOut));
   readonly audit = new Audit(this.client.audit);
   readonly logs = new Logs(this.client, () => this.selected.value);
   readonly #feed = new EventFeed(this.client, {
@@ -155,6 +155,13 @@ export class Store {
     this.signedOut(null);
   }
 
+  /** A guest has nothing to sign in with: only another link helps. */
+  get #whySignedOut(): string {
+    const { value } = this.signIn;
+    const guest = value.state === "in" && value.principal.id.startsWith("lnk_");
+    return guest ? "This share link has expired or was taken back. Ask for a new one." : "You were signed out. Sign in again to go on.";
+  }
+
   signedOut(message: string | null): void {
     if (this.signIn.value.state === "out") return;
     this.#feed.stop();
@@ -174,7 +181,7 @@ export class Store {
     this.selected.value = id;
     rememberSession(id);
     const { value } = this.signIn;
-    if (id && value.state === "in") this.#attach(id, clientId(), value.principal);
+    if (id && value.state === "in") this.#attach(id, clientId(value.principal.id), value.principal);
   }
 
   /** After another tab took our place: go on as a client of our own. */
@@ -292,7 +299,7 @@ export class Store {
       settings: this.settings.value,
       shade: this.shade.value,
       notify: (text, tone) => this.notify(text, tone),
-      signedOut: () => this.signedOut("You were signed out. Sign in again to go on."),
+      signedOut: () => this.signedOut(this.#whySignedOut),
     });
   }
 

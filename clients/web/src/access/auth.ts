@@ -24,9 +24,16 @@ export function takeFragment(): Fragment {
   return fragment;
 }
 
-/** Keeps the address naming the session on the screen, for reloads and bookmarks. */
+/**
+ * Keeps the address naming the session on the screen, for reloads and bookmarks.
+ * From one session to another is a step that the browser's Back undoes.
+ */
 export function rememberSession(session: string | null): void {
-  history.replaceState(null, "", location.pathname + fragmentFor(session));
+  const before = parseFragment(location.hash).session;
+  if (session === before) return;
+  const address = location.pathname + fragmentFor(session);
+  if (session !== null && before !== null) history.pushState(null, "", address);
+  else history.replaceState(null, "", address);
 }
 
 export async function signInWithCode(client: BatonClient, code: string): Promise<SignIn> {

@@ -1,32 +1,38 @@
 /**
  * Who this tab is to Baton, and what it remembers between visits.
  *
- * Storage may be refused by the browser; then the page works and forgets.
+ * Storage may be refused by the browser, or full; then the page works, and forgets
+ * with a reload.
  */
 
 const KEY = "baton.key";
 const CLIENT_ID = "baton.client_id";
+/** Whose it is: Baton knows each client id as one principal's. */
+const CLIENT_OF = "baton.client_of";
 
 /** The per-login key; with the cookie it is the login, alone neither is. */
 export const loginKey = {
-  read: (): string | null => read(localStorage, KEY),
-  write: (key: string): void => write(localStorage, KEY, key),
-  clear: (): void => attempt(() => localStorage.removeItem(KEY)),
+  read: (): string | null => read("localStorage", KEY),
+  write: (key: string): void => write("localStorage", KEY, key),
+  clear: (): void => forget("localStorage", KEY),
 };
 
 /**
  * This tab's `client_id`. It outlives a reload, so that reloading keeps the
  * lease. A duplicated tab inherits it; the bridge then replaces the older one.
+ * Whoever signs in after somebody else in the same tab has one of their own.
  */
-export function clientId(): string {
-  const known = read(sessionStorage, CLIENT_ID);
+export function clientId(principal: string): string {
+  const of = read("sessionStorage", CLIENT_OF);
+  const known = of === null || of === principal ? read("sessionStorage", CLIENT_ID) : null;
+  if (of !== principal) write("sessionStorage", CLIENT_OF, principal);
   return known ?? freshClientId();
 }
 
 /** Makes this tab a client of its own, after another took its place. */
 export function freshClientId(): string {
   const id = uuid();
-  write(sessionStorage, CLIENT_ID, id);
+  write("sessionStorage", CLIENT_ID, id);
   return id;
 }
 
@@ -46,29 +52,43 @@ export function uuid(): string {
 }
 
 export function readStored(key: string): string | null {
-  return read(localStorage, key);
+  return read("localStorage", key);
 }
 
 export function writeStored(key: string, value: string): void {
-  write(localStorage, key, value);
+  write("localStorage", key, value);
 }
 
-function read(storage: Storage, key: string): string | null {
+type StorageName = "localStorage" | "sessionStorage";
+
+/** What could not be stored is kept as long as the page. */
+const kept = new Map<string, string>();
+
+function read(storage: StorageName, key: string): string | null {
+  const unstored = kept.get(`${storage} ${key}`);
+  if (unstored !== undefined) return unstored;
   try {
-    return storage.getItem(key);
+    // Where storage is forbidden its very name throws.
+    return globalThis[storage].getItem(key);
   } catch {
     return null;
   }
 }
 
-function write(storage: Storage, key: string, value: string): void {
-  attempt(() => storage.setItem(key, value));
+function write(storage: StorageName, key: string, value: string): void {
+  try {
+    globalThis[storage].setItem(key, value);
+    kept.delete(`${storage} ${key}`);
+  } catch {
+    kept.set(`${storage} ${key}`, value);
+  }
 }
 
-function attempt(action: () => void): void {
+function forget(storage: StorageName, key: string): void {
+  kept.delete(`${storage} ${key}`);
   try {
-    action();
+    globalThis[storage].removeItem(key);
   } catch {
-    // The browser refuses storage for this page: nothing is remembered.
+    // Nothing was stored.
   }
 }

@@ -25,7 +25,11 @@ export function EditForm({ approval, draft, busy, onSend, onClose, children }: E
   const field = useRef<HTMLTextAreaElement>(null);
   const id = useId();
   const made = useComputed(() => makeOf(draft, text.value, approval.payload));
-  useEffect(() => field.current?.focus(), []);
+  useEffect(() => {
+    field.current?.focus();
+    // Whole: on a phone the request above it leaves a line of it in sight.
+    field.current?.scrollIntoView({ block: "nearest" });
+  }, []);
   const { payload, error } = made.value;
   const same = payload !== undefined && written(payload) === written(withoutShown(draft, approval.payload));
   const shownAfter = payload === undefined ? null : (draftOf({ action: approval.action ?? null, payload })?.text ?? null);

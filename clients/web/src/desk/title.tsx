@@ -9,6 +9,7 @@ import { Confirm } from "../ui/dialog";
 import { HistoryIcon, MoreIcon } from "../ui/icons";
 import type { Session } from "../api/protocol";
 import { store } from "../state";
+import { plainText } from "../ui/plain_text";
 import { limitsLine, sandboxLine, sessionName, sessionSubtitle } from "../ui/words";
 import "./title.css";
 
@@ -16,14 +17,16 @@ export function Title({ session }: { session: Session }) {
   const editing = useSignal(false);
   const name = sessionName(session);
   const title = store.attachment.value?.terminalTitle.value;
-  const subtitle = title || sessionSubtitle(session, store.details.value.get(session.id)?.foreground?.command ?? null);
+  const subtitle = plainText(title || sessionSubtitle(session, store.details.value.get(session.id)?.foreground?.command ?? null));
   if (editing.value) return <RenameField session={session} onDone={() => (editing.value = false)} />;
   return (
     <div class="title">
-      <h1>
-        <button type="button" class="title-button" title="Rename" aria-label={`${name}, rename`} data-testid="rename" onClick={() => (editing.value = true)}>
-          {name}
-        </button>
+      <h1 title={store.mayChange.value ? undefined : name}>
+        {store.mayChange.value ? (
+          <button type="button" class="title-button" title="Rename" aria-label={`${name}, rename`} data-testid="rename" onClick={() => (editing.value = true)}>
+            {name}
+          </button>
+        ) : name}
       </h1>
       <span class="muted subtitle" title={subtitle}>{subtitle}</span>
       <Report line={sandboxLine(session)} of="sandbox" />
@@ -79,7 +82,8 @@ export function SessionMenu({ session }: { session: Session }) {
   const closing = useSignal(false);
   const menu = useRef<HTMLDetailsElement>(null);
   const attachment = store.attachment.value;
-  const living = session.status === "running" || session.status === "starting";
+  // Whoever may only watch is not offered what would be refused.
+  const mayEnd = store.mayChange.value && (session.status === "running" || session.status === "starting");
   const choose = (action: () => void) => (): void => {
     menu.current?.removeAttribute("open");
     action();
@@ -99,8 +103,8 @@ export function SessionMenu({ session }: { session: Session }) {
           )}
           <button type="button" class="button quiet" data-testid="export" onClick={choose(() => void store.download(session.id))}>Download recording</button>
           <PanelEntries onDone={choose(() => undefined)} />
-          {living && <AgentInputSwitch session={session} onDone={choose(() => undefined)} />}
-          {living && (
+          {mayEnd && <AgentInputSwitch session={session} onDone={choose(() => undefined)} />}
+          {mayEnd && (
             <button type="button" class="button quiet danger-text" data-testid="close-session" onClick={choose(() => (closing.value = true))}>
               Close session…
             </button>

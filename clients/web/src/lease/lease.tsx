@@ -11,6 +11,8 @@ import "./lease.css";
 export function LeaseBar({ attachment }: { attachment: Attachment }) {
   const { state, dim, text, short, can } = viewOf(attachment);
   const { take, dialog } = useTake(attachment);
+  // A session that is not there has nobody to name.
+  if (attachment.connection.value.state === "ended" && !attachment.known.value) return null;
   return (
     <div class="lease-bar">
       <span class={`chip lease-${dim ? "dim" : state}`} data-testid="lease-state" data-state={state} role="status" title={text}>

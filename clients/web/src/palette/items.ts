@@ -82,8 +82,8 @@ function currentItems(session: Session): PaletteItem[] {
     add("export", "Download recording", () => void store.download(session.id), { words: ["export cast"] });
   }
   if (store.mayChange.value) {
-    for (const { name, label, key, act } of sessionActions(session)) {
-      add(name, label.includes("session") ? label : label.replace(/…?$/, " this session$&"), act, { detail: plainLine(sessionName(session), NAME_CHARS), ...(key ? { shortcut: `${key} in the list` } : {}) });
+    for (const { name, whole, key, act } of sessionActions(session)) {
+      add(name, whole, act, { detail: plainLine(sessionName(session), NAME_CHARS), ...(key ? { shortcut: `${key} in the list` } : {}) });
     }
   }
   return items;

@@ -20,7 +20,8 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
     if (text === null) pasting.value = true;
     else attachment.paste(text);
   };
-  const large = screen.zoom.value !== null;
+  // Who may only watch has nothing to press, but something to read.
+  if (attachment.watchOnly) return <div class="key-bar" role="toolbar" aria-label="Reading" data-testid="key-bar" data-watching><ReadingSize attachment={attachment} /></div>;
   return (
     <div class="key-bar" role="toolbar" aria-label="Keys" data-testid="key-bar">
       <Key name="Esc, Escape" label="Esc" onPress={key("escape")} />
@@ -31,7 +32,7 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
       <Key name="Paste" label="Paste" onPress={() => void paste()} />
       <Key name="More keys" label="•••" pressed={more.value} onPress={() => (more.value = !more.value)} />
       <Key name="Shift Tab" label="⇧Tab" onPress={key("back_tab")} />
-      <Key name={large ? "Fit the screen into the window" : "A+, show the screen at reading size"} label={large ? "Fit" : "A+"} pressed={large} onPress={() => screen.setZoom(large ? null : screen.readingSize)} />
+      <ReadingSize attachment={attachment} />
       <Key name="Control C" label="^C" onPress={press("\x03")} />
       <Key name="Left" label="←" repeats onPress={key("left")} />
       <Key name="Down" label="↓" repeats onPress={key("down")} />
@@ -49,6 +50,11 @@ export function KeyBar({ attachment }: { attachment: Attachment }) {
       {pasting.value && <PasteDialog onPaste={(text) => attachment.paste(text)} onClose={() => (pasting.value = false)} />}
     </div>
   );
+}
+
+function ReadingSize({ attachment: { screen } }: { attachment: Attachment }) {
+  const large = screen.zoom.value !== null;
+  return <Key name={large ? "Fit the screen into the window" : "A+, show the screen at reading size"} label={large ? "Fit" : "A+"} pressed={large} onPress={() => screen.setZoom(large ? null : screen.readingSize)} />;
 }
 
 const HOLDS: Readonly<Record<Hold, string>> = { off: "for the next key", once: "held for the next key", locked: "locked" };

@@ -7,22 +7,28 @@ import { isLiving } from "./order";
 export interface SessionAction {
   name: string;
   label: string;
+  /** Where no session stands beside it. */
+  whole: string;
   key?: string;
   danger?: boolean;
   act(): void;
 }
 
+/** The bridge starts these again, and no others. */
+export function canStartAgain({ status }: Session): boolean {
+  return status === "exited" || status === "lost";
+}
+
 export function sessionActions(session: Session): SessionAction[] {
-  const { id, status } = session;
+  const { id } = session;
   const { question } = store.desk;
   const ask = (what: "rename" | "labels" | "close" | "forget") => (): void => void (question.value = { ask: what, id });
   const actions: SessionAction[] = [
-    { name: "rename", label: "Rename…", key: "F2", act: ask("rename") },
-    { name: "labels", label: "Labels…", act: ask("labels") },
+    { name: "rename", label: "Rename…", whole: "Rename this session…", key: "F2", act: ask("rename") },
+    { name: "labels", label: "Labels…", whole: "Labels of this session…", act: ask("labels") },
   ];
-  // The bridge starts these again, and no others.
-  if (status === "exited" || status === "lost") actions.push({ name: "respawn", label: "Start again", act: () => void store.startAgain(id) });
-  if (isLiving(session)) actions.push({ name: "close", label: "Close session…", key: "Delete", danger: true, act: ask("close") });
-  else actions.push({ name: "forget", label: "Remove from list…", key: "Delete", danger: true, act: ask("forget") });
+  if (canStartAgain(session)) actions.push({ name: "respawn", label: "Start again", whole: "Start this session again", act: () => void store.startAgain(id) });
+  if (isLiving(session)) actions.push({ name: "close", label: "Close session…", whole: "Close session…", key: "Delete", danger: true, act: ask("close") });
+  else actions.push({ name: "forget", label: "Remove from list…", whole: "Remove this session from the list…", key: "Delete", danger: true, act: ask("forget") });
   return actions;
 }

@@ -99,7 +99,7 @@ function SessionList({ filter, shown }: { filter: string; shown: Shown }) {
     <nav class="session-list" data-testid="session-list" aria-label="Session list" aria-busy={all === null} ref={list} onKeyDown={followListKey}>
       {all === null && <p class="empty" data-testid="list-state">{offline ? "The list cannot be read: the bridge does not answer. It is tried again by itself." : "Reading the list…"}</p>}
       {all?.length === 0 && (
-        <p class="empty">No sessions yet. Start one here, or run <code>baton new</code> in a terminal.</p>
+        <p class="empty">No sessions yet.{store.mayChange.value && <> Start one here, or run <code>baton new</code> in a terminal.</>}</p>
       )}
       {all !== null && all.length > 0 && listed.length === 0 && <p class="empty" data-testid="none-match">{noneText(filter, shown)}</p>}
       <ul>{[...drawn.values()].map(({ row }) => row)}</ul>

@@ -19,7 +19,7 @@ export function ScreenSettingsDialog({ onClose }: { onClose(): void }) {
         <Sound />
       </div>
       <div class="dialog-actions settings-actions">
-        <button type="button" class="button" data-testid="settings-defaults" onClick={() => change(DEFAULTS)}>As it was made</button>
+        <button type="button" class="button" data-testid="settings-defaults" onClick={() => change(DEFAULTS)}>Back to the defaults</button>
         <button type="button" class="button primary" onClick={onClose}>Done</button>
       </div>
     </Dialog>

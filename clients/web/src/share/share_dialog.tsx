@@ -101,7 +101,7 @@ function Links({ links, busy, onTakeBack }: { links: readonly MadeLink[]; busy: 
       <ul class="links" data-testid="share-links">
         {links.map((link) => (
           <li key={link.id} class="field-row" data-link={link.id}>
-            <span>{link.from === "here" ? "From where it was made on" : "From the start"}<span class="help"> · {leftText((Date.parse(link.expires_at) - now) / 1000)} left</span></span>
+            <span>{link.from === "here" ? "From the moment it was made" : "From the start"}<span class="help"> · {leftText((Date.parse(link.expires_at) - now) / 1000)} left</span></span>
             <button type="button" class="button small" data-testid="share-take-back" disabled={busy} onClick={() => onTakeBack(link.id)}>Take back</button>
           </li>
         ))}

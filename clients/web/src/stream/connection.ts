@@ -36,6 +36,12 @@ export function connectionText(connection: Connection, now: number): string {
   }
 }
 
+/** Why the bridge lets nobody onto a stream, by what it closes it with: a code, or words of its own. */
+export function refusalText(reason: string): string {
+  if (reason === "client_id_taken") return "An agent's token opens no terminal here: sign in as a person";
+  return reason.includes(" ") ? reason : "You are not allowed to open this session";
+}
+
 function countdown(words: string, retryAt: number | null, now: number): string {
   if (retryAt === null) return "";
   return `${words} ${Math.max(0, Math.ceil((retryAt - now) / 1000))} s`;

@@ -12,7 +12,7 @@
 import { ATTEMPTS_BEFORE_OFFLINE, retryDelayMs } from "./backoff";
 import type { BatonClient } from "../api/client";
 import { Refused, Unreachable } from "../api/requests";
-import type { Connection } from "./connection";
+import { refusalText, type Connection } from "./connection";
 import { decodeOutput, encodeInput, formatCursor, fromBase64, parseCursor, toBase64, type OutputFrame } from "./frame";
 import { InputQueue, type InputFrame } from "./input";
 import { onPulse } from "./pulse";
@@ -314,7 +314,7 @@ export class TerminalStream {
       case CLOSE.auth:
         return this.#give("signed_out");
       case CLOSE.forbidden:
-        return this.#give("offline", reason || "You are not allowed to open this session");
+        return this.#give("offline", refusalText(reason));
       case CLOSE.notFound:
         return this.#end("This session no longer exists");
       case CLOSE.protocol:

@@ -430,6 +430,10 @@ export class Attachment {
       case "input_full":
         // What it cost is told by `inputDropped`; a refused resize costs nothing.
         return;
+      case "not_found":
+      case "client_id_taken":
+        // The stream ends with it, and that is told in its place.
+        return;
       case "session_ended":
         this.#status.value = "exited";
         return notify(frame.message, "info");

@@ -19,7 +19,8 @@ export function prepareKeyboard(attachment: Attachment): void {
     if (event.key === "F6" && event.ctrlKey) return false;
     if (!event.ctrlKey || !event.shiftKey || event.altKey) return true;
     const pressed = event.type === "keydown";
-    if (event.code === "KeyC" && term.hasSelection()) {
+    if (event.code === "KeyC") {
+      // With nothing marked as well: browsers open their tools for it.
       event.preventDefault();
       if (pressed) void attachment.copySelection();
       return false;

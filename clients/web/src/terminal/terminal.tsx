@@ -20,6 +20,7 @@ import { Touch } from "../phone/touch";
 import { TouchCopy } from "../phone/touch_copy";
 import { touchViewport } from "../phone/viewport";
 import { SearchPanel } from "../history/search_panel";
+import { canStartAgain } from "../sessions/session_actions";
 import { store } from "../state";
 import { exitText } from "../ui/words";
 import "./terminal.css";
@@ -96,13 +97,15 @@ function ExitBanner({ attachment }: { attachment: Attachment }) {
   if (attachment.connection.value.state !== "ended") return null;
   const { sessionId } = attachment;
   const gone = store.sessions.value !== null && store.current.value === null;
+  const mayStartAgain = store.current.value !== null && canStartAgain(store.current.value);
   return (
     <div class="strip ended" role="status" data-testid="exit-banner">
       <span>{exit ? exitText(exit) : endedText(gone)}. {!gone && "Its screen stays readable."}</span>
-      {!gone && (
+      {!gone && store.mayChange.value && (
         <span class="strip-actions">
-          <button type="button" class="button small" onClick={() => void store.startAgain(sessionId)}>Start again</button>
-          <button type="button" class="button small quiet" onClick={() => void store.forget(sessionId)}>Remove from list</button>
+          {mayStartAgain && <button type="button" class="button small" onClick={() => void store.startAgain(sessionId)}>Start again</button>}
+          {/* Its recording goes with it: that is asked, as in the list. */}
+          <button type="button" class="button small quiet" onClick={() => (store.desk.question.value = { ask: "forget", id: sessionId })}>Remove from list…</button>
         </span>
       )}
     </div>
