@@ -5,7 +5,7 @@ import type { Page } from "@playwright/test";
 import { noViolations } from "./support/axe";
 import type { Baton } from "./support/baton";
 import { eventSeqs, sql } from "./support/database";
-import { expect, open, test } from "./support/test";
+import { expect, online, open, test } from "./support/test";
 
 async function openLogs(page: Page): Promise<void> {
   await page.getByTestId("panel-logs").click();
@@ -265,15 +265,17 @@ test("the first time, it begins with the newest and reads older ones when it is 
   await expect(page.getByTestId("logs-head")).toHaveAttribute("data-before", "nothing");
 });
 
-test("offline and back, nothing is missing", async ({ baton, page, context }) => {
+test("offline and back, nothing is missing", async ({ baton, way, page }) => {
   const session = await baton.shell("away");
-  await open(page, baton, session);
+  await open(page, baton, session, way);
   await openLogs(page);
   await hasAll(page, baton);
-  await context.setOffline(true);
+  await online(page, false);
+  way.cut();
   await baton.type(session, marks("unheard", 20));
   await expect.poll(() => count(baton, "type = 'mark'")).toBe(20);
-  await context.setOffline(false);
+  way.mend();
+  await online(page, true);
   await expect(page.getByTestId("logs-row").filter({ hasText: "Runs: unheard 20" }).last()).toBeVisible();
   await hasAll(page, baton);
 });

@@ -2,7 +2,7 @@
 
 import type { Page } from "@playwright/test";
 import type { Baton } from "./support/baton";
-import { claim, expect, live, open, rows, shows, test } from "./support/test";
+import { claim, expect, live, online, open, rows, shows, test } from "./support/test";
 
 const LINES = 4_000;
 
@@ -93,22 +93,22 @@ test("the session's worker is killed under output, and another takes it over", a
   expect(await sameDocument(page)).toBe(true);
 });
 
-test("offline and online again: what was printed meanwhile is there, what was typed blind is not typed twice", async ({ baton, way, page, context }) => {
+test("offline and online again: what was printed meanwhile is there, what was typed blind is not typed twice", async ({ baton, way, page }) => {
   const session = await counter(baton);
   await open(page, baton, session, way);
   await mark(page);
   await claim(page);
   await page.keyboard.press("Enter");
   await reached(page, LINES / 5);
-  // The browser says it is offline, and the connections it has break, which it does not do by itself.
-  await context.setOffline(true);
+  // The browser says it is offline, and the connections that it has break.
+  await online(page, false);
   way.cut();
   await expect(page.getByTestId("connection-state")).toHaveAttribute("data-state", /reconnecting|offline/);
   await expect(page.getByTestId("lease-state")).toContainText("You had control when the connection dropped");
   await expect(page.getByTestId("release")).toHaveCount(0);
   await expect.poll(async () => numbers(await journal(baton, session)).at(-1)).toBeGreaterThan(LINES / 3);
   way.mend();
-  await context.setOffline(false);
+  await online(page, true);
   await nothingIsMissing(page, baton, session);
   await live(page);
   await page.keyboard.type("back again\n");

@@ -19,8 +19,7 @@ for (const viewport of SIZES) {
       test.use({ viewport, colorScheme, hasTouch: phone, isMobile: phone });
       test("all", async ({ baton, page, context }) => {
         const picture = async (name: string): Promise<void> => {
-          await page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished.catch(() => undefined))));
-          await page.screenshot({ path: join(FOLDER, `${name}-${viewport.width}-${colorScheme}.png`) });
+          await page.screenshot({ path: join(FOLDER, `${name}-${viewport.width}-${colorScheme}.png`), animations: "disabled" });
         };
         await page.goto(`${baton.url}/`);
         await page.getByTestId("login-token").waitFor();

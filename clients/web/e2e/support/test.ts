@@ -86,3 +86,14 @@ export async function shows(page: Page, text: string | RegExp): Promise<void> {
 export function trimmed(text: string): string {
   return text.split("\n").map((row) => row.trimEnd()).join("\n").trimEnd();
 }
+
+/**
+ * What the browser tells the page of its network. Not `setOffline`: on a busy machine that ends Chromium's network service, which
+ * holds the cookies of a window like this one, and the page is signed out.
+ */
+export async function online(page: Page, isOnline: boolean): Promise<void> {
+  const network = await page.context().newCDPSession(page);
+  await network.send("Network.enable");
+  await network.send("Network.overrideNetworkState", { offline: !isOnline, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+  await expect.poll(() => page.evaluate(() => navigator.onLine)).toBe(isOnline);
+}
