@@ -84,6 +84,8 @@ for (const viewport of SIZES) {
         await page.getByTestId("taken-dismiss").click();
 
         if (phone) await page.getByRole("button", { name: "Show the sessions" }).click();
+        // Rows are drawn once they are in sight.
+        await page.locator('[data-testid="thumbnail"][data-drawn="true"]').nth(2).waitFor();
         await picture("sessions");
         await page.getByTestId("settings-menu").click();
         await page.getByTestId("screen-settings").click();

@@ -1,6 +1,6 @@
 /** The session's screen, small. The row says in words what matters of it. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { paletteOf } from "../settings/palettes";
 import { store } from "../state";
 import { paint } from "./picture";
@@ -19,7 +19,7 @@ function Canvas({ id }: { id: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const screen = store.desk.pictures.of(id).value;
   const palette = paletteOf(store.settings.value, store.shade.value);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const context = canvas.current?.getContext("2d", { alpha: false });
     if (!canvas.current || !context || !screen) return;
     const scale = Math.min(3, Math.max(1, devicePixelRatio));
