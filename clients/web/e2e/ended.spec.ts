@@ -25,6 +25,7 @@ test("a session that was closed is not offered a start that would be refused", a
   await page.getByRole("dialog").getByRole("button", { name: "Close session" }).click();
   await expect(page.locator(`[data-session-id="${session}"]`)).toHaveAttribute("data-status", "closed");
   const banner = page.getByTestId("exit-banner");
+  await expect(banner).toContainText("Closed (from the page).");
   await expect(banner.getByRole("button", { name: "Remove from list" })).toBeVisible();
   await expect(banner.getByRole("button", { name: "Start again" })).toHaveCount(0);
 });

@@ -117,7 +117,7 @@ export function SessionMenu({ session }: { session: Session }) {
           text="This ends everything running in it, for everybody who is attached. Leaving the page does not: then it runs on."
           action="Close session"
           danger
-          onConfirm={() => void store.run(() => store.client.close(session.id, "closed from the page"))}
+          onConfirm={() => void store.run(() => store.client.close(session.id, "from the page"))}
           onClose={() => (closing.value = false)}
         />
       )}

@@ -39,7 +39,7 @@ export function SessionQuestions() {
           text="This ends everything running in it, for everybody who is attached. Leaving the page does not: then it runs on."
           action="Close session"
           danger
-          onConfirm={() => void store.run(() => store.client.close(session.id, "closed from the page"))}
+          onConfirm={() => void store.run(() => store.client.close(session.id, "from the page"))}
           onClose={close}
         />
       );

@@ -22,7 +22,8 @@ import { touchViewport } from "../phone/viewport";
 import { SearchPanel } from "../history/search_panel";
 import { canStartAgain } from "../sessions/session_actions";
 import { store } from "../state";
-import { exitText } from "../ui/words";
+import { plainLine } from "../ui/plain_text";
+import { closedText, exitText } from "../ui/words";
 import "./terminal.css";
 
 export function TerminalPane({ attachment }: { attachment: Attachment }) {
@@ -92,15 +93,19 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
   );
 }
 
+/** Who closes a session may say why at any length. */
+const HOW_CHARS_MAX = 200;
+
 function ExitBanner({ attachment }: { attachment: Attachment }) {
   const exit = attachment.exit.value ?? store.current.value?.exit ?? null;
   if (attachment.connection.value.state !== "ended") return null;
   const { sessionId } = attachment;
   const gone = store.sessions.value !== null && store.current.value === null;
+  const how = exit && (store.current.value?.status === "closed" ? closedText(exit) : exitText(exit));
   const mayStartAgain = store.current.value !== null && canStartAgain(store.current.value);
   return (
     <div class="strip ended" role="status" data-testid="exit-banner">
-      <span>{exit ? exitText(exit) : endedText(gone)}. {!gone && "Its screen stays readable."}</span>
+      <span>{how === null ? endedText(gone) : plainLine(how, HOW_CHARS_MAX)}. {!gone && "Its screen stays readable."}</span>
       {!gone && store.mayChange.value && (
         <span class="strip-actions">
           {mayStartAgain && <button type="button" class="button small" onClick={() => void store.startAgain(sessionId)}>Start again</button>}

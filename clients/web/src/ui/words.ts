@@ -32,6 +32,11 @@ export function exitText(exit: Exit): string {
   return code === 0 ? `Ended normally${why}` : `Ended with exit code ${code}${why}`;
 }
 
+/** How somebody closed a session: the signal that did it is how, not why. */
+export function closedText({ reason }: Pick<Exit, "reason">): string {
+  return reason ? `Closed (${reason.replaceAll("_", " ")})` : "Closed";
+}
+
 export function statusText(session: Session): string {
   switch (session.status) {
     case "starting":
