@@ -8,6 +8,8 @@ import { BEHIND_A_LINK, SlowLink } from "./support/slow_link";
 import { claim, expect, live, rows, shows, test } from "./support/test";
 
 const EACH_WAY_MS = 150;
+/** A person's pause between two keys: longer than a program has to be silent before the next key's echo is told from the last one's (`QUIET_MS`). */
+const A_MOMENT_MS = 150;
 
 test.use({ configuration: BEHIND_A_LINK });
 
@@ -129,6 +131,7 @@ test("in vim's insert mode, once it has echoed there", async ({ baton, page }) =
     if ((await guessed(page)) === letter) break;
     link.letGo();
     await expect.poll(() => rows(page)).toMatch(new RegExp(`^${typed} *$`, "m"));
+    await page.waitForTimeout(A_MOMENT_MS);
   }
   expect(typed.length).toBeGreaterThan(1);
   expect(await guessed(page)).toBe(typed.at(-1));
@@ -231,6 +234,7 @@ test("what is guessed goes with control, and with the connection", async ({ bato
     if ((await guessed(page)) === letter) break;
     link.letGo();
     await expect.poll(() => rows(page)).toMatch(new RegExp(`\\$ ${typed}\\s*$`));
+    await page.waitForTimeout(A_MOMENT_MS);
   }
   expect(await guessed(page)).toBe(typed.at(-1));
   link.cut();

@@ -59,9 +59,10 @@ test("closed while ten thousand events happen and the bridge is killed, it shows
   await open(page, baton, session);
   await openLogs(page);
   await hasAll(page, baton);
+  await page.getByTestId("close-panel").click();
+  await expect(page.getByTestId("side-panel")).toHaveCount(0);
   const before = (await seqs(page)).at(-1) ?? 0;
   expect(before).toBeGreaterThan(0);
-  await page.getByTestId("close-panel").click();
 
   await flood(baton, PROGRAMS / 2, "before");
   await baton.kill("bridge");
