@@ -12,6 +12,8 @@ const chosen = (page: Page) => page.locator('[data-testid="palette-item"][aria-s
 
 /** Opens the palette, types, and does what stands first. */
 async function choose(page: Page, typed: string, first: string): Promise<void> {
+  // A question that is open has the keyboard.
+  await expect(page.getByRole("dialog")).toHaveCount(0);
   await page.keyboard.press("Control+Shift+K");
   await expect(page.getByTestId("palette-input")).toBeFocused();
   await page.keyboard.type(typed);

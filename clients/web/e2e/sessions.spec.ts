@@ -204,8 +204,8 @@ test("the filter finds by name, folder, command, label, owner and status", async
   await shown("/usr/share", [api]);
   await shown("sleep", [api]);
   await shown("exited", [ended]);
-  await shown("web 43", []);
-  await expect(page.getByTestId("none-match")).toContainText("No session matches “web 43”");
+  await shown("web nowhere", []);
+  await expect(page.getByTestId("none-match")).toContainText("No session matches “web nowhere”");
   await shown("", [web, api, ended]);
   await page.getByTestId("shown-ended").check({ force: true });
   await shown("", [ended]);
@@ -309,10 +309,13 @@ test("the list by keyboard: arrows, Enter, F2 and Delete, and the focus comes ba
   await page.keyboard.press("ArrowLeft");
 
   await page.keyboard.press("Delete");
+  await expect(page.getByRole("dialog")).toBeVisible();
   await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog")).toHaveCount(0);
   expect((await detail(baton, second)).status).toBe("running");
   await expect(item(second)).toBeFocused();
   await page.keyboard.press("Delete");
+  await expect(page.getByRole("dialog")).toBeVisible();
   await page.keyboard.press("Tab");
   await expect(page.getByTestId("confirm")).toBeFocused();
   await page.keyboard.press("Enter");
