@@ -1,12 +1,12 @@
 //! The audit log over the real binaries: what leaves a row, what is in none, and that nobody changes one unseen.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use baton_proto::ErrorCode;
 use baton_proto::api::{AuditRow, AuditVerification, ExecAnswer, LeaseAnswer, Link, LoginAnswer, Page};
 use baton_proto::ids::{ClientId, SessionId};
 use baton_tests::disk::privately;
+use baton_tests::witness::read_below;
 use baton_tests::{Api, Attach, Baton, Seed, Setup, scenario, session};
 use http::Method;
 use rusqlite::Connection;
@@ -210,20 +210,6 @@ fn a_log_that_was_wiped_is_named_by_the_running_bridge_and_by_the_next() {
     });
 }
 
-/// Every file below a directory.
-fn files(directory: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            found.extend(files(&entry.path()));
-        } else if kind.is_file() {
-            found.push(entry.path());
-        }
-    }
-    found
-}
-
 #[test]
 fn secrets_are_in_no_file_but_their_own() {
     scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
@@ -259,9 +245,8 @@ fn secrets_are_in_no_file_but_their_own() {
         ];
         let mut looked_at = 0;
         for directory in [&baton.home.config, &baton.home.state, &baton.home.runtime] {
-            for file in files(directory) {
+            for (file, bytes) in read_below(directory) {
                 looked_at += 1;
-                let bytes = std::fs::read(&file).unwrap_or_default();
                 for (what, secret) in secrets {
                     let is_there = memmem(&bytes, secret.as_bytes());
                     // What a terminal shows is what its journal is for.

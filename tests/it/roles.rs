@@ -162,14 +162,11 @@ fn a_token_ends_when_it_is_deleted_or_its_time_is_up() {
         // Nothing of a token's secret is kept but its hash.
         let (_, viewer) = token(baton, json!({"name": "viewer", "role": "viewer"})).await;
         let secret = viewer.headers["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned();
-        for file in
-            std::fs::read_dir(&baton.home.state).unwrap().flatten().filter(|file| file.file_type().unwrap().is_file())
-        {
-            let bytes = std::fs::read(file.path()).unwrap();
+        for (file, bytes) in baton_tests::witness::read_below(&baton.home.state) {
             assert!(
                 baton_tests::websocket::find(&bytes, secret.as_bytes()).is_none(),
-                "the secret is in {:?}",
-                file.file_name()
+                "the secret is in `{}`",
+                file.display()
             );
         }
     });

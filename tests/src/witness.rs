@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::SocketAddr as UnixAddr;
@@ -55,6 +56,35 @@ pub fn tree(root: &Path, without: &[PathBuf]) -> BTreeMap<PathBuf, Seen> {
         all.insert(path, what);
     }
     all
+}
+
+/// Each file below, as it is at one moment: what a running Baton renamed or deleted while it was read was not the last of it,
+/// and all of it is read again.
+///
+/// # Panics
+/// If a file cannot be read.
+#[must_use]
+pub fn read_below(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    fn walk(directory: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) -> io::Result<()> {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                walk(&entry.path(), files)?;
+            } else if kind.is_file() {
+                files.push((entry.path(), fs::read(entry.path())?));
+            }
+        }
+        Ok(())
+    }
+    loop {
+        let mut files = Vec::new();
+        match walk(directory, &mut files) {
+            Ok(()) => return files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => panic!("{}: {error}", directory.display()),
+        }
+    }
 }
 
 /// The names of what is not as it was.
