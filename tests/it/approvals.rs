@@ -15,25 +15,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// What a person is asked about here, beside what the shipped policy asks about.
-pub(super) const POLICY: &str = r#"
-[[rule]]
-id = "ask-tee"
-action = "terminal.exec"
-match = { program = "tee" }
-decision = "ask"
-risk = "low"
-reason = "writes"
-examples = { match = ["echo x | tee -a y"] }
-
-[[rule]]
-id = "never-shred"
-action = "terminal.exec"
-match = { program = "shred" }
-decision = "deny"
-risk = "critical"
-reason = "nobody shreds here"
-examples = { match = ["shred x"] }
-"#;
+pub(super) const POLICY: &str = include_str!("../policies/agent.toml");
 
 pub(super) const CLIENT: &str = "agent:fixer";
 

@@ -19,17 +19,6 @@ use nix::sys::signal::Signal;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-const POLICY: &str = r#"
-[[rule]]
-id = "ask-tee"
-action = "terminal.exec"
-match = { program = "tee" }
-decision = "ask"
-risk = "low"
-reason = "writes"
-examples = { match = ["echo x | tee y"] }
-"#;
-
 /// A row of the table of leases, as text.
 type Lease = (i64, String);
 
@@ -201,7 +190,7 @@ async fn up_again(baton: &Baton, sessions: &[SessionId]) -> Api {
 fn what_was_is_the_same_after_a_kill_and_after_a_reboot_and_in_the_state_directory_only() {
     scenario(Duration::from_secs(120), Setup::plain(), async |baton: &Baton| {
         fs::create_dir_all(&baton.home.config).unwrap();
-        let policy = format!("{POLICY}{}", session::folders_rule(baton.scratch()));
+        let policy = format!("{}{}", super::approvals::POLICY, session::folders_rule(baton.scratch()));
         fs::write(baton.home.policy_file(), policy).unwrap();
         // Read at the start.
         baton.kill_bridge().await;

@@ -9,25 +9,8 @@ const CLIENT = "agent:fixer";
 
 /** Lines with `tee` are asked about, those with `shred` forbidden; the agent works in a folder of its own. */
 function policy(folders: string): string {
-  return `
-[[rule]]
-id = "ask-tee"
-action = "terminal.exec"
-match = { program = "tee" }
-decision = "ask"
-risk = "low"
-reason = "writes to a file"
-examples = { match = ["echo x | tee -a y"] }
-
-[[rule]]
-id = "never-shred"
-action = "terminal.exec"
-match = { program = "shred" }
-decision = "deny"
-risk = "critical"
-reason = "nobody shreds here"
-examples = { match = ["shred x"] }
-
+  const shared = readFileSync(new URL("../../../../tests/policies/agent.toml", import.meta.url), "utf8");
+  return `${shared}
 [[rule]]
 id = "folders-of-this-test"
 action = "agent.permission"
