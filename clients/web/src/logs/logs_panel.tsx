@@ -1,6 +1,6 @@
 /** What happens to everything this person may see, beside the terminal and apart from it. */
 
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { copyText } from "../clipboard/copy";
 import { store } from "../state";
 import { saveFile } from "../ui/download";
@@ -25,7 +25,8 @@ const STATES: Readonly<Record<FeedState, string>> = {
 };
 
 export function LogsPanel() {
-  useEffect(() => {
+  // With the panel, not a frame after it: an effect that waits for the next frame would hear on in a panel that is closed.
+  useLayoutEffect(() => {
     store.logs.open();
     return () => store.logs.close();
   }, []);

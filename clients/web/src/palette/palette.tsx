@@ -1,8 +1,9 @@
 /** Any session and any action, by a few letters of its name. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { store } from "../state";
+import { useModal } from "../ui/modal";
 import { paletteItems } from "./items";
 import { ranked, type PaletteItem } from "./ranking";
 import "./palette.css";
@@ -12,13 +13,12 @@ export function Palette() {
 }
 
 function PaletteDialog() {
-  const dialog = useRef<HTMLDialogElement>(null);
+  const modal = useModal(() => store.palette.close());
+  const dialog = modal.ref;
   const typed = useSignal("");
   const at = useSignal(0);
   const items = useComputed(() => ranked(paletteItems(), typed.value, store.palette.recent)).value;
   const here = Math.min(at.value, items.length - 1);
-  // At once: what is typed next is meant for it.
-  useLayoutEffect(() => dialog.current?.showModal(), []);
   useEffect(() => void store.desk.fill(), []);
   useEffect(() => dialog.current?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: "nearest" }), [here, items]);
 
@@ -60,7 +60,8 @@ function PaletteDialog() {
       class="palette"
       aria-label="Find a session or an action"
       data-testid="palette"
-      onClose={() => store.palette.close()}
+      onKeyDown={modal.onEscape}
+      onClose={modal.onClose}
       onClick={(event) => event.target === dialog.current && dialog.current?.close()}
     >
       <input

@@ -1,7 +1,8 @@
 /** A question or a small form over the page: the browser's own modal dialog. */
 
 import type { ComponentChildren } from "preact";
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useId } from "preact/hooks";
+import { useModal } from "./modal";
 
 interface DialogProps {
   title: string;
@@ -10,20 +11,10 @@ interface DialogProps {
 }
 
 export function Dialog({ title, onClose, children }: DialogProps) {
-  const ref = useRef<HTMLDialogElement>(null);
   const titleId = useId();
-  // At once: what is typed next is meant for it.
-  useLayoutEffect(() => {
-    const before = document.activeElement;
-    ref.current?.showModal();
-    // The browser gives the focus back when a dialog is closed, not when it is taken away.
-    return () => {
-      const nowhere = document.activeElement === document.body || ref.current?.contains(document.activeElement);
-      if (nowhere && before instanceof HTMLElement && before.isConnected) setTimeout(() => document.activeElement === document.body && before.focus());
-    };
-  }, []);
+  const modal = useModal(onClose);
   return (
-    <dialog ref={ref} class="dialog" aria-labelledby={titleId} onClose={onClose}>
+    <dialog ref={modal.ref} class="dialog" aria-labelledby={titleId} onKeyDown={modal.onEscape} onClose={modal.onClose}>
       <h2 id={titleId}>{title}</h2>
       {children}
     </dialog>
