@@ -326,6 +326,28 @@ test("the list by keyboard: arrows, Enter, F2 and Delete, and the focus comes ba
   await expect(item(first)).toHaveAttribute("aria-current", "true");
 });
 
+test("a question asked before the browser has told that the last one is closed stays", async ({ baton, page }) => {
+  const session = await baton.shell("asked about twice");
+  await open(page, baton);
+  const item = row(page, session).getByTestId("session-item");
+  await item.focus();
+  for (const key of ["Delete", "F2"]) {
+    await page.keyboard.press(key);
+    await expect(page.getByRole("dialog")).toBeVisible();
+    // As it closes one without a key of ours, and the next key in the same moment; it tells of the end afterwards.
+    await item.evaluate((element) => {
+      document.querySelector("dialog")?.close();
+      element.dispatchEvent(new KeyboardEvent("keydown", { key: "Delete", bubbles: true, cancelable: true }));
+    });
+    await expect(page.getByTestId("confirm")).toBeVisible();
+    await page.evaluate(() => new Promise((done) => setTimeout(() => requestAnimationFrame(done))));
+    await expect(page.getByTestId("confirm")).toBeVisible();
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("dialog")).toHaveCount(0);
+    await expect(item).toBeFocused();
+  }
+});
+
 test("labels are put on and taken off", async ({ baton, page }) => {
   const session = await baton.shell("labelled", { labels: { old: "1" } });
   await open(page, baton);

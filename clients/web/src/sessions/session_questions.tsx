@@ -22,19 +22,21 @@ export function SessionQuestions() {
   const session = asked && "id" in asked ? store.sessions.value?.find(({ id }) => id === asked.id) : undefined;
   if (asked === null) return null;
   const close = (): void => void (question.value = null);
-  if (asked.ask === "new") return <NewSessionDialog onClose={close} />;
+  if (asked.ask === "new") return <NewSessionDialog key={asked} onClose={close} />;
   if (!session) return null;
   const name = plainLine(sessionName(session), NAME_CHARS);
+  // Each question is its own dialog: the end of the one before, told late, is not the end of this one.
   switch (asked.ask) {
     case "rename":
-      return <RenameDialog session={session} onClose={close} />;
+      return <RenameDialog key={asked} session={session} onClose={close} />;
     case "labels":
-      return <LabelsDialog session={session} onClose={close} />;
+      return <LabelsDialog key={asked} session={session} onClose={close} />;
     case "take":
-      return store.attachment.value && <TakeDialog attachment={store.attachment.value} onClose={close} />;
+      return store.attachment.value && <TakeDialog key={asked} attachment={store.attachment.value} onClose={close} />;
     case "close":
       return (
         <Confirm
+          key={asked}
           title={`Close “${name}”?`}
           text="This ends everything running in it, for everybody who is attached. Leaving the page does not: then it runs on."
           action="Close session"
@@ -46,6 +48,7 @@ export function SessionQuestions() {
     case "forget":
       return (
         <Confirm
+          key={asked}
           title={`Remove “${name}”?`}
           text="It has ended. Its recording goes with it, for everybody, and does not come back."
           action="Remove"
