@@ -4,6 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { noViolations } from "./support/axe";
 import type { Baton } from "./support/baton";
+import { expectRoomForFinger } from "./support/fingers";
 import { picture, row, says } from "./support/list";
 import { expect, open, test } from "./support/test";
 
@@ -470,12 +471,11 @@ test("on a phone the list is a drawer with room for a finger", async ({ baton, p
   await page.getByRole("button", { name: "Show the sessions" }).click();
   await expect(row(page, session).getByTestId("thumbnail")).toHaveAttribute("data-drawn", "true");
   for (const name of ["open-palette", "notify-settings", "row-menu", "new-session"]) {
-    const box = await page.getByTestId(name).boundingBox();
-    expect(Math.min(box?.width ?? 0, box?.height ?? 0), name).toBeGreaterThanOrEqual(44);
+    await expectRoomForFinger(page.getByTestId(name));
   }
   await row(page, session).getByTestId("row-menu").click();
   await expect(page.getByTestId("do-rename")).toBeFocused();
-  expect((await page.getByTestId("do-rename").boundingBox())?.height).toBeGreaterThanOrEqual(44);
+  await expectRoomForFinger(page.getByTestId("do-rename"));
   await noViolations(page);
   await page.keyboard.press("Escape");
   await row(page, session).getByTestId("session-item").click();

@@ -1,6 +1,6 @@
 /** The page: the list on the left, the session with its bar on the right. */
 
-import { useEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { ApprovalsNews } from "./approvals/approvals_button";
 import { ConnectionChip } from "./desk/connection_chip";
 import { MenuIcon } from "./ui/icons";
@@ -20,7 +20,7 @@ import "./desk/desk.css";
 
 export function App() {
   useEffect(() => touchViewport.follow(), []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     addEventListener("keydown", cyclePanes, true);
     addEventListener("keydown", followShortcut, true);
     addEventListener("pointerdown", closeMenus);

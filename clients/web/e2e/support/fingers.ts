@@ -1,6 +1,16 @@
 /** Fingers on a page, as the browser itself would hear of them. */
 
-import type { CDPSession, Page } from "@playwright/test";
+import { expect, type CDPSession, type Locator, type Page } from "@playwright/test";
+
+/** CSS pixels that a finger needs to hit a button: WCAG 2.2, 2.5.5. */
+const FINGER_PX = 44;
+
+/** Is shown as large as a finger needs it, to a hundredth of a pixel: what is still moving lies between two of them. */
+export async function expectRoomForFinger(button: Locator): Promise<void> {
+  const box = await button.boundingBox();
+  const smallest = Math.min(box?.width ?? 0, box?.height ?? 0);
+  expect(Math.round(smallest * 100) / 100, String(button)).toBeGreaterThanOrEqual(FINGER_PX);
+}
 
 export interface Point {
   x: number;

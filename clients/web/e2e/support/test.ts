@@ -15,7 +15,14 @@ export interface Fixtures {
   terminal: (...args: string[]) => Promise<Shell>;
 }
 
+/** `BATON_E2E_SLOW=6`: the page has a sixth of the processor, which finds what a fast machine hides between two tasks. */
+const SLOWDOWN = Number(process.env["BATON_E2E_SLOW"] ?? 1);
+
 export const test = base.extend<Fixtures>({
+  page: async ({ page }, use) => {
+    if (SLOWDOWN > 1) await (await page.context().newCDPSession(page)).send("Emulation.setCPUThrottlingRate", { rate: SLOWDOWN });
+    await use(page);
+  },
   configuration: [{}, { option: true }],
   way: async ({}, use) => {
     const way = await Way.listen();

@@ -1,6 +1,6 @@
 /** What waits, soonest to run out first; below it what was decided. A row opens its request and decides nothing. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Approval } from "../api/approvals";
 import { store } from "../state";
 import { halfMinute } from "../ui/clock";
@@ -17,7 +17,7 @@ const PREVIEW_CHARS = 160;
 export function ApprovalList({ from }: { from: string | null }) {
   const list = useRef<HTMLDivElement>(null);
   const { pending, decided, isAllowed, isRead, hasMore, older, isReadingOlder, trouble } = store.inbox;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (older.peek() === undefined) void store.inbox.readOlder();
     // Back where one came from; a panel that was just opened has the focus on its title.
     if (from) rowsOf(list.current).find((row) => row.dataset["approvalId"] === from)?.focus();

@@ -1,7 +1,7 @@
 /** A person makes something else of a request; what would be done instead stands below before it is sent. */
 
 import { useComputed, useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import type { ComponentChildren } from "preact";
 import type { Approval } from "../api/approvals";
 import { messageOf } from "../api/requests";
@@ -25,7 +25,7 @@ export function EditForm({ approval, draft, busy, onSend, onClose, children }: E
   const field = useRef<HTMLTextAreaElement>(null);
   const id = useId();
   const made = useComputed(() => makeOf(draft, text.value, approval.payload));
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     // Whole: on a phone the request above it leaves a line of it in sight.
     field.current?.scrollIntoView({ block: "nearest" });

@@ -1,7 +1,7 @@
 /** What stands beside the terminal: one panel at a time, the terminal goes on behind it. */
 
 import type { ComponentType } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { ApprovalsButton } from "../approvals/approvals_button";
 import { CloseIcon } from "../ui/icons";
 import { lazy } from "../ui/lazy";
@@ -52,7 +52,7 @@ function PanelButton({ name }: { name: PanelName }) {
 export function SidePanel() {
   const name = store.panel.value;
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), [name]);
+  useLayoutEffect(() => heading.current?.focus(), [name]);
   if (name === null) return null;
   const { title, Body } = PANELS[name];
   const close = (): void => {

@@ -1,7 +1,7 @@
 /** The session's name, which a click turns into a field, and what else can be done with it. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
 import { PanelEntries } from "../phone/panel_entries";
 import { AgentInputSwitch } from "../lease/held_strip";
@@ -49,7 +49,7 @@ function Report({ line, of }: { line: { text: string; missing: string | null; de
 function RenameField({ session, onDone }: { session: Session; onDone(): void }) {
   const input = useRef<HTMLInputElement>(null);
   const cancelled = useRef(false);
-  useEffect(() => input.current?.select(), []);
+  useLayoutEffect(() => input.current?.select(), []);
   const save = async (): Promise<void> => {
     const title = input.current?.value.trim() ?? "";
     if (cancelled.current || title === session.title || !title) return onDone();

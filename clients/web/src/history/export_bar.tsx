@@ -1,6 +1,6 @@
 /** Chooses the part of a session that becomes a file; the slider stays usable, since it is what one chooses with. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { ExportFormat } from "../api/recordings";
 import type { Attachment } from "../terminal/attachment";
 import { store } from "../state";
@@ -21,7 +21,7 @@ function OpenBar({ attachment }: { attachment: Attachment }) {
   const { history } = attachment;
   const part = history.export;
   const begin = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Opened by a key of the slider, the slider goes on.
     if (!document.activeElement?.closest(".scrubber, .past-box")) begin.current?.focus({ preventScroll: true });
   }, []);

@@ -5,7 +5,7 @@
  * at the past must not resize the present.
  */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
 import { second } from "../ui/clock";
 import { ExportBar, ExportRange } from "./export_bar";
@@ -138,7 +138,7 @@ function PastTerminal({ history }: { history: History }) {
 function Controls({ attachment }: { attachment: Attachment }) {
   const { history } = attachment;
   const slider = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // Who chooses among search results goes on doing so.
     if (!attachment.search.isOpen.peek()) slider.current?.focus({ preventScroll: true });
   }, [attachment]);

@@ -1,6 +1,6 @@
 /** The search's panel, beside the terminal and over it: the terminal keeps its size. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Attachment } from "../terminal/attachment";
 import { CloseIcon } from "../ui/icons";
 import type { SearchHit } from "../api/protocol";
@@ -18,7 +18,7 @@ export function SearchPanel({ attachment }: { attachment: Attachment }) {
 function OpenPanel({ attachment }: { attachment: Attachment }) {
   const { search } = attachment;
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.select(), []);
+  useLayoutEffect(() => field.current?.select(), []);
   const key = (event: KeyboardEvent): void => {
     if (event.key !== "Escape") return;
     event.stopPropagation();

@@ -1,7 +1,7 @@
 /** What is asked before something is done with a session: from its row, by a key, or from the palette. */
 
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { TakeDialog } from "../lease/take";
 import type { Session } from "../api/protocol";
 import { messageOf } from "../api/requests";
@@ -64,7 +64,7 @@ function RenameDialog({ session, onClose }: { session: Session; onClose(): void 
   const title = useSignal(session.title);
   const problem = useSignal<string | null>(null);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.select(), []);
+  useLayoutEffect(() => input.current?.select(), []);
   const save = async (event: Event): Promise<void> => {
     event.preventDefault();
     const wanted = title.value.trim();

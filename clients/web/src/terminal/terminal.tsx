@@ -1,6 +1,6 @@
 /** The terminal's place on the page, with what is said right above and below it. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { ApprovalStrip } from "../approvals/approval_strip";
 import type { Attachment } from "./attachment";
 import { ClipboardStrip } from "../clipboard/offer_strip";
@@ -61,7 +61,7 @@ export function TerminalPane({ attachment }: { attachment: Attachment }) {
   }, [attachment]);
   const looksBack = attachment.history.isOpen.value;
   const lookedBack = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (lookedBack.current && !looksBack) attachment.focus();
     lookedBack.current = looksBack;
   }, [attachment, looksBack]);
