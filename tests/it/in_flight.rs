@@ -19,10 +19,10 @@ const FILL: &str = "fill-what-is-in-flight";
 /// Files that a process of this test's may have open. Few, so that what other tests of this user do is far below their own.
 const FILES: u64 = 2048;
 
-/// Runs this as an ordinary user, under a limit of its own.
-fn as_ordinary_user(test: &str, body: impl FnOnce()) {
+/// Runs this as an ordinary user that nothing else runs as, under a limit of its own: descriptors in flight are counted by user.
+fn as_ordinary_user(uid: u32, test: &str, body: impl FnOnce()) {
     if nix::unistd::geteuid().is_root() {
-        return ordinary::again(&format!("in_flight::{test}"));
+        return ordinary::again_as(uid, &format!("in_flight::{test}"));
     }
     setrlimit(Resource::RLIMIT_NOFILE, FILES / 2, FILES).unwrap();
     body();
@@ -51,7 +51,7 @@ impl Drop for Filler {
 
 #[test]
 fn a_confined_session_comes_to_its_end_before_baton_does() {
-    as_ordinary_user("a_confined_session_comes_to_its_end_before_baton_does", || {
+    as_ordinary_user(65_501, "a_confined_session_comes_to_its_end_before_baton_does", || {
         scenario(Duration::from_secs(60), Setup::plain(), async |baton: &Baton| {
             let project = baton.person().join("project");
             std::fs::create_dir_all(&project).unwrap();
@@ -85,7 +85,7 @@ fn a_confined_session_comes_to_its_end_before_baton_does() {
 
 #[test]
 fn a_start_waits_for_room_and_without_any_fails_and_says_why() {
-    as_ordinary_user("a_start_waits_for_room_and_without_any_fails_and_says_why", || {
+    as_ordinary_user(65_502, "a_start_waits_for_room_and_without_any_fails_and_says_why", || {
         scenario(Duration::from_secs(90), Setup::plain(), async |baton: &Baton| {
             let filler = Filler::new();
             let request = session::shell_script("echo started; read x");

@@ -11,6 +11,8 @@ export interface Fixtures {
   baton: Baton;
   /** A way to the bridge that a test can hold up and cut: `way.by(url)`. */
   way: Way;
+  /** Windows that a test opened beside its own end with it: their pages would look for their Baton until the last test's end. */
+  ownWindows: undefined;
   /** Opens a terminal beside the page; it ends with the test. */
   terminal: (...args: string[]) => Promise<Shell>;
 }
@@ -38,6 +40,10 @@ export const test = base.extend<Fixtures>({
       await baton.end();
     }
   },
+  ownWindows: [async ({ browser, context }, use) => {
+    await use(undefined);
+    for (const other of browser.contexts()) if (other !== context) await other.close();
+  }, { auto: true }],
   terminal: async ({ baton }, use) => {
     const shells: Shell[] = [];
     await use(async (...args) => {
