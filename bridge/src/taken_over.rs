@@ -5,7 +5,7 @@
 //! what the kernel answered into `<state>/taken-over.answer`: `ok`, or the error. An order that ends the process has no answer.
 //!
 //! A test can also have it stop where an approval is between two steps (`<state>/taken-over.stop` names the step; whoever got
-//! there waits, and `<state>/taken-over.stopped` says so, for as long as the name stands), and have it believe other clocks
+//! there waits, and `<state>/taken-over.stopped` says which process, for as long as the name stands), and have it believe other clocks
 //! (`<state>/taken-over.clocks`: seconds to add to the wall clock, and to the one that nobody sets).
 
 use std::io;
@@ -50,7 +50,7 @@ fn say(name: &str, text: &str) {
 pub async fn reached(step: &str) {
     let stops = || said(STOP).as_deref() == Some(step);
     if stops() {
-        say(STOPPED, step);
+        say(STOPPED, &std::process::id().to_string());
     }
     while stops() {
         tokio::time::sleep(LOOK_EVERY).await;

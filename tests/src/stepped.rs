@@ -57,18 +57,23 @@ impl<'a> Stepped<'a> {
     /// # Panics
     /// When no next one comes.
     pub async fn kill(&self) {
-        let bridge = process::Process::of(self.pid());
+        let bridge = self.bridge();
         bridge.kill().await;
         self.go_on();
         let restarted = |status: &baton_proto::api::ServerStatus| status.bridge.pid != bridge.pid;
         let _: baton_proto::api::ServerStatus = self.0.api().get_until("/v1/status", restarted).await;
     }
 
-    /// The bridge's process, found without asking it.
-    fn pid(&self) -> u32 {
+    /// The bridge's process, by its own word where it has stopped, and found without asking it where it has not.
+    fn bridge(&self) -> process::Process {
+        let stopped = fs::read_to_string(self.path("taken-over.stopped")).ok();
+        if let Some(pid) = stopped.and_then(|pid| pid.parse().ok()) {
+            return process::Process::of(pid);
+        }
         let all = process::with_environment(&self.0.mark());
-        let bridge = all.iter().find(|process| process.command_line().ends_with("/baton-bridge"));
-        bridge.expect("a bridge runs").pid
+        let lines: Vec<_> = all.iter().map(process::Process::command_line).collect();
+        let bridge = all.iter().zip(&lines).find(|(_, line)| line.ends_with("/baton-bridge"));
+        *bridge.unwrap_or_else(|| panic!("a bridge runs: {lines:?}")).0
     }
 
     /// Sets the wall clock, and the one that nobody sets, so many seconds off from what they are.
