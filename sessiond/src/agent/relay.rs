@@ -291,14 +291,17 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let agent = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
+            // One that answers and leaves before it was asked can't be asked.
+            let asked = read_message(&stream, MESSAGE_TIMEOUT).unwrap();
             stream.write_all(b"\0\0\0\x05\x0c\0\0\0\0").unwrap();
+            asked
         });
         client.write_all(&LIST).unwrap();
         assert_eq!(told(&client), b"\0\0\0\x05\x0c\0\0\0\0");
         client.write_all(&[0xff; 5]).unwrap();
         assert!(read_message(&client, MESSAGE_TIMEOUT).unwrap_or_default().is_none());
         served.join().unwrap();
-        agent.join().unwrap();
+        assert_eq!(agent.join().unwrap().unwrap(), LIST);
     }
 
     #[test]
