@@ -1,13 +1,16 @@
 //! Other processes, as `/proc` shows them.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 /// How long `/proc` is left alone between two looks.
 pub const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long a busy machine may take to stop a process.
+const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A process, told from a later one with the same number by its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +43,26 @@ impl Process {
         Self::find(self.pid) == Some(*self)
     }
 
-    /// Sends a signal; nothing happens when it is dead already.
+    /// Sends a signal; nothing happens when it is dead already. `SIGSTOP` is waited for: until the one thread that takes it has run,
+    /// the others go on.
+    ///
+    /// # Panics
+    /// It does not stop.
     pub fn signal(&self, signal: Signal) {
-        if self.is_alive() {
-            let _ = kill(pid_of(self.pid), signal);
+        if self.is_alive() && kill(pid_of(self.pid), signal).is_ok() && signal == Signal::SIGSTOP {
+            let give_up = Instant::now() + STOPPED_WITHIN;
+            while self.is_alive() && !self.is_stopped() {
+                assert!(Instant::now() < give_up, "{self:?} does not stop");
+                std::thread::sleep(Duration::from_millis(1));
+            }
         }
+    }
+
+    /// Whether none of its threads runs.
+    fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid)).into_iter().flatten().flatten();
+        let mut stats = threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
+        stats.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't', 'Z', 'X'])))
     }
 
     /// `kill -9`, and waits until it is dead.
