@@ -6,7 +6,7 @@ use baton_proto::ErrorCode;
 use baton_proto::api::{ClientFrame, CreateTerminal, Created, Handback, LeaseAnswer, ServerFrame};
 use baton_proto::ids::SessionId;
 use baton_proto::v1::ClientKind;
-use baton_tests::{Api, Attach, Baton, Incoming, Setup, StreamClient, scenario, session};
+use baton_tests::{Api, Attach, Baton, Incoming, Setup, StreamClient, process, scenario, session};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -83,6 +83,12 @@ fn a_person_takes_over_and_the_agent_is_told_what_changed() {
         let forced = agent.claim(true).await.expect_err("an agent never forces a person's");
         assert_eq!(forced.code, ErrorCode::LeaseHeld);
         person.until_output("cmdline_url=sleep").await;
+        // The shell tells a command before it starts it; until then the key is the shell's.
+        let sleeps =
+            || process::with_environment(&baton.mark()).iter().any(|it| it.command_line().starts_with("sleep"));
+        while !sleeps() {
+            tokio::time::sleep(process::LOOK_EVERY).await;
+        }
         person.type_text("\u{3}").await;
         person.until_output(PROMPTED).await;
         for line in ["cd /usr", "false", "echo done"] {

@@ -116,8 +116,11 @@ fn an_ended_session_is_read_after_everything_was_started_anew() {
         let session = baton.script("seq 1 5000; exit 3").await;
         let path = format!("/v1/sessions/{session}");
         let ended = |detail: &SessionDetail| !detail.session.status.is_living();
-        let before: SessionDetail = baton.api().get_until(&path, ended).await;
+        let _: SessionDetail = baton.api().get_until(&path, ended).await;
         let output = baton.output(session).await;
+        // sessiond may tell the end before the bridge has heard the last of the output.
+        let heard = |detail: &SessionDetail| detail.session.cursor.offset == output.len() as u64;
+        let before: SessionDetail = baton.api().get_until(&path, heard).await;
         let _ = baton.cli(["down"]).await.ok();
         let _ = baton.cli(["up"]).await.ok();
         let status: serde_json::Value = baton.cli(["status", "--json"]).await.json();
